@@ -1,0 +1,56 @@
+/* What main and a worker say to each other: frames (core/base/frame.h) over one stream socket.
+ *
+ * A worker listens on worker.sock in its run directory; the first conversation comes over the socket
+ * that the helper returned from WORKER_SPAWN, later ones over worker.sock. The first frame of a
+ * conversation is HELLO. The highest epoch wins: a newer daemon's HELLO ends the older conversation,
+ * an older one's is refused with BUSY. See docs/processes.md. */
+#pragma once
+#include "core/base/frame.h"
+
+#define WORKER_VERSION  1
+#define WORKER_EVENTS   1024 /* kept for a daemon that was away */
+#define WORKER_SOCK     "worker.sock"
+#define WORKER_ALIVE    "alive" /* flock()ed by the worker and its jail as long as one of them lives */
+#define WORKER_EXIT     "exit"  /* the exit record, published when QEMU is gone */
+#define WORKER_SEAL_MS  30000   /* from LAUNCH to QEMU sealed */
+
+/* Requests; each is answered by OK or ERROR with the same id. Payloads are JSON but for INPUT. */
+enum worker_type {
+    WORKER_HELLO = 1, /* {"min":1,"max":1,"events_after":n} -> {"version","vm","pid","phase",
+                       *  "status":"running|paused|prelaunch|…"(QEMU's run state),"events":last seq,
+                       *  "serial_end":bytes,"held":bool}; events after n follow as EVENT frames */
+    WORKER_LAUNCH,    /* struct worker_launch as JSON (below) + descriptors -> {"qemu_pid":n} once QMP
+                       *  answers and the jail is sealed; the guest has not run an instruction */
+    WORKER_QMP,       /* {"execute":"…","arguments":{…}} + descriptors -> QMP's "return" value */
+    WORKER_INPUT,     /* raw bytes for the first serial port -> {"serial_end":n} */
+    WORKER_KILL,      /* {} -> {} when QEMU is gone and the exit record is published */
+    WORKER_HOLD,      /* {"on":bool}: keep QEMU after a guest's power-off (a storage job runs) */
+
+    WORKER_OK = 100,
+    WORKER_ERROR, /* {"code":slug,"detail":"…"} */
+    WORKER_EVENT, /* {"seq":n,"at":wall ms,"event":"RESET|STOP|RESUME|SHUTDOWN|…","data":{…}};
+                   *  the worker's own: "WORKER_EXITED" with the exit record as data */
+    WORKER_SERIAL /* u64 end of the serial log, at most every 20 ms */
+};
+
+/* LAUNCH: {"argv":["/usr/bin/qemu-system-x86_64",…],
+ *          "fds":[{"fd":3,"role":"qmp"},{"fd":4,"role":"serial"},{"fd":5,"role":"passt"},
+ *                 {"fd":6,"role":"file","index":0},{"input":"kernel","role":"file","index":1}],
+ *          "passt":["--mtu","…"],
+ *          "logs":{"serial":i,"qemu":j}}
+ * "fd" is the number QEMU finds it under; "input" copies the file to /in/<name> inside the jail;
+ * "index" and the logs' numbers count the descriptors attached to the frame. The worker makes the
+ * ends of qmp, serial and passt itself. */
+
+/* Phases of a worker, in HELLO's reply. */
+#define WORKER_PHASES(X) X(idle) X(launching) X(ready) X(exited)
+
+/* The exit record: {"boot_id","cause","wstatus","qemu_log":"last lines","at"}; causes: */
+#define WORKER_CAUSES(X)                                                                           \
+    X(guest_shutdown, "guest-shutdown") /* the guest powered off */                                \
+    X(killed, "killed")                 /* WORKER_KILL */                                          \
+    X(host_quit, "host-quit")           /* QMP quit */                                             \
+    X(guest_panic, "guest-panic")                                                                  \
+    X(launch_failed, "launch-failed")                                                              \
+    X(signal, "signal") /* QEMU died of a signal; SIGSYS is the seccomp filter */                  \
+    X(exit, "exit")     /* QEMU ended by itself with a status */

@@ -1,0 +1,32 @@
+# room(NAME DIR folders... LINK libraries...): every .c below the folders becomes lib<NAME>.a.
+# program(NAME DIR folder LINK libraries...): the same, as an executable.
+# Sources are found by glob with CONFIGURE_DEPENDS, so a new file needs no edit here.
+function(_vmmd_sources out)
+    set(all "")
+    foreach(dir IN LISTS ARGN)
+        file(GLOB found CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${dir}/*.c ${CMAKE_SOURCE_DIR}/${dir}/*.S)
+        list(APPEND all ${found})
+    endforeach()
+    set(${out} "${all}" PARENT_SCOPE)
+endfunction()
+
+function(room name)
+    cmake_parse_arguments(R "" "" "DIR;LINK" ${ARGN})
+    _vmmd_sources(sources ${R_DIR})
+    if(sources)
+        add_library(${name} STATIC ${sources})
+        target_link_libraries(${name} PUBLIC ${R_LINK})
+    else()
+        add_library(${name} INTERFACE)
+        target_link_libraries(${name} INTERFACE ${R_LINK})
+    endif()
+endfunction()
+
+function(program name)
+    cmake_parse_arguments(R "" "" "DIR;LINK" ${ARGN})
+    _vmmd_sources(sources ${R_DIR})
+    if(sources)
+        add_executable(${name} ${sources})
+        target_link_libraries(${name} PRIVATE ${R_LINK})
+    endif()
+endfunction()

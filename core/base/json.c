@@ -1,0 +1,106 @@
+/* JSON helpers: see json.h. */
+#include "core/base/json.h"
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+
+/* Counts nesting and values without building anything, so that 10 MiB of '[' costs a scan only. */
+static bool within_limits(const char *text, size_t len, struct err *err)
+{
+    unsigned depth = 0, values = 0;
+    bool quoted = false;
+
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (quoted) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                quoted = false;
+            continue;
+        }
+        if (c == '"')
+            quoted = true;
+        else if (c == '[' || c == '{')
+            depth++;
+        else if ((c == ']' || c == '}') && depth)
+            depth--;
+        values += c == ',' || c == '[' || c == '{';
+        if (depth > JSON_MAX_DEPTH)
+            return err_set(err, ERR_MALFORMED, "the JSON text is nested deeper than %d",
+                           JSON_MAX_DEPTH);
+        if (values > JSON_MAX_MEMBERS)
+            return err_set(err, ERR_MALFORMED, "the JSON text has more than %d values",
+                           JSON_MAX_MEMBERS);
+    }
+    return true;
+}
+
+json_t *json_read(const char *text, size_t len, struct err *err)
+{
+    json_error_t at;
+    json_t *value;
+
+    if (!within_limits(text, len, err))
+        return NULL;
+    value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
+    if (!value)
+        err_set(err, ERR_MALFORMED, "the JSON text is wrong at line %d, column %d: %s", at.line,
+                at.column, at.text);
+    return value;
+}
+
+char *json_write(const json_t *value)
+{
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+}
+
+const char *json_get_text(const json_t *object, const char *key)
+{
+    return json_string_value(json_object_get(object, key));
+}
+
+uint64_t json_get_u64(const json_t *object, const char *key, uint64_t or_else)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_integer(value) && json_integer_value(value) >= 0
+               ? (uint64_t)json_integer_value(value)
+               : or_else;
+}
+
+bool json_get_bool(const json_t *object, const char *key, bool or_else)
+{
+    const json_t *value = json_object_get(object, key);
+
+    return json_is_boolean(value) ? json_is_true(value) : or_else;
+}
+
+void json_put_text(json_t *object, const char *key, const char *text)
+{
+    json_put(object, key, text ? json_string(text) : NULL);
+}
+
+void json_put_u64(json_t *object, const char *key, uint64_t value)
+{
+    json_put(object, key, json_integer((json_int_t)value));
+}
+
+void json_put_bool(json_t *object, const char *key, bool value)
+{
+    json_put(object, key, json_boolean(value));
+}
+
+void json_put(json_t *object, const char *key, json_t *value)
+{
+    json_object_set_new(object, key, value ? value : json_null());
+}
+
+void json_put_time(json_t *object, const char *key, int64_t wall_ms)
+{
+    char text[CLOCK_TEXT];
+
+    if (wall_ms)
+        clock_text(wall_ms, text);
+    json_put(object, key, wall_ms ? json_string(text) : NULL);
+}

@@ -1,0 +1,42 @@
+/* Jobs: long work that survives the daemon. In the API they are "operations" (schema Operation).
+ *
+ * A kind has a linear run(), which may be entered again after a restart and then asks the world what
+ * is done already, and an idempotent settle(), which makes the outcome true whatever happened. */
+#pragma once
+#include "core/core/core.h"
+
+struct job;
+
+enum job_lane { JOB_LANE_LIFECYCLE, JOB_LANE_COPY, JOB_LANE_COUNT };
+
+struct job_kind {
+    const char *name; /* "vm.start" */
+    enum job_lane lane;
+    bool cancellable;
+    bool (*run)(struct core *core, struct job *job, struct err *err);
+    /* Called once after run(), with what came out of it: release claims, trash leftovers. */
+    void (*settle)(struct core *core, struct job *job, bool ok);
+};
+
+/* ---- for the API ---- */
+json_t *job_show(struct core *core, const struct uuid *id, struct err *err) MUST_USE;
+/* As job_show(), but waits up to 'wait_ms' for the end. */
+json_t *job_wait(struct core *core, const struct uuid *id, int64_t wait_ms, struct err *err)
+    MUST_USE;
+/* {"items":[Operation…],"next_page_token":…}, newest first. 'vm' (ref) and 'state' narrow. */
+json_t *job_list(struct core *core, const char *vm, const char *state, unsigned page_size,
+                 const char *page_token, struct err *err) MUST_USE;
+/* Asks a job to end; WRONG_STATE when it has ended or cannot be cancelled. */
+bool job_cancel(struct core *core, const struct uuid *id, const struct origin *origin,
+                struct err *err) MUST_USE;
+
+/* ---- for the kinds' code, on the job's thread ---- */
+bool job_cancelled(struct job *job);
+/* Marks a step: durable before the step's effect. */
+bool job_step(struct job *job, const char *step, struct err *err) MUST_USE;
+void job_progress(struct job *job, uint64_t done, uint64_t total);
+const struct uuid *job_id(const struct job *job);
+const struct uuid *job_object(const struct job *job);
+const json_t *job_args(const struct job *job); /* borrowed */
+const char *job_step_reached(const struct job *job); /* NULL before the first; set after a restart */
+void job_set_result(struct job *job, json_t *result); /* takes it */

@@ -1,0 +1,103 @@
+/* What core needs of a hypervisor: a table of functions, since there are several (qemu, fake). A
+ * machine is the running thing of one VM. All calls block; each is safe from any thread. None is made
+ * with a lock held. */
+#pragma once
+#include "core/base/err.h"
+#include "core/model/state.h"
+#include "core/model/vm.h"
+
+struct machine; /* opaque, one per live VM */
+
+enum machine_event_kind {
+    MACHINE_RUNNING, /* the guest runs (resumed) */
+    MACHINE_PAUSED,  /* reason says why */
+    MACHINE_RESET,
+    MACHINE_EXITED, /* gone: run and reason say what is true now, detail its last words */
+    MACHINE_LOST,   /* the worker does not answer; core calls attach() again */
+    MACHINE_SERIAL  /* serial_end: the log grew */
+};
+
+struct machine_event {
+    enum machine_event_kind kind;
+    enum vm_run run;       /* EXITED: VM_OFF or VM_CRASHED */
+    enum vm_reason reason;
+    char detail[1024];     /* EXITED after a failure: last lines of QEMU's log */
+    uint64_t serial_end;
+};
+
+/* Events come on the machine's watcher thread, one at a time, in order; after EXITED or LOST none
+ * follow. The function may take core's locks but must not call back into the machine. */
+struct machine_owner {
+    void (*event)(void *ctx, const struct uuid *vm, const struct machine_event *event);
+    void *ctx;
+};
+
+struct plan_disk {
+    struct uuid id;
+    int format, bus; /* enum disk_format of the leaf, enum disk_bus */
+    uint64_t size_bytes;
+    int *fds; /* leaf first (O_RDWR), then bases (O_RDONLY); taken by start() */
+    size_t n_fds;
+};
+
+/* Everything a backend needs to start a VM. start() takes the descriptors: it closes them all,
+ * whatever comes out (decisions: our copy must not outlive QEMU's). */
+struct machine_plan {
+    struct uuid vm;
+    uint32_t slot;
+    const struct vm_spec *spec;
+    enum vm_accel accel;       /* KVM or TCG, decided */
+    int kernel_fd, initrd_fd;  /* -1 when none */
+    int serial_log_fd;         /* a ring log (core/base/ringlog.h), O_RDWR */
+    int qemu_log_fd;           /* O_RDWR, appended */
+    struct plan_disk *disks;
+    size_t n_disks;
+};
+
+enum machine_phase { MACHINE_PRELAUNCH, MACHINE_IS_RUNNING, MACHINE_IS_PAUSED };
+
+struct machine_report {
+    enum machine_phase phase;
+    enum vm_reason reason;      /* when paused */
+    struct machine_event ended; /* attach() found the exit record: MACHINE_EXITED */
+};
+
+struct backend {
+    const char *name;
+    /* Starts with the guest stopped before its first instruction. HYPERVISOR with QEMU's words;
+     * UNSUPPORTED when something of the host is missing. After a failure nothing is left. */
+    bool (*start)(const struct machine_plan *plan, const struct machine_owner *owner,
+                  struct machine **out, struct err *err) MUST_USE;
+    /* Takes up a machine that an earlier daemon started. On success either *out is it and 'report'
+     * says how it stands, or *out is NULL and report->ended says how it ended (WORKER_LOST when it
+     * left no record). UNAVAILABLE: it lives but does not answer. */
+    bool (*attach)(const struct uuid *vm, const struct machine_owner *owner, struct machine **out,
+                   struct machine_report *report, struct err *err) MUST_USE;
+    /* Ends watching and frees; the guest goes on. No event comes after it returned. */
+    void (*release)(struct machine *machine);
+    bool (*cont)(struct machine *machine, struct err *err) MUST_USE;
+    bool (*pause)(struct machine *machine, struct err *err) MUST_USE;
+    bool (*reset)(struct machine *machine, struct err *err) MUST_USE;
+    bool (*powerdown)(struct machine *machine, struct err *err) MUST_USE; /* ACPI button */
+    bool (*kill)(struct machine *machine, struct err *err) MUST_USE; /* gone when it returns true */
+    /* PNG of the first display; owned by the caller. */
+    bool (*screenshot)(struct machine *machine, char **png, size_t *len, struct err *err) MUST_USE;
+    bool (*serial_write)(struct machine *machine, const void *data, size_t len,
+                         struct err *err) MUST_USE;
+};
+
+extern const struct backend backend_qemu;
+extern const struct backend backend_fake;
+
+/* What the host's hypervisor can do: probed once at start and kept. */
+struct backend_probe {
+    bool qemu_found;
+    char qemu_version[64];
+    bool kvm_healthy;        /* the self-test passed */
+    char kvm_verdict[200];   /* one sentence: why KVM is used or not */
+    char kvm_fix[200];       /* what to do about it, "" when nothing */
+    char kvm_state[32];      /* ok, missing, no-access, software, broken */
+    uint64_t kvm_minsn_s;    /* million instructions a second measured */
+    bool passt_found;
+};
+bool backend_probe_host(struct backend_probe *out, struct err *err) MUST_USE;

@@ -1,0 +1,39 @@
+/* What core and the backends need of the privileged helper. Implemented by vmmd/main (a client of
+ * vmmd/priv/proto.h) and by a fake in tests. Blocking, thread-safe; a lost helper is UNAVAILABLE and
+ * ends the daemon soon after. */
+#pragma once
+#include "core/base/err.h"
+#include "core/base/id.h"
+
+#include <stdint.h>
+
+struct host_facts {
+    bool root;       /* runs as root: own uids for VMs */
+    bool userns;     /* user namespaces work */
+    bool cgroup_v2;  /* each worker has a cgroup of its own */
+    bool kvm_node;   /* /dev/kvm exists */
+    bool kvm_opens;  /* ... and can be opened */
+    uint32_t slots;  /* how many VMs can have a uid of their own */
+};
+bool host_facts(struct host_facts *out, struct err *err) MUST_USE;
+/* Directory of the configured pool root number 'index'. The caller owns the descriptor. */
+bool host_root_open(unsigned index, int *fd, struct err *err) MUST_USE;
+/* Kernel (initrd=false) or initrd of boot entry 'index', read-only. NOT_FOUND if it has none. */
+bool host_boot_open(unsigned index, bool initrd, int *fd, struct err *err) MUST_USE;
+bool host_kvm_open(int *fd, struct err *err) MUST_USE;
+/* A new worker with its idle jail; '*sock' is the first conversation's stream socket. */
+bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock,
+                       struct err *err) MUST_USE;
+/* Ends whatever of this VM still lives; on return nothing does. */
+bool host_worker_kill(const struct uuid *vm, struct err *err) MUST_USE;
+/* Opens a directory of this VM below /run/vmmd/vm (worker.sock, alive, exit); NOT_FOUND if none. */
+bool host_run_dir(const struct uuid *vm, int *fd, struct err *err) MUST_USE;
+bool host_run_dir_remove(const struct uuid *vm, struct err *err) MUST_USE;
+
+/* From the configuration. */
+unsigned host_roots(void);
+const char *host_root_id(unsigned index);
+unsigned host_boots(void);
+const char *host_boot_id(unsigned index);
+const char *host_qemu_path(void); /* qemu-system-x86_64 */
+bool host_fake_allowed(void);     /* backend "fake" may be used */

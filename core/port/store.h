@@ -1,0 +1,193 @@
+/* What core needs of a database. Implemented by store/ (SQLite), one file a table family; core never
+ * sees SQL. Blocking. A write is durable when store_commit() has returned true, not before: many
+ * callers share one flush to the disk (group commit).
+ *
+ * If the disk cannot be flushed, the store is poisoned: every later call fails with INTERNAL and the
+ * daemon ends itself, since memory and disk may differ from here on. */
+#pragma once
+#include "core/base/err.h"
+#include "core/base/id.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+struct store_txn;
+
+/* Opens or makes 'vmmd.db' in 'dir', takes the lock of the state directory (BUSY: another daemon has
+ * it), applies migrations, checks the file and raises the epoch. 'dir' is borrowed for the call. */
+struct store *store_open(const char *dir, struct err *err) MUST_USE;
+void store_close(struct store *store);
+uint32_t store_epoch(const struct store *store); /* of this opening: fences older daemons off */
+bool store_is_poisoned(struct store *store);
+
+/* One transaction of the calling thread. No other transaction may be open in this thread, and no
+ * lock that comes after the store in the lock order may be held. */
+struct store_txn *store_begin(struct store *store, struct err *err) MUST_USE;
+/* Ends it whatever comes out; '*txn' is NULL afterwards. Blocks until the change is on the disk. */
+bool store_commit(struct store_txn **txn, struct err *err) MUST_USE;
+void store_rollback(struct store_txn **txn); /* for CLEANUP(store_rollback); NULL is fine */
+
+/* ---- VMs. Texts are borrowed on put and valid only during the callback on each. ---- */
+struct vm_record {
+    struct uuid id;
+    const char *name;
+    const char *spec;    /* JSON of struct vm_spec (model vm_model) */
+    const char *active;  /* the same as it was started with, NULL when off */
+    const char *phase;   /* "creating", "defined", "deleting" */
+    const char *run;     /* last observed, vm_run_text() */
+    const char *reason;  /* vm_reason_text() */
+    const char *desired; /* vm_desired_text() */
+    const char *detail;  /* last words of a crash, or NULL */
+    uint32_t slot;       /* uid slot while live; UINT32_MAX when none */
+    uint64_t revision;   /* of the configuration */
+    uint64_t state_revision;
+    int64_t created_ms, updated_ms, state_since_ms;
+};
+bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err *err) MUST_USE;
+/* Only the observed part: active, run, reason, desired, detail, slot, state_revision,
+ * state_since_ms. Cheaper than the whole; NOT_FOUND if there is no such row. */
+bool store_vm_put_state(struct store_txn *txn, const struct vm_record *vm,
+                        struct err *err) MUST_USE;
+bool store_vm_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_vm_each(struct store *store, bool (*each)(void *ctx, const struct vm_record *),
+                   void *ctx, struct err *err) MUST_USE;
+
+/* ---- Pools ---- */
+struct pool_record {
+    struct uuid id;
+    const char *name;
+    const char *root; /* id of the configured root */
+    int64_t created_ms;
+};
+bool store_pool_put(struct store_txn *txn, const struct pool_record *pool,
+                    struct err *err) MUST_USE;
+bool store_pool_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_pool_each(struct store *store, bool (*each)(void *ctx, const struct pool_record *),
+                     void *ctx, struct err *err) MUST_USE;
+
+/* ---- Files: every image file has a row before it exists (durability.md) ---- */
+struct file_record {
+    struct uuid id;
+    struct uuid pool;
+    const char *name;  /* "<uuid>.<ext>" below the pool's directory */
+    const char *role;  /* "disk" */
+    const char *state; /* "creating", "live", "trash" */
+    struct uuid vm;    /* zero when none */
+    struct uuid job;   /* that makes or unmakes it; zero when none */
+};
+bool store_file_put(struct store_txn *txn, const struct file_record *file,
+                    struct err *err) MUST_USE;
+bool store_file_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_file_each(struct store *store, bool (*each)(void *ctx, const struct file_record *),
+                     void *ctx, struct err *err) MUST_USE;
+
+/* ---- Disks and their chain of record: file ids from the leaf down to the base ---- */
+struct disk_record {
+    struct uuid id;
+    struct uuid vm; /* zero when attached to none */
+    struct uuid pool;
+    uint32_t position; /* among the VM's disks */
+    uint64_t size_bytes;
+    const char *format; /* of the leaf */
+    const char *bus;
+    const struct uuid *chain;
+    size_t n_chain;
+    int64_t created_ms;
+};
+bool store_disk_put(struct store_txn *txn, const struct disk_record *disk,
+                    struct err *err) MUST_USE;
+bool store_disk_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_disk_each(struct store *store, bool (*each)(void *ctx, const struct disk_record *),
+                     void *ctx, struct err *err) MUST_USE;
+
+/* ---- Jobs ("operations" in the API) ---- */
+struct job_record {
+    struct uuid id;
+    const char *kind;        /* "vm.start" */
+    const char *object_type; /* "vm", or NULL */
+    struct uuid object;
+    const char *object_name; /* as it was then */
+    const char *principal;
+    const char *request_id;
+    const char *args;   /* JSON */
+    const char *state;  /* queued, running, cancelling, succeeded, failed, cancelled, interrupted */
+    const char *step;   /* name of the step reached, or NULL */
+    const char *result; /* JSON, or NULL */
+    const char *error_code, *error_field, *error_detail; /* or NULL */
+    uint64_t done, total;
+    int64_t created_ms, started_ms, ended_ms; /* 0 when not yet */
+};
+bool store_job_put(struct store_txn *txn, const struct job_record *job, struct err *err) MUST_USE;
+/* NOT_FOUND. The record's texts live during the callback. */
+bool store_job_get(struct store *store, const struct uuid *id,
+                   bool (*each)(void *ctx, const struct job_record *), void *ctx,
+                   struct err *err) MUST_USE;
+/* Newest first, at most 'limit', older than '*before' (created_ms, id) when 'before' is given;
+ * 'object' narrows to one VM when given; 'open_only' to those that have not ended. */
+struct job_filter {
+    const struct uuid *object;
+    bool open_only;
+    int64_t before_ms; /* 0: from the newest on */
+    struct uuid before_id;
+    unsigned limit;
+};
+bool store_job_each(struct store *store, const struct job_filter *filter,
+                    bool (*each)(void *ctx, const struct job_record *), void *ctx,
+                    struct err *err) MUST_USE;
+/* Removes ended jobs beyond the newest 'keep'. */
+bool store_job_trim(struct store_txn *txn, unsigned keep, struct err *err) MUST_USE;
+
+/* ---- Events: numbered without gaps in the order of their commits ---- */
+struct event_record {
+    uint64_t seq; /* given by the store */
+    int64_t at_ms;
+    const char *type;        /* "vm.state" */
+    const char *object_type; /* "vm" */
+    struct uuid object;
+    const char *data; /* JSON object */
+};
+bool store_event_add(struct store_txn *txn, const struct event_record *event, uint64_t *seq,
+                     struct err *err) MUST_USE;
+/* Events with seq > 'after', in order, at most 'limit'. */
+bool store_event_each(struct store *store, uint64_t after, unsigned limit,
+                      bool (*each)(void *ctx, const struct event_record *), void *ctx,
+                      struct err *err) MUST_USE;
+/* The oldest and newest number kept; both 0 when there is none. */
+bool store_event_bounds(struct store *store, uint64_t *oldest, uint64_t *newest,
+                        struct err *err) MUST_USE;
+bool store_event_trim(struct store_txn *txn, unsigned keep, struct err *err) MUST_USE;
+
+/* ---- Tokens: only the SHA-256 of the secret is kept ---- */
+struct token_record {
+    struct uuid id;
+    const char *name;
+    const char *role; /* viewer, operator, admin */
+    uint8_t sha256[32];
+    int64_t created_ms;
+    int64_t expires_ms; /* 0: never */
+    const char *created_by;
+};
+bool store_token_put(struct store_txn *txn, const struct token_record *token,
+                     struct err *err) MUST_USE;
+bool store_token_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_token_each(struct store *store, bool (*each)(void *ctx, const struct token_record *),
+                      void *ctx, struct err *err) MUST_USE;
+
+/* ---- Idempotency keys ---- */
+struct idem_record {
+    const char *principal, *key;
+    const char *route;       /* "POST /vms/{id}/actions/start" with the real path */
+    uint8_t body_sha256[32];
+    const char *object_type; /* what the first request made: "operation", "pool", "token", … */
+    struct uuid object;
+    int64_t created_ms;
+};
+/* EXISTS when the principal has used the key already (and the key is not older than 24 h). */
+bool store_idem_put(struct store_txn *txn, const struct idem_record *idem,
+                    struct err *err) MUST_USE;
+/* '*found' tells; the callback runs once then. */
+bool store_idem_get(struct store *store, const char *principal, const char *key,
+                    bool (*each)(void *ctx, const struct idem_record *), void *ctx, bool *found,
+                    struct err *err) MUST_USE;
+bool store_idem_trim(struct store_txn *txn, int64_t older_than_ms, struct err *err) MUST_USE;

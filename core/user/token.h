@@ -1,0 +1,23 @@
+/* API tokens: "vmmd_<id>_<secret>", of which only the SHA-256 of the secret is kept. */
+#pragma once
+#include "core/core/core.h"
+
+#define TOKEN_TEXT 128
+
+struct token_who {
+    char principal[80]; /* "token:<name>" */
+    enum role role;
+};
+
+/* The token's text is shown once, in 'text'. 'ttl_s' 0: never expires. EXISTS for a name taken. */
+bool token_create(struct core *core, const char *name, enum role role, uint64_t ttl_s,
+                  const struct origin *origin, struct uuid *id, char text[TOKEN_TEXT],
+                  struct err *err) MUST_USE;
+/* UNAUTHENTICATED for anything that is not a live token; takes the same time for all of them. */
+bool token_check(struct core *core, const char *text, struct token_who *out, struct err *err)
+    MUST_USE;
+json_t *token_show(struct core *core, const char *ref, struct err *err) MUST_USE;
+json_t *token_list(struct core *core, unsigned page_size, const char *page_token, struct err *err)
+    MUST_USE;
+bool token_revoke(struct core *core, const char *ref, const struct origin *origin,
+                  struct err *err) MUST_USE;

@@ -1,0 +1,43 @@
+/* VMs as the API sees them. Shapes are the schemas of openapi.yaml: Vm, VmList, Operation. */
+#pragma once
+#include "core/core/core.h"
+#include "core/model/state.h"
+#include "core/model/vm.h"
+
+/* Entity tag of a VM: "<revision>.<state revision>"; If-Match looks at the first part only, so that
+ * a guest that powers off does not spoil an edit. */
+struct etag {
+    uint64_t revision, state_revision;
+};
+
+/* Submits "vm.create": disks, row, disaster copy. '*spec' is taken (cleared) on success and failure.
+ * EXISTS, INVALID, NOT_FOUND (pool, boot entry), NO_SPACE with the numbers. With origin->dry_run
+ * nothing is submitted and '*op' is zero. */
+bool vm_create(struct core *core, struct vm_spec *spec, const struct origin *origin,
+               struct uuid *op, struct uuid *vm, struct err *err) MUST_USE;
+json_t *vm_show(struct core *core, const char *ref, struct etag *etag, struct err *err) MUST_USE;
+/* {"items":[Vm…],"next_page_token":…}; 'filter': "state==running" or "label.ci==x", NULL for all;
+ * ordered by name; 'page_token' NULL for the first page. */
+json_t *vm_list(struct core *core, const char *filter, unsigned page_size, const char *page_token,
+                struct err *err) MUST_USE;
+/* RFC 7396 merge patch; 'if_match' NULL when not given. Returns the changed VM. */
+json_t *vm_edit(struct core *core, const char *ref, const json_t *patch,
+                const struct etag *if_match, const struct origin *origin, struct etag *etag,
+                struct err *err) MUST_USE;
+/* Submits "vm.delete". WRONG_STATE unless off (or crashed). */
+bool vm_delete(struct core *core, const char *ref, const struct etag *if_match,
+               const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
+
+/* Submits "vm.<verb>"; args may be NULL: {"timeout_s":n} for shutdown. WRONG_STATE, BUSY. */
+bool vm_act(struct core *core, const char *ref, enum vm_verb verb, const json_t *args,
+            const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
+
+/* The serial log from '*offset' on: up to 'cap' bytes into 'out'. Waits up to 'wait_ms' for the
+ * first new byte. '*offset' is raised when older bytes were dropped. Works in every state. Returns
+ * the bytes read, -1 on failure. */
+ssize_t vm_serial_read(struct core *core, const char *ref, uint64_t *offset, void *out, size_t cap,
+                       int64_t wait_ms, uint64_t *end, struct err *err) MUST_USE;
+bool vm_serial_write(struct core *core, const char *ref, const void *data, size_t len,
+                     const struct origin *origin, struct err *err) MUST_USE;
+bool vm_screenshot(struct core *core, const char *ref, char **png, size_t *len,
+                   struct err *err) MUST_USE;
