@@ -24,12 +24,14 @@ int64_t clock_wall_ms(void)
 
 void clock_text(int64_t wall_ms, char out[CLOCK_TEXT])
 {
-    time_t seconds = (time_t)(wall_ms / 1000);
+    unsigned ms = (unsigned)((wall_ms % 1000 + 1000) % 1000);
+    time_t seconds = (time_t)((wall_ms - ms) / 1000);
     struct tm tm;
+    size_t n;
 
     gmtime_r(&seconds, &tm);
-    snprintf(out, CLOCK_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", (tm.tm_year + 1900) % 10000,
-             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(wall_ms % 1000));
+    n = strftime(out, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(out + n, CLOCK_TEXT - n, ".%03uZ", ms % 1000);
 }
 
 int64_t clock_left_ms(int64_t deadline_mono_ms)

@@ -1,7 +1,9 @@
-/* The error value: see err.h. */
+/* The error value: see err.h. Details and pointers quote what a client sent and are cut to their
+ * room, so every text is scrubbed to printable UTF-8: it must fit into a JSON reply. */
 #include "core/base/err.h"
 
 #include "core/base/log.h"
+#include "core/base/str.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -12,10 +14,9 @@ static const struct {
     int status;
     const char *slug;
     const char *title;
-} table[] = {
-    [ERR_NONE] = {200, "none", "No error"},
+} table[] = {[ERR_NONE] = {200, "none", "No error"},
 #define X(name, status_, slug_, title_) [ERR_##name] = {status_, slug_, title_},
-    ERR_LIST(X)
+             ERR_LIST(X)
 #undef X
 };
 
@@ -27,6 +28,7 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(err->detail, sizeof err->detail, fmt, args);
     va_end(args);
+    str_scrub(err->detail);
     return false;
 }
 
@@ -36,9 +38,11 @@ bool err_field(struct err *err, enum err_code code, const char *pointer, const c
 
     *err = (struct err){.code = code};
     snprintf(err->field, sizeof err->field, "%s", pointer);
+    str_scrub(err->field);
     va_start(args, fmt);
     vsnprintf(err->detail, sizeof err->detail, fmt, args);
     va_end(args);
+    str_scrub(err->detail);
     return false;
 }
 
@@ -68,6 +72,7 @@ bool err_prefix(struct err *err, const char *fmt, ...)
     snprintf(whole, sizeof whole, "%s: %s", front, err->detail);
     memcpy(err->detail, whole, sizeof err->detail);
     err->detail[sizeof err->detail - 1] = 0;
+    str_scrub(err->detail);
     return false;
 }
 
@@ -78,6 +83,7 @@ bool err_under(struct err *err, const char *pointer)
     snprintf(whole, sizeof whole, "%.60s%s", pointer, err->field);
     memcpy(err->field, whole, sizeof err->field);
     err->field[sizeof err->field - 1] = 0;
+    str_scrub(err->field);
     return false;
 }
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 /* X(name, HTTP status, slug, title). The only place an error is declared: the enum, the reply's
- * status and "code", vmmctl's exit codes, docs/errors.md and openapi.yaml are checked against it. */
+ * status and "code", vmmctl's exit codes, docs/errors.md and openapi.yaml follow it. */
 #define ERR_LIST(X)                                                                                \
     X(MALFORMED, 400, "malformed", "The request cannot be read")                                   \
     X(UNAUTHENTICATED, 401, "unauthenticated", "Authentication is needed")                         \

@@ -13,7 +13,8 @@
 bool frame_send(int sock, const struct frame_header *head, const void *payload, const int *fds,
                 struct err *err)
 {
-    CLEANUP(mem_freep) char *whole = NULL;
+    CLEANUP(mem_freep)
+    char *whole = NULL;
 
     if (head->length > FRAME_MAX_PAYLOAD || head->n_fds > FRAME_MAX_FDS)
         return err_set(err, ERR_TOO_LARGE, "a frame of %u bytes with %u descriptors", head->length,
@@ -34,6 +35,14 @@ static void drop_taken(struct frame_reader *r)
     r->taken = 0;
 }
 
+/* A conversation is idle nearly always: it should not cost 64 KiB then. */
+static void release_idle(struct frame_reader *r)
+{
+    free(r->buffer);
+    r->buffer = NULL;
+    r->cap = 0;
+}
+
 int frame_fill(struct frame_reader *r, struct err *err)
 {
     int fds[FRAME_MAX_FDS];
@@ -48,7 +57,7 @@ int frame_fill(struct frame_reader *r, struct err *err)
     n = sock_recv(r->sock, r->buffer + r->len, PIECE, fds, FRAME_MAX_FDS, &n_fds, err);
     if (n < 0)
         return -1;
-    if (r->n_fds + n_fds > FRAME_MAX_FDS) {
+    if (r->n_fds + n_fds > ARRAY_LEN(r->fds)) {
         while (n_fds)
             close(fds[--n_fds]);
         err_set(err, ERR_UNAVAILABLE, "the peer sent more descriptors than its frames name");
@@ -65,6 +74,8 @@ int frame_next(struct frame_reader *r, struct frame *out, struct err *err)
     uint32_t most = r->max_payload ? r->max_payload : FRAME_MAX_PAYLOAD;
 
     drop_taken(r);
+    if (r->len == 0)
+        release_idle(r);
     if (r->len < sizeof out->head)
         return 0;
     memcpy(&out->head, r->buffer, sizeof out->head);

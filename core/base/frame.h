@@ -34,19 +34,20 @@ struct frame_reader {
     char *buffer;
     size_t len, cap; /* bytes held */
     size_t taken;    /* bytes of the frame that frame_next() gave out last */
-    int fds[FRAME_MAX_FDS];
+    int fds[2 * FRAME_MAX_FDS]; /* one frame may be half here when the next one's arrive */
     unsigned n_fds;
     uint32_t max_payload; /* 0: FRAME_MAX_PAYLOAD */
 };
 
-/* Writes a whole frame; blocks unless the socket has a time limit. The caller serialises writers. */
+/* Writes a whole frame; blocks unless the socket has a time limit. The caller serialises writers.
+ */
 bool frame_send(int sock, const struct frame_header *head, const void *payload, const int *fds,
                 struct err *err) MUST_USE;
 /* Reads once from the socket. 1: something came, 0: end of stream, -1: failure (TIMEOUT when a
  * non-blocking socket is empty). */
 int frame_fill(struct frame_reader *r, struct err *err) MUST_USE;
-/* The next whole frame of what was read. 1: *out is one, 0: more bytes are needed, -1: the peer
- * broke the framing. */
+/* The next whole frame of what was read. 1: *out is one, 0: more bytes are needed (and nothing is
+ * allocated while none is held), -1: the peer broke the framing. */
 int frame_next(struct frame_reader *r, struct frame *out, struct err *err) MUST_USE;
 /* Blocks until a frame is there. UNAVAILABLE at end of stream. */
 bool frame_read(struct frame_reader *r, struct frame *out, struct err *err) MUST_USE;

@@ -54,7 +54,10 @@ int fs_dir(int dirfd, const char *name, mode_t mode, struct err *err)
 bool fs_mkdirs(const char *path, mode_t mode, struct err *err)
 {
     CLEANUP(mem_freep) char *copy = str_dup(path);
+    struct stat st;
 
+    if (path[0] != '/')
+        return err_set(err, ERR_INVALID, "'%s' is not an absolute path", path);
     for (char *p = copy + 1; *p; p++) {
         if (*p != '/')
             continue;
@@ -63,9 +66,11 @@ bool fs_mkdirs(const char *path, mode_t mode, struct err *err)
             return err_errno(err, errno, "create the directory %s", copy);
         *p = '/';
     }
-    if (mkdir(copy, mode) < 0 && errno != EEXIST)
+    if (mkdir(copy, mode) == 0)
+        return true;
+    if (errno != EEXIST || stat(copy, &st) < 0)
         return err_errno(err, errno, "create the directory %s", copy);
-    return true;
+    return S_ISDIR(st.st_mode) || err_errno(err, ENOTDIR, "use %s", copy);
 }
 
 bool fs_write_all(int fd, const void *data, size_t len, struct err *err)
@@ -119,7 +124,11 @@ bool fs_sync(int fd, const char *what, struct err *err)
 static bool write_new(int dirfd, const char *tmp, const void *data, size_t len, mode_t mode,
                       struct err *err)
 {
-    CLEANUP(closep) int fd = fs_open(dirfd, tmp, O_WRONLY | O_CREAT | O_TRUNC, mode, err);
+    CLEANUP(closep) int fd = -1;
+
+    if (unlinkat(dirfd, tmp, 0) < 0 && errno != ENOENT) /* of a crash; it may have another mode */
+        return err_errno(err, errno, "remove %s", tmp);
+    fd = fs_open(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL, mode, err);
 
     return fd >= 0 && fs_write_all(fd, data, len, err) && fs_sync(fd, tmp, err);
 }
@@ -148,6 +157,16 @@ bool fs_remove(int dirfd, const char *name, struct err *err)
     return fs_sync(dirfd, "the directory", err);
 }
 
+/* Some file systems do not tell the type in the listing. */
+static bool is_dir(int dirfd, const struct dirent *e)
+{
+    struct stat st;
+
+    if (e->d_type != DT_UNKNOWN)
+        return e->d_type == DT_DIR;
+    return fstatat(dirfd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
 static bool remove_entries(int fd, struct err *err)
 {
     DIR *dir = fdopendir(fd);
@@ -160,7 +179,7 @@ static bool remove_entries(int fd, struct err *err)
     for (struct dirent *e; ok && (e = readdir(dir));) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
             continue;
-        if (e->d_type == DT_DIR)
+        if (is_dir(dirfd(dir), e))
             ok = fs_remove_tree(dirfd(dir), e->d_name, err);
         else if (unlinkat(dirfd(dir), e->d_name, 0) < 0 && errno != ENOENT)
             ok = err_errno(err, errno, "remove %s", e->d_name);

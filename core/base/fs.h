@@ -14,14 +14,16 @@ void closep(int *fd); /* for CLEANUP(closep) int fd = -1 */
 int fs_open(int dirfd, const char *path, int flags, mode_t mode, struct err *err) MUST_USE;
 /* mkdir + open as O_DIRECTORY; an existing directory is fine. */
 int fs_dir(int dirfd, const char *name, mode_t mode, struct err *err) MUST_USE;
-/* mkdir -p on an absolute path, 0755 for what is missing. */
+/* mkdir -p on an absolute path: 0755 for missing parents, 'mode' for the last part. INVALID for a
+ * relative path. */
 bool fs_mkdirs(const char *path, mode_t mode, struct err *err) MUST_USE;
 
 bool fs_write_all(int fd, const void *data, size_t len, struct err *err) MUST_USE;
 /* The whole file, NUL-terminated, owned by the caller; TOO_LARGE beyond 'max' bytes. */
 bool fs_read_all(int fd, size_t max, char **data, size_t *len, struct err *err) MUST_USE;
 
-/* write to "<name>.tmp", fsync, rename over 'name', fsync the directory. */
+/* write to a new "<name>.tmp", fsync, rename over 'name', fsync the directory. One publisher of a
+ * name at a time. */
 bool fs_publish(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
                 struct err *err) MUST_USE;
 bool fs_sync(int fd, const char *what, struct err *err) MUST_USE;

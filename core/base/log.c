@@ -31,8 +31,10 @@ void log_init(const char *program_)
 /* Appends 'text' as the inside of a JSON string; returns the new length. */
 static size_t escape(char *out, size_t at, size_t cap, const char *text)
 {
-    for (const char *p = text; *p && at + 8 < cap; p++) {
+    for (const char *p = text; *p; p++) {
         unsigned char c = (unsigned char)*p;
+        if (at + 8 >= cap && c >> 6 != 2) /* a started character is finished: 3 bytes at most */
+            break;
         if (c == '"' || c == '\\')
             out[at++] = '\\', out[at++] = (char)c;
         else if (c < 0x20 || c == 0x7f)
@@ -65,6 +67,7 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
+    str_scrub_utf8(message);
     clock_text(clock_wall_ms(), now);
     line[0] = '{';
     at = member(line, at, sizeof line, "ts", now);

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull)); /* zeroed */
+void *mem_alloc(size_t size) __attribute__((malloc, returns_nonnull));       /* zeroed */
 void *mem_array(size_t count, size_t size) __attribute__((returns_nonnull)); /* zeroed, checked */
 void *mem_resize(void *old, size_t count, size_t size) __attribute__((returns_nonnull));
 void *mem_dup(const void *data, size_t size) __attribute__((returns_nonnull));

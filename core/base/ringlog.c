@@ -2,12 +2,13 @@
 #include "core/base/ringlog.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC     "VMRL"
-#define HEAD_SIZE 4096
+#define MAGIC        "VMRL"
+#define HEAD_SIZE    4096
+#define MAX_CAPACITY (UINT64_C(1) << 40)
 
 struct head {
     char magic[4];
@@ -23,8 +24,21 @@ static bool read_head(int fd, struct head *head, struct err *err)
     if (n < 0)
         return err_errno(err, errno, "read a log's head");
     if (n != sizeof *head || memcmp(head->magic, MAGIC, 4) != 0 || head->version != 1 ||
-        head->capacity == 0)
+        head->capacity == 0 || head->capacity > MAX_CAPACITY)
         return err_set(err, ERR_INTERNAL, "the file is not a ring log");
+    return true;
+}
+
+/* The head as a reader sees it while 'end' may be overwritten: nothing promises that eight bytes of
+ * a file change at once, so 'end' counts when it reads the same twice. */
+static bool read_steady_head(int fd, struct head *head, struct err *err)
+{
+    struct head again;
+
+    do {
+        if (!read_head(fd, head, err) || !read_head(fd, &again, err))
+            return false;
+    } while (head->end != again.end);
     return true;
 }
 
@@ -45,21 +59,33 @@ static bool write_at(int fd, const void *data, size_t len, uint64_t at, struct e
     return true;
 }
 
-/* Bytes that an append may have written beyond 'end': it never writes more before it moves 'end'. */
+/* Bytes that an append may have written beyond 'end': it never writes more before it moves 'end'.
+ */
 static uint64_t margin(const struct head *head)
 {
     return head->capacity / 8 ? head->capacity / 8 : 1;
 }
 
+/* True for an empty file, and for one whose first write was lost in a power cut. */
+static bool is_blank(const struct head *head)
+{
+    static const struct head zero;
+
+    return memcmp(head, &zero, sizeof zero) == 0;
+}
+
 bool ringlog_open(int fd, uint64_t capacity, struct err *err)
 {
-    struct head head = {.version = 1, .capacity = capacity};
-    struct stat st;
+    struct head head = {0};
+    ssize_t n = pread(fd, &head, sizeof head, 0);
 
-    if (fstat(fd, &st) < 0)
-        return err_errno(err, errno, "look at a log");
-    if (st.st_size > 0)
+    if (n < 0)
+        return err_errno(err, errno, "read a log's head");
+    if (!is_blank(&head))
         return read_head(fd, &head, err);
+    if (capacity == 0 || capacity > MAX_CAPACITY)
+        return err_set(err, ERR_INTERNAL, "a ring log of %" PRIu64 " bytes", capacity);
+    head = (struct head){.version = 1, .capacity = capacity};
     memcpy(head.magic, MAGIC, 4);
     return write_at(fd, &head, sizeof head, 0, err);
 }
@@ -110,7 +136,7 @@ ssize_t ringlog_read(int fd, uint64_t *offset, void *out, size_t cap, uint64_t *
     ssize_t n;
 
     for (;;) {
-        if (!read_head(fd, &head, err))
+        if (!read_steady_head(fd, &head, err))
             return -1;
         if (*offset < oldest(&head))
             *offset = oldest(&head);
@@ -123,7 +149,7 @@ ssize_t ringlog_read(int fd, uint64_t *offset, void *out, size_t cap, uint64_t *
             err_errno(err, errno, "read a log");
             return -1;
         }
-        if (!read_head(fd, &after, err))
+        if (!read_steady_head(fd, &after, err))
             return -1;
         if (*offset >= oldest(&after))
             break;

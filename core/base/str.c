@@ -53,7 +53,7 @@ bool str_to_u64(const char *s, uint64_t *out)
     return true;
 }
 
-/* Length of the UTF-8 sequence at 's', 0 when it is not well-formed (RFC 3629). */
+/* Length of the UTF-8 sequence at 's', 0 when it is NUL or not well-formed (RFC 3629). */
 static size_t sequence(const unsigned char *s, size_t left)
 {
     uint32_t code;
@@ -82,6 +82,32 @@ bool str_is_utf8(const char *s, size_t len)
         i += n;
     }
     return true;
+}
+
+void str_scrub_utf8(char *s)
+{
+    for (size_t left = strlen(s); left;) {
+        size_t n = sequence((unsigned char *)s, left);
+        if (!n)
+            *s = '?';
+        s += n ? n : 1;
+        left -= n ? n : 1;
+    }
+}
+
+bool str_is_control(const char *s)
+{
+    const unsigned char *p = (const unsigned char *)s;
+
+    return (p[0] && p[0] < 0x20) || p[0] == 0x7f || (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0);
+}
+
+void str_scrub(char *s)
+{
+    for (char *p = s; *p; p++)
+        if (str_is_control(p))
+            *p = '?';
+    str_scrub_utf8(s); /* also what is left of a two-byte control */
 }
 
 void str_hex(const uint8_t *data, size_t len, char *out)

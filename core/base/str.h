@@ -1,4 +1,4 @@
-/* Strings: duplicates that cannot fail, a growing buffer, and the few predicates used everywhere. */
+/* Strings: duplicates that cannot fail, a growing buffer, and the predicates used everywhere. */
 #pragma once
 #include "core/base/cleanup.h"
 
@@ -14,9 +14,14 @@ bool str_starts(const char *s, const char *prefix);
 /* Whole string as a decimal number; false for anything else, overflow included. */
 bool str_to_u64(const char *s, uint64_t *out);
 bool str_is_utf8(const char *s, size_t len); /* well-formed, without NUL and surrogates */
-void str_hex(const uint8_t *data, size_t len, char *out); /* out: 2*len+1 */
+bool str_is_control(const char *s);          /* a control character (C0, DEL, C1) starts at 's' */
+/* Makes a text that may quote a stranger, or was cut in mid-character, fit to be shown: bytes that
+ * are not UTF-8 become '?'; str_scrub() does the same to control characters. */
+void str_scrub_utf8(char *s);
+void str_scrub(char *s);
+void str_hex(const uint8_t *data, size_t len, char *out);  /* out: 2*len+1 */
 bool str_unhex(const char *hex, uint8_t *out, size_t len); /* exactly 2*len lower-case digits */
-size_t str_copy(char *dst, size_t size, const char *src); /* truncates; returns the length kept */
+size_t str_copy(char *dst, size_t size, const char *src);  /* truncates; returns the length kept */
 
 /* A growing buffer, always NUL-terminated when data is not NULL. */
 struct strbuf {

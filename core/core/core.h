@@ -28,6 +28,8 @@ struct origin {
 
 struct core_config {
     const char *state_dir; /* /var/lib/vmmd */
+    /* Told the store's epoch before any machine is attached; may be NULL. */
+    void (*on_epoch)(uint32_t epoch);
 };
 
 /* Opens the store, loads everything, probes the host, takes up the running machines (all in parallel),
@@ -38,6 +40,8 @@ struct core *core_open(const struct core_config *config, struct err *err) MUST_U
 void core_close(struct core *core);
 /* Makes every wait (long-poll, event stream) return at once; first step of shutting down. */
 void core_interrupt(struct core *core);
+/* The store could not be written: the daemon must end itself and be started again. */
+bool core_is_broken(struct core *core);
 
 /* ---- Idempotency: looks a key up before anything is done. '*found': the earlier request is the
  * same and made 'object' of 'type' ("operation", "pool", "token"); IDEM_MISMATCH: it was another. */

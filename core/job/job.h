@@ -16,6 +16,9 @@ struct job_kind {
     bool (*run)(struct core *core, struct job *job, struct err *err);
     /* Called once after run(), with what came out of it: release claims, trash leftovers. */
     void (*settle)(struct core *core, struct job *job, bool ok);
+    /* Called for a job that an earlier daemon left open, before anything else runs: take the claims
+     * again. May be NULL. */
+    void (*adopt)(struct core *core, struct job *job);
 };
 
 /* ---- for the API ---- */
@@ -36,6 +39,7 @@ bool job_cancelled(struct job *job);
 bool job_step(struct job *job, const char *step, struct err *err) MUST_USE;
 void job_progress(struct job *job, uint64_t done, uint64_t total);
 const struct uuid *job_id(const struct job *job);
+const char *job_kind_name(const struct job *job); /* static text */
 const struct uuid *job_object(const struct job *job);
 const json_t *job_args(const struct job *job); /* borrowed */
 const char *job_step_reached(const struct job *job); /* NULL before the first; set after a restart */

@@ -28,7 +28,7 @@ bool check_line(const char *text, const char **why)
 {
     *why = "must be one line of UTF-8 without control characters";
     for (const char *p = text; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+        if (str_is_control(p))
             return false;
     return str_is_utf8(text, strlen(text));
 }

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define POINTER_MAX sizeof((struct err *)0)->field
+
 #define AT(type, object, where) ((type *)(void *)((char *)(object) + (where)))
 
 static bool wrong(struct err *err, const struct field *f, const char *what)
@@ -163,15 +165,32 @@ static const struct field *find(const struct model *model, const char *name)
     return NULL;
 }
 
+/* A hostile member name as a JSON pointer (RFC 6901: '~' is "~0", '/' is "~1"), cut to its room. */
+static void pointer_to(char out[POINTER_MAX], const char *key)
+{
+    size_t at = 0;
+
+    out[at++] = '/';
+    for (; *key && at + 3 <= POINTER_MAX; key++) {
+        if (*key == '~' || *key == '/') {
+            out[at++] = '~';
+            out[at++] = *key == '~' ? '0' : '1';
+        } else {
+            out[at++] = *key;
+        }
+    }
+    out[at] = 0;
+}
+
 static bool unknown(const struct model *model, const char *key, struct err *err)
 {
     CLEANUP(strbuf_clear) struct strbuf list = {0};
-    char pointer[64];
+    char pointer[POINTER_MAX];
 
     for (size_t i = 0; i < model->n_fields; i++)
         if (!(model->fields[i].flags & FIELD_READ_ONLY))
             strbuf_addf(&list, "%s%s", list.len ? ", " : "", model->fields[i].name);
-    snprintf(pointer, sizeof pointer, "/%.60s", key);
+    pointer_to(pointer, key);
     return err_field(err, ERR_INVALID, pointer, "there is no member '%.60s' here; known are: %s",
                      key, list.data ? list.data : "none");
 }
@@ -209,8 +228,8 @@ static bool decode_default(const struct field *f, enum model_source source, void
     return !value || decode_field(f, value, source, object, err);
 }
 
-static bool decode_members(const struct model *model, const json_t *value,
-                           enum model_source source, void *out, struct err *err)
+static bool decode_members(const struct model *model, const json_t *value, enum model_source source,
+                           void *out, struct err *err)
 {
     for (size_t i = 0; i < model->n_fields; i++) {
         const struct field *f = &model->fields[i];

@@ -42,10 +42,10 @@ struct field {
     uint64_t min, max;   /* numbers: range; texts: bytes; lists: elements */
     /* Texts: false with *why set to what is expected ("must be …"). */
     bool (*check)(const char *text, const char **why);
-    const char *const *names;  /* FIELD_ENUM: NULL-terminated, index is the value */
-    const struct model *of;    /* FIELD_OBJECT, FIELD_LIST */
-    const char *fallback;      /* JSON of the default when absent; NULL: zero */
-    const char *help;          /* one line for docs and man pages */
+    const char *const *names; /* FIELD_ENUM: NULL-terminated, index is the value */
+    const struct model *of;   /* FIELD_OBJECT, FIELD_LIST */
+    const char *fallback;     /* JSON of the default when absent; NULL: zero */
+    const char *help;         /* one line for docs and man pages */
 };
 
 struct model {
@@ -70,12 +70,12 @@ void model_clear(const struct model *model, void *object);
  * INVALID when the patch names an unknown, read-only or create-only member. */
 bool model_patch(const struct model *model, const void *object, const json_t *patch, void *out,
                  struct err *err) MUST_USE;
-/* The members with FIELD_NEXT_START that differ between two objects, with 'wanted's values; NULL when
- * there are none. */
+/* The members with FIELD_NEXT_START that differ between two objects, with 'wanted's values; NULL
+ * when there are none. */
 json_t *model_pending(const struct model *model, const void *active, const void *wanted);
 
 /* Common checks for FIELD_TEXT. */
-bool check_name(const char *text, const char **why);  /* [A-Za-z0-9][A-Za-z0-9._-]*, not a UUID */
-bool check_line(const char *text, const char **why);  /* one line without control characters */
-bool check_mac(const char *text, const char **why);   /* 52:54:00:12:34:56, unicast, lower case */
+bool check_name(const char *text, const char **why); /* [A-Za-z0-9][A-Za-z0-9._-]*, not a UUID */
+bool check_line(const char *text, const char **why); /* one line without control characters */
+bool check_mac(const char *text, const char **why);  /* 52:54:00:12:34:56, unicast, lower case */
 #define NAME_MAX_BYTES 63

@@ -14,6 +14,8 @@ const char *const nic_model_names[] = {"virtio", "e1000e", NULL};
 
 #define OF(type, member) .offset = offsetof(struct type, member)
 
+/* A field is a paragraph. */
+/* clang-format off */
 static const struct field boot_fields[] = {
     {.name = "kernel", .type = FIELD_TEXT, OF(vm_boot, kernel), .min = 1, .max = NAME_MAX_BYTES,
      .check = check_name,
@@ -51,7 +53,7 @@ const struct model vm_nic_model = {"VmNic", sizeof(struct vm_nic), nic_fields,
                                    ARRAY_LEN(nic_fields)};
 
 static const struct field vm_fields[] = {
-    {.name = "name", .type = FIELD_TEXT, .flags = FIELD_REQUIRED, OF(vm_spec, name), .min = 1,
+    {.name = "name", .type = FIELD_TEXT, .flags = FIELD_REQUIRED | FIELD_CREATE_ONLY, OF(vm_spec, name), .min = 1,
      .max = NAME_MAX_BYTES, .check = check_name, .help = "unique; usable instead of the id"},
     {.name = "notes", .type = FIELD_TEXT, OF(vm_spec, notes), .max = 4096,
      .help = "free text"},
@@ -81,6 +83,7 @@ static const struct field vm_fields[] = {
     {.name = "shutdown_timeout_s", .type = FIELD_U32, OF(vm_spec, shutdown_timeout_s), .min = 1,
      .max = 3600, .fallback = "60", .help = "grace for 'shutdown' before it gives up"},
 };
+/* clang-format on */
 const struct model vm_model = {"VmSpec", sizeof(struct vm_spec), vm_fields, ARRAY_LEN(vm_fields)};
 
 void vm_spec_clear(struct vm_spec *spec)

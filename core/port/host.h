@@ -37,3 +37,6 @@ unsigned host_boots(void);
 const char *host_boot_id(unsigned index);
 const char *host_qemu_path(void); /* qemu-system-x86_64 */
 bool host_fake_allowed(void);     /* backend "fake" may be used */
+/* Every worker's leaf that the helper knows, whether the daemon knows its VM or not. */
+bool host_worker_each(bool (*each)(void *ctx, const struct uuid *vm, bool populated), void *ctx,
+                      struct err *err) MUST_USE;

@@ -1,0 +1,178 @@
+/* Opening and closing the core: the order in which the services come up and go down. */
+#include "core/core/core.h"
+
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/core/janitor.h"
+#include "core/core/parts.h"
+#include "core/disk/disks.h"
+#include "core/vm/recover.h"
+#include "core/vm/registry.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct backend *core_backend(int vm_backend)
+{
+    return vm_backend == VM_BACKEND_FAKE ? &backend_fake : &backend_qemu;
+}
+
+json_t *page_wrap(json_t *items, const char *next)
+{
+    json_t *page = json_object();
+
+    json_put(page, "items", items);
+    json_put_text(page, "next_page_token", next);
+    return page;
+}
+
+/* True when the host was rebooted since the last daemon; remembers this boot. */
+static bool host_was_reset(struct core *core)
+{
+    CLEANUP(closep) int now_fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    CLEANUP(closep) int then_fd = -1;
+    CLEANUP(mem_freep) char *now = NULL;
+    CLEANUP(mem_freep) char *then = NULL;
+    struct err err = {0};
+    bool reset;
+
+    if (now_fd < 0 || !fs_read_all(now_fd, 128, &now, NULL, &err))
+        return false;
+    then_fd = fs_open(core->state_fd, "boot_id", O_RDONLY, 0, &err);
+    if (then_fd >= 0)
+        err_ignore(fs_read_all(then_fd, 128, &then, NULL, &err), &err);
+    reset = then && strcmp(then, now) != 0;
+    if (!str_eq(then, now) &&
+        !fs_publish(core->state_fd, "boot_id", now, strlen(now), 0600, &err))
+        log_warn("the boot id was not written: %s", err.detail);
+    return reset;
+}
+
+static bool open_dirs(struct core *core, struct err *err)
+{
+    core->state_fd = open(core->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (core->state_fd < 0)
+        return err_set(err, ERR_INTERNAL, "the state directory %s cannot be opened",
+                       core->state_dir);
+    core->vms_fd = fs_dir(core->state_fd, "vm", 0700, err);
+    return core->vms_fd >= 0;
+}
+
+static bool open_services(struct core *core, struct err *err)
+{
+    core->store = store_open(core->state_dir, err);
+    if (!core->store)
+        return false;
+    core->events = events_new(core, err);
+    core->jobs = core->events ? jobs_new(core, err) : NULL;
+    core->tokens = core->jobs ? tokens_new(core, err) : NULL;
+    return core->tokens && host_facts(&core->facts, err);
+}
+
+static bool load(struct core *core, struct err *err)
+{
+    return disks_load(core, err) && vms_load(core, err) && jobs_load(core, err);
+}
+
+struct core *core_open(const struct core_config *config, struct err *err)
+{
+    struct core *core = mem_alloc(sizeof *core);
+    bool reset;
+
+    core->state_dir = str_dup(config->state_dir);
+    core->state_fd = core->vms_fd = -1;
+    registry_init(core);
+    if (!open_dirs(core, err) || !open_services(core, err) || !load(core, err)) {
+        core_close(core);
+        return NULL;
+    }
+    if (config->on_epoch)
+        config->on_epoch(store_epoch(core->store));
+    if (!backend_probe_host(&core->probe, err)) {
+        core_close(core);
+        return NULL;
+    }
+    reset = host_was_reset(core);
+    vms_take_up(core, reset);
+    vms_sweep(core);
+    disks_sweep(core);
+    jobs_resume(core);
+    core->janitor = janitor_start(core, err);
+    if (!core->janitor) {
+        core_close(core);
+        return NULL;
+    }
+    return core;
+}
+
+void core_interrupt(struct core *core)
+{
+    atomic_store(&core->closing, true);
+    events_interrupt(core->events);
+    lock_take(&core->serial.lock);
+    cond_wake_all(&core->serial.rung);
+    lock_drop(&core->serial.lock);
+    lock_take(&core->registry.lock);
+    cond_wake_all(&core->registry.changed);
+    lock_drop(&core->registry.lock);
+    jobs_wake(core->jobs);
+}
+
+bool core_is_broken(struct core *core)
+{
+    return store_is_poisoned(core->store);
+}
+
+/* Waits for the exits that are being settled, then ends watching the machines that go on. */
+static void release_machines(struct core *core)
+{
+    struct vm **vms;
+    size_t n;
+
+    lock_take(&core->registry.lock);
+    while (core->registry.exits)
+        cond_wait(&core->registry.changed, &core->registry.lock);
+    lock_drop(&core->registry.lock);
+    vms = vm_get_all(core, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct machine *machine;
+        lock_take(&core->registry.lock);
+        machine = vms[i]->machine;
+        vms[i]->machine = NULL;
+        lock_drop(&core->registry.lock);
+        if (machine)
+            core_backend(vms[i]->backend)->release(machine);
+    }
+    lock_take(&core->registry.lock);
+    while (core->registry.exits)
+        cond_wait(&core->registry.changed, &core->registry.lock);
+    lock_drop(&core->registry.lock);
+    vm_put_all(core, vms);
+}
+
+void core_close(struct core *core)
+{
+    if (core->tokens) {
+        core_interrupt(core);
+        jobs_stop(core->jobs);
+        janitor_stop(core->janitor);
+        release_machines(core);
+        tokens_free(core->tokens);
+    }
+    if (core->jobs)
+        jobs_free(core->jobs);
+    if (core->events)
+        events_free(core->events);
+    registry_clear(core);
+    disks_clear(core);
+    if (core->store)
+        store_close(core->store);
+    closep(&core->vms_fd);
+    closep(&core->state_fd);
+    free(core->state_dir);
+    free(core);
+}

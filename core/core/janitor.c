@@ -1,0 +1,79 @@
+/* Periodic trimming: see janitor.h. */
+#include "core/core/janitor.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/core/parts.h"
+
+#include <stdlib.h>
+
+#define EVERY_MS    60000
+#define KEEP_EVENTS 100000
+#define KEEP_JOBS   10000
+#define IDEM_MS     (24 * 3600 * 1000ll)
+
+struct janitor {
+    struct core *core;
+    pthread_t thread;
+    struct lock lock;
+    struct cond woken;
+    bool stopping GUARDED_BY(lock);
+};
+
+static bool trim(struct core *core, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+
+    return txn && store_event_trim(txn, KEEP_EVENTS, err) && store_job_trim(txn, KEEP_JOBS, err) &&
+           store_idem_trim(txn, clock_wall_ms() - IDEM_MS, err) && store_commit(&txn, err);
+}
+
+static void *janitor_main(void *arg)
+{
+    struct janitor *j = arg;
+    bool stop = false;
+
+    while (!stop) {
+        int64_t due = clock_mono_ms() + EVERY_MS;
+        struct err err = {0};
+
+        if (!trim(j->core, &err))
+            log_warn("old rows were not trimmed: %s", err.detail);
+        lock_take(&j->lock);
+        while (!j->stopping && cond_wait_until(&j->woken, &j->lock, due))
+            ;
+        stop = j->stopping;
+        lock_drop(&j->lock);
+    }
+    return NULL;
+}
+
+struct janitor *janitor_start(struct core *core, struct err *err)
+{
+    struct janitor *j = mem_alloc(sizeof *j);
+
+    j->core = core;
+    lock_init(&j->lock);
+    cond_init(&j->woken);
+    if (thread_start(&j->thread, "janitor", janitor_main, j, err))
+        return j;
+    cond_clear(&j->woken);
+    lock_clear(&j->lock);
+    free(j);
+    return NULL;
+}
+
+void janitor_stop(struct janitor *j)
+{
+    if (!j)
+        return;
+    lock_take(&j->lock);
+    j->stopping = true;
+    cond_wake_all(&j->woken);
+    lock_drop(&j->lock);
+    pthread_join(j->thread, NULL);
+    cond_clear(&j->woken);
+    lock_clear(&j->lock);
+    free(j);
+}

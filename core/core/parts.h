@@ -1,0 +1,155 @@
+/* The inside of core: what its services share. Included by core's own files only.
+ *
+ * Locks, in this order: registry -> jobs -> store (inside store/) -> events. A VM's 'writing' lock comes
+ * before all of them: it serialises the writes of one VM's row and memory, and is the only one that is
+ * held over a flush to the disk. None is held across a machine call or a helper call. */
+#pragma once
+#include "core/base/thread.h"
+#include "core/core/core.h"
+#include "core/job/job.h"
+#include "core/model/state.h"
+#include "core/model/vm.h"
+#include "core/port/backend.h"
+#include "core/port/host.h"
+#include "core/port/store.h"
+
+#include <stdatomic.h>
+#include <uthash.h>
+
+#define NO_SLOT UINT32_MAX
+
+enum vm_phase { VM_CREATING, VM_DEFINED, VM_DELETING };
+
+struct vm {
+    /* never changes */
+    struct uuid id;
+    char *name;
+    int backend; /* enum vm_backend */
+    int64_t created_ms;
+
+    struct lock writing; /* see above */
+
+    /* registry lock; 'spec' is also stable under 'writing' */
+    unsigned refs;
+    bool listed; /* in the tables; false once deleted */
+    struct vm_spec spec;
+    struct vm_spec *active; /* as started; NULL when off */
+    enum vm_phase phase;
+    enum vm_run run;
+    enum vm_reason reason;
+    enum vm_desired desired;
+    char *detail; /* last words of a crash, or NULL */
+    uint32_t slot;
+    uint64_t revision, state_revision;
+    int64_t updated_ms, state_since_ms;
+    struct uuid job;          /* holds the claim; zero when free */
+    const char *job_kind;     /* of that job */
+    struct machine *machine;  /* NULL unless live */
+    unsigned machine_users;   /* calls under way into it */
+    bool ending;              /* an exit is being settled */
+    enum vm_accel accel;      /* chosen at the last start */
+    char accel_reason[256];
+
+    UT_hash_handle by_id, by_name;
+};
+
+struct pool {
+    struct uuid id;
+    char *name;
+    char *root;
+    int64_t created_ms;
+    int dir; /* <root>/<id>, -1 when the root cannot be reached */
+    struct pool *next;
+};
+
+struct disk {
+    struct uuid id, vm, pool;
+    uint32_t position;
+    uint64_t size_bytes;
+    int format, bus;
+    struct uuid *chain; /* file ids, leaf first */
+    size_t n_chain;
+    int64_t created_ms;
+    struct disk *next;
+};
+
+struct registry {
+    struct lock lock;
+    struct cond changed; /* a VM's run, job or machine changed */
+    struct vm *vms_by_id GUARDED_BY(lock);
+    struct vm *vms_by_name GUARDED_BY(lock);
+    struct pool *pools GUARDED_BY(lock); /* oldest first */
+    struct disk *disks GUARDED_BY(lock);
+    uint64_t starting_bytes GUARDED_BY(lock); /* memory promised to VMs that are just starting */
+    unsigned exits GUARDED_BY(lock);          /* exits being settled */
+};
+
+struct serial_bell {
+    struct lock lock;
+    struct cond rung; /* some VM's serial log grew */
+    uint64_t rings GUARDED_BY(lock);
+};
+
+struct core {
+    struct store *store;
+    char *state_dir;
+    int state_fd; /* state_dir */
+    int vms_fd;   /* state_dir/vm */
+    atomic_bool closing;
+    struct backend_probe probe;
+    struct host_facts facts;
+    struct registry registry;
+    struct serial_bell serial;
+    struct jobs *jobs;     /* core/job */
+    struct events *events; /* core/event */
+    struct tokens *tokens; /* core/user */
+    struct janitor *janitor;
+    int *root_dirs; /* one a configured pool root, -1 when it cannot be opened */
+};
+
+const struct backend *core_backend(int vm_backend);
+
+/* ---- events ---- */
+struct events *events_new(struct core *core, struct err *err) MUST_USE;
+void events_free(struct events *events);
+void events_interrupt(struct events *events);
+/* Adds an event to 'txn'; takes 'data'. Call events_ring() once the transaction is committed. */
+bool event_add(struct store_txn *txn, const char *type, const char *object_type,
+               const struct uuid *object, json_t *data, struct err *err) MUST_USE;
+void events_ring(struct core *core);
+
+/* ---- jobs ---- */
+struct job_order {
+    const struct job_kind *kind;
+    const char *object_type;
+    struct uuid object;
+    const char *object_name;
+    json_t *args; /* taken; may be NULL */
+    struct uuid id; /* chosen by the caller with uuid_new() */
+    /* More rows for the same transaction, or NULL. */
+    bool (*also)(struct store_txn *txn, void *ctx, struct err *err);
+    void *ctx;
+};
+struct jobs *jobs_new(struct core *core, struct err *err) MUST_USE;
+void jobs_wake(struct jobs *jobs); /* all who wait look again */
+void jobs_stop(struct jobs *jobs); /* running ones come to a resting point; none starts */
+void jobs_free(struct jobs *jobs);
+/* Takes up the jobs that an earlier daemon left open: first their claims, later their work. */
+bool jobs_load(struct core *core, struct err *err) MUST_USE;
+void jobs_resume(struct core *core);
+/* Durable on return: row, idempotency key, event and order->also's rows in one transaction. */
+bool job_submit(struct core *core, struct job_order *order, const struct origin *origin,
+                struct err *err) MUST_USE;
+void job_ask_cancel(struct core *core, const struct uuid *id); /* no checks: 'stop' does this */
+extern const struct job_kind *const job_kinds[]; /* NULL-terminated */
+const struct job_kind *job_kind_find(const char *name);
+bool idem_add(struct store_txn *txn, const struct origin *origin, const char *object_type,
+              const struct uuid *object, struct err *err) MUST_USE;
+
+/* ---- tokens ---- */
+struct tokens *tokens_new(struct core *core, struct err *err) MUST_USE;
+void tokens_free(struct tokens *tokens);
+
+/* ---- paging ---- */
+/* {"items":…,"next_page_token":…}; takes 'items'. */
+json_t *page_wrap(json_t *items, const char *next);

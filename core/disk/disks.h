@@ -1,0 +1,37 @@
+/* Pools, disks and their files in memory and on the disk: for core's own files.
+ *
+ * A disk of a new VM passes: planned (pool and size checked) -> rows 'creating' committed -> file made and
+ * flushed -> rows 'live'. Deleting goes: rows 'trash' committed -> file unlinked, directory flushed ->
+ * rows removed. A crash in between is settled by the job that is entered again. */
+#pragma once
+#include "core/core/parts.h"
+
+/* Roots, pools and disks from configuration and store. */
+bool disks_load(struct core *core, struct err *err) MUST_USE;
+void disks_clear(struct core *core);
+
+struct pool *pool_find(struct core *core, const char *ref) REQUIRES(core->registry.lock);
+
+/* Resolves and checks the pools of a new VM's disks, gives them ids. NOT_FOUND, NO_SPACE with the
+ * numbers, INVALID. */
+bool disks_plan(struct core *core, struct vm_spec *spec, struct err *err) MUST_USE;
+/* Puts a VM's planned disks into memory, each with a chain of one new file. */
+void disks_enlist(struct core *core, const struct vm *vm);
+void disks_delist(struct core *core, const struct uuid *vm);
+/* Rows of a VM's disks and files, with the files in 'state' and held by 'job' (zero: none). */
+bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm,
+                 const char *state, const struct uuid *job, struct err *err) MUST_USE;
+bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uuid *vm,
+                       struct err *err) MUST_USE;
+/* Makes the files of a VM's disks; those that exist are made anew. */
+bool disks_make(struct core *core, const struct uuid *vm, struct err *err) MUST_USE;
+bool disks_unlink(struct core *core, const struct uuid *vm, struct err *err) MUST_USE;
+/* Opens a VM's disks for a start; the caller hands the descriptors on. 'chain' of one so far: bases
+ * are opened read-only. */
+bool disks_open(struct core *core, const struct uuid *vm, struct plan_disk **out, size_t *n,
+                struct err *err) MUST_USE;
+void disks_close(struct plan_disk *disks, size_t n);
+/* Removes files in our pools that have a uuid name but no row: what a crash left before its row. */
+void disks_sweep(struct core *core);
+/* Name of the pool with this id (as text), or the text itself. */
+json_t *pool_name_of(struct core *core, const char *id) REQUIRES(core->registry.lock);

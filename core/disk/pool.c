@@ -1,0 +1,335 @@
+/* Storage pools: see pool.h. A pool is the directory <root>/<pool id>; its row is written after the
+ * directory exists and removed before the directory goes, so a crash leaves at most an empty directory
+ * with a uuid name. */
+#include "core/disk/pool.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/disks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct pool *pool_find(struct core *core, const char *ref)
+{
+    struct uuid id;
+    bool by_id = uuid_parse(ref, &id);
+
+    for (struct pool *p = core->registry.pools; p; p = p->next)
+        if (by_id ? uuid_eq(&p->id, &id) : strcmp(p->name, ref) == 0)
+            return p;
+    return NULL;
+}
+
+json_t *pool_name_of(struct core *core, const char *id)
+{
+    struct pool *pool = id ? pool_find(core, id) : NULL;
+
+    return id ? json_string(pool ? pool->name : id) : json_null();
+}
+
+static int root_index(const char *id)
+{
+    for (unsigned i = 0; i < host_roots(); i++)
+        if (strcmp(host_root_id(i), id) == 0)
+            return (int)i;
+    return -1;
+}
+
+static void add_pool(struct core *core, struct pool *pool)
+{
+    struct pool **tail;
+
+    lock_take(&core->registry.lock);
+    tail = &core->registry.pools;
+    while (*tail && (*tail)->created_ms <= pool->created_ms)
+        tail = &(*tail)->next;
+    pool->next = *tail;
+    *tail = pool;
+    lock_drop(&core->registry.lock);
+}
+
+static void pool_free(struct pool *pool)
+{
+    closep(&pool->dir);
+    free(pool->name);
+    free(pool->root);
+    free(pool);
+}
+
+static struct pool *pool_new(const struct uuid *id, const char *name, const char *root,
+                             int64_t created_ms)
+{
+    struct pool *pool = mem_alloc(sizeof *pool);
+
+    pool->id = *id;
+    pool->name = str_dup(name);
+    pool->root = str_dup(root);
+    pool->created_ms = created_ms;
+    pool->dir = -1;
+    return pool;
+}
+
+static bool load_pool(void *ctx, const struct pool_record *r)
+{
+    struct core *core = ctx;
+    struct pool *pool = pool_new(&r->id, r->name, r->root, r->created_ms);
+    int root = root_index(r->root);
+    struct err err = {0};
+
+    if (root >= 0 && core->root_dirs[root] >= 0)
+        pool->dir = fs_open(core->root_dirs[root], UUID_STR(&r->id), O_RDONLY | O_DIRECTORY, 0,
+                            &err);
+    if (pool->dir < 0)
+        log_error("the pool %s cannot be reached: %s", r->name,
+                  root < 0 ? "its root is not in vmmd.conf" : err.detail);
+    add_pool(core, pool);
+    return true;
+}
+
+static void open_roots(struct core *core)
+{
+    core->root_dirs = mem_array(host_roots(), sizeof *core->root_dirs);
+    for (unsigned i = 0; i < host_roots(); i++) {
+        struct err err = {0};
+        core->root_dirs[i] = -1;
+        if (!host_root_open(i, &core->root_dirs[i], &err))
+            log_error("the pool root %s cannot be opened: %s", host_root_id(i), err.detail);
+    }
+}
+
+static bool load_disk(void *ctx, const struct disk_record *r)
+{
+    struct core *core = ctx;
+    struct disk *disk = mem_alloc(sizeof *disk);
+
+    *disk = (struct disk){.id = r->id,
+                          .vm = r->vm,
+                          .pool = r->pool,
+                          .position = r->position,
+                          .size_bytes = r->size_bytes,
+                          .n_chain = r->n_chain,
+                          .created_ms = r->created_ms};
+    for (int i = 0; disk_format_names[i]; i++)
+        disk->format = str_eq(disk_format_names[i], r->format) ? i : disk->format;
+    for (int i = 0; disk_bus_names[i]; i++)
+        disk->bus = str_eq(disk_bus_names[i], r->bus) ? i : disk->bus;
+    disk->chain = mem_dup(r->chain, r->n_chain * sizeof *r->chain);
+    lock_take(&core->registry.lock);
+    disk->next = core->registry.disks;
+    core->registry.disks = disk;
+    lock_drop(&core->registry.lock);
+    return true;
+}
+
+bool disks_load(struct core *core, struct err *err)
+{
+    open_roots(core);
+    return store_pool_each(core->store, load_pool, core, err) &&
+           store_disk_each(core->store, load_disk, core, err);
+}
+
+NO_TSA void disks_clear(struct core *core)
+{
+    for (struct pool *p = core->registry.pools, *next; p; p = next) {
+        next = p->next;
+        pool_free(p);
+    }
+    for (struct disk *d = core->registry.disks, *next; d; d = next) {
+        next = d->next;
+        free(d->chain);
+        free(d);
+    }
+    for (unsigned i = 0; core->root_dirs && i < host_roots(); i++)
+        closep(&core->root_dirs[i]);
+    free(core->root_dirs);
+}
+
+/* ---- the API's calls ---- */
+
+static bool write_new(struct core *core, const struct pool *pool, const struct origin *origin,
+                      struct err *err)
+{
+    const struct pool_record record = {.id = pool->id,
+                                       .name = pool->name,
+                                       .root = pool->root,
+                                       .created_ms = pool->created_ms};
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+    json_t *data;
+
+    if (!txn)
+        return false;
+    data = json_object();
+    json_put_text(data, "name", pool->name);
+    return store_pool_put(txn, &record, err) && idem_add(txn, origin, "pool", &pool->id, err) &&
+           event_add(txn, "pool.created", "pool", &pool->id, data, err) && store_commit(&txn, err);
+}
+
+static bool check_new(struct core *core, const char *name, const char *root, int *index,
+                      struct err *err)
+{
+    bool taken;
+
+    *index = root_index(root);
+    if (*index < 0)
+        return err_field(err, ERR_NOT_FOUND, "/root",
+                         "there is no pool root '%.64s' in vmmd.conf: GET /host lists them", root);
+    if (core->root_dirs[*index] < 0)
+        return err_field(err, ERR_UNAVAILABLE, "/root", "the pool root '%s' cannot be opened", root);
+    lock_take(&core->registry.lock);
+    taken = pool_find(core, name) != NULL;
+    lock_drop(&core->registry.lock);
+    return !taken ||
+           err_field(err, ERR_EXISTS, "/name", "there is a pool named '%s' already", name);
+}
+
+bool pool_create(struct core *core, const char *name, const char *root,
+                 const struct origin *origin, struct uuid *id, struct err *err)
+{
+    struct uuid new_id = uuid_new();
+    struct pool *pool;
+    int index;
+
+    if (!check_new(core, name, root, &index, err))
+        return false;
+    *id = new_id;
+    if (origin->dry_run)
+        return true;
+    pool = pool_new(&new_id, name, root, clock_wall_ms());
+    pool->dir = fs_dir(core->root_dirs[index], UUID_STR(&new_id), 0700, err);
+    if (pool->dir < 0 || !fs_sync(core->root_dirs[index], "the pool root", err) ||
+        !write_new(core, pool, origin, err)) {
+        unlinkat(core->root_dirs[index], UUID_STR(&new_id), AT_REMOVEDIR);
+        pool_free(pool);
+        return false;
+    }
+    add_pool(core, pool);
+    events_ring(core);
+    return true;
+}
+
+static unsigned disks_in(struct core *core, const struct uuid *pool) REQUIRES(core->registry.lock);
+static unsigned disks_in(struct core *core, const struct uuid *pool)
+{
+    unsigned n = 0;
+
+    for (struct disk *d = core->registry.disks; d; d = d->next)
+        n += uuid_eq(&d->pool, pool);
+    return n;
+}
+
+static json_t *view(struct core *core, const struct pool *pool) REQUIRES(core->registry.lock);
+static json_t *view(struct core *core, const struct pool *pool)
+{
+    uint64_t total = 0, free_bytes = 0;
+    json_t *v = json_object();
+    struct err err = {0};
+
+    if (pool->dir >= 0)
+        err_ignore(fs_space(pool->dir, &total, &free_bytes, &err), &err);
+    json_put_text(v, "id", UUID_STR(&pool->id));
+    json_put_text(v, "name", pool->name);
+    json_put_text(v, "root", pool->root);
+    json_put_u64(v, "total_bytes", total);
+    json_put_u64(v, "free_bytes", free_bytes);
+    json_put_u64(v, "disks", disks_in(core, &pool->id));
+    json_put_time(v, "created_at", pool->created_ms);
+    return v;
+}
+
+json_t *pool_show(struct core *core, const char *ref, struct err *err)
+{
+    struct pool *pool;
+    json_t *v = NULL;
+
+    lock_take(&core->registry.lock);
+    pool = pool_find(core, ref);
+    if (pool)
+        v = view(core, pool);
+    lock_drop(&core->registry.lock);
+    if (!v)
+        err_set(err, ERR_NOT_FOUND, "there is no pool '%.64s'", ref);
+    return v;
+}
+
+json_t *pool_list(struct core *core, unsigned page_size, const char *page_token, struct err *err)
+{
+    json_t *items = json_array();
+    char last[UUID_TEXT] = "";
+    bool on = !page_token, more = false;
+
+    lock_take(&core->registry.lock);
+    for (struct pool *p = core->registry.pools; p && !more; p = p->next) {
+        if (on && json_array_size(items) == page_size) {
+            more = true;
+        } else if (on) {
+            json_array_append_new(items, view(core, p));
+            uuid_text(&p->id, last);
+        }
+        on = on || str_eq(page_token, UUID_STR(&p->id));
+    }
+    lock_drop(&core->registry.lock);
+    if (on)
+        return page_wrap(items, more ? last : NULL);
+    json_decref(items);
+    err_field(err, ERR_INVALID, "/page_token", "this page_token is not one of ours");
+    return NULL;
+}
+
+static bool write_gone(struct core *core, const struct uuid *id, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+
+    return txn && store_pool_remove(txn, id, err) &&
+           event_add(txn, "pool.deleted", "pool", id, NULL, err) && store_commit(&txn, err);
+}
+
+/* Unlinks the pool from memory; NULL when it is not there or still holds disks. */
+static struct pool *take_out(struct core *core, const char *ref, bool dry_run, struct err *err)
+{
+    struct pool **at, *pool;
+    unsigned disks;
+
+    lock_take(&core->registry.lock);
+    pool = pool_find(core, ref);
+    disks = pool ? disks_in(core, &pool->id) : 0;
+    for (at = &core->registry.pools; pool && !disks && !dry_run && *at; at = &(*at)->next) {
+        if (*at == pool) {
+            *at = pool->next;
+            break;
+        }
+    }
+    lock_drop(&core->registry.lock);
+    if (!pool)
+        err_set(err, ERR_NOT_FOUND, "there is no pool '%.64s'", ref);
+    else if (disks)
+        err_set(err, ERR_IN_USE, "%u disks lie in the pool %s: delete or move them first", disks,
+                pool->name);
+    return disks ? NULL : pool;
+}
+
+bool pool_delete(struct core *core, const char *ref, const struct origin *origin, struct err *err)
+{
+    struct pool *pool = take_out(core, ref, origin->dry_run, err);
+    int root;
+
+    if (!pool || origin->dry_run)
+        return pool != NULL;
+    if (!write_gone(core, &pool->id, err)) {
+        add_pool(core, pool);
+        return false;
+    }
+    root = root_index(pool->root);
+    if (root >= 0 && core->root_dirs[root] >= 0 &&
+        unlinkat(core->root_dirs[root], UUID_STR(&pool->id), AT_REMOVEDIR) < 0 && errno != ENOENT)
+        log_warn("the directory of the pool %s stays: %s", pool->name, strerror(errno));
+    pool_free(pool);
+    events_ring(core);
+    return true;
+}

@@ -1,0 +1,55 @@
+/* The inside of a job, shared by core/job's files only. */
+#pragma once
+#include "core/core/parts.h"
+
+enum job_state {
+    JOB_QUEUED,
+    JOB_RUNNING,
+    JOB_CANCELLING,
+    JOB_SUCCEEDED,
+    JOB_FAILED,
+    JOB_CANCELLED,
+    JOB_INTERRUPTED,
+    JOB_STATE_COUNT
+};
+extern const char *const job_state_texts[];
+
+struct job {
+    /* never changes */
+    struct jobs *jobs;
+    const struct job_kind *kind;
+    struct uuid id, object;
+    const char *object_type; /* static text */
+    char *object_name, *principal, *request_id;
+    json_t *args;
+    int64_t created_ms;
+
+    /* jobs' lock */
+    enum job_state state;
+    char *step;
+    json_t *result;
+    struct err error;
+    uint64_t done, total;
+    int64_t started_ms, ended_ms;
+    unsigned watchers; /* requests that wait for it */
+    bool gone;         /* ended and out of the table */
+    struct job *next;  /* in its lane's queue */
+    UT_hash_handle hh;
+};
+
+struct lane {
+    struct jobs *jobs;
+    struct job *first; /* waiting, oldest first */
+    unsigned threads;
+};
+
+struct jobs {
+    struct core *core;
+    struct lock lock;
+    struct cond changed;
+    struct job *open GUARDED_BY(lock); /* not ended, by id */
+    struct job *recovered GUARDED_BY(lock);
+    struct lane lanes[JOB_LANE_COUNT] GUARDED_BY(lock);
+    unsigned running GUARDED_BY(lock); /* lane threads */
+    bool stopping GUARDED_BY(lock);
+};

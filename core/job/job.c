@@ -1,0 +1,435 @@
+/* Jobs at work: see job.h.
+ *
+ * Theory of operation. A job is a row before it is anything else: job_submit() commits the row, the
+ * idempotency key, the event and the caller's own rows in one transaction, and only then queues it.
+ * Each lane starts threads as they are needed, up to its limit. At the end the row gets its final
+ * state and the event in one transaction; then the job leaves memory and is read from the store.
+ * A daemon that dies leaves open rows; jobs_load() and jobs_resume() enter their run() again. */
+#include "core/core/parts.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/job/inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const unsigned lane_threads[JOB_LANE_COUNT] = {16, 4};
+
+struct jobs *jobs_new(struct core *core, struct err *err)
+{
+    struct jobs *jobs = mem_alloc(sizeof *jobs);
+
+    jobs->core = core;
+    lock_init(&jobs->lock);
+    cond_init(&jobs->changed);
+    return jobs;
+}
+
+static void job_free(struct job *job)
+{
+    json_decref(job->args);
+    json_decref(job->result);
+    free(job->principal);
+    free(job->request_id);
+    free(job->object_name);
+    free(job->step);
+    free(job);
+}
+
+NO_TSA void jobs_free(struct jobs *jobs)
+{
+    struct job *job, *next;
+
+    HASH_ITER (hh, jobs->open, job, next) {
+        HASH_DELETE(hh, jobs->open, job);
+        job_free(job);
+    }
+    cond_clear(&jobs->changed);
+    lock_clear(&jobs->lock);
+    free(jobs);
+}
+
+void jobs_wake(struct jobs *jobs)
+{
+    lock_take(&jobs->lock);
+    cond_wake_all(&jobs->changed);
+    lock_drop(&jobs->lock);
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+    lock_take(&jobs->lock);
+    jobs->stopping = true;
+    cond_wake_all(&jobs->changed);
+    while (jobs->running)
+        cond_wait(&jobs->changed, &jobs->lock);
+    lock_drop(&jobs->lock);
+}
+
+const struct job_kind *job_kind_find(const char *name)
+{
+    for (unsigned i = 0; job_kinds[i]; i++)
+        if (strcmp(job_kinds[i]->name, name) == 0)
+            return job_kinds[i];
+    return NULL;
+}
+
+/* ---- rows ---- */
+
+static void job_record_fill(struct job *job, struct job_record *record, char **args, char **result)
+{
+    *args = json_write(job->args);
+    *result = job->result ? json_write(job->result) : NULL;
+    *record = (struct job_record){
+        .id = job->id,
+        .kind = job->kind->name,
+        .object_type = job->object_type,
+        .object = job->object,
+        .object_name = job->object_name,
+        .principal = job->principal,
+        .request_id = job->request_id,
+        .args = *args,
+        .state = job_state_texts[job->state],
+        .step = job->step,
+        .result = *result,
+        .error_code = job->error.code ? err_slug(job->error.code) : NULL,
+        .error_field = job->error.code ? job->error.field : NULL,
+        .error_detail = job->error.code ? job->error.detail : NULL,
+        .done = job->done,
+        .total = job->total,
+        .created_ms = job->created_ms,
+        .started_ms = job->started_ms,
+        .ended_ms = job->ended_ms,
+    };
+}
+
+static bool put_row(struct store_txn *txn, struct job *job, struct err *err)
+{
+    CLEANUP(mem_freep) char *args = NULL;
+    CLEANUP(mem_freep) char *result = NULL;
+    struct job_record record;
+
+    lock_take(&job->jobs->lock);
+    job_record_fill(job, &record, &args, &result);
+    lock_drop(&job->jobs->lock);
+    return store_job_put(txn, &record, err);
+}
+
+static bool add_event(struct store_txn *txn, const struct job *job, struct err *err)
+{
+    json_t *data = json_object();
+
+    json_put_text(data, "kind", job->kind->name);
+    json_put_text(data, "state", job_state_texts[job->state]);
+    json_put_text(data, "target", uuid_is_zero(&job->object) ? NULL : UUID_STR(&job->object));
+    json_put_text(data, "error", job->error.code ? err_slug(job->error.code) : NULL);
+    return event_add(txn, "operation", "operation", &job->id, data, err);
+}
+
+/* ---- running ---- */
+
+static void finish(struct job *job, bool ok, const struct err *error)
+{
+    struct jobs *jobs = job->jobs;
+    struct err err = {0};
+    struct store_txn *txn;
+    bool written;
+
+    lock_take(&jobs->lock);
+    job->state = ok ? JOB_SUCCEEDED : error->code == ERR_CANCELLED ? JOB_CANCELLED : JOB_FAILED;
+    if (!ok)
+        job->error = *error;
+    job->ended_ms = clock_wall_ms();
+    lock_drop(&jobs->lock);
+    txn = store_begin(jobs->core->store, &err);
+    written = txn && put_row(txn, job, &err) && add_event(txn, job, &err) &&
+              store_commit(&txn, &err);
+    store_rollback(&txn);
+    if (!written)
+        log_error("the end of the job could not be recorded: %s", err.detail);
+    lock_take(&jobs->lock);
+    HASH_DELETE(hh, jobs->open, job);
+    job->gone = true;
+    cond_wake_all(&jobs->changed);
+    lock_drop(&jobs->lock);
+    events_ring(jobs->core);
+}
+
+static void run(struct job *job)
+{
+    struct core *core = job->jobs->core;
+    struct err err = {0};
+    bool ok;
+
+    log_set_job(UUID_STR(&job->id));
+    log_set_request(job->request_id);
+    log_info("%s %s starts", job->kind->name, job->object_name ? job->object_name : "");
+    ok = job_cancelled(job) ? err_set(&err, ERR_CANCELLED, "cancelled before it began")
+                            : job->kind->run(core, job, &err);
+    if (!ok && atomic_load(&core->closing)) {
+        log_info("%s is left for the next daemon", job->kind->name);
+    } else {
+        if (!ok)
+            log_warn("%s failed: %s: %s", job->kind->name, err_slug(err.code), err.detail);
+        job->kind->settle(core, job, ok);
+        finish(job, ok, &err);
+    }
+    log_set_job(NULL);
+    log_set_request(NULL);
+}
+
+static struct job *next_job(struct jobs *jobs, struct lane *lane) REQUIRES(jobs->lock);
+static struct job *next_job(struct jobs *jobs, struct lane *lane)
+{
+    struct job *job = lane->first;
+
+    if (job) {
+        lane->first = job->next;
+        job->next = NULL;
+        job->state = job->state == JOB_CANCELLING ? JOB_CANCELLING : JOB_RUNNING;
+        job->started_ms = job->started_ms ? job->started_ms : clock_wall_ms();
+    }
+    return job;
+}
+
+/* One thread of a lane: runs jobs until none is left or the daemon stops. */
+static void *lane_main(void *arg)
+{
+    struct lane *lane = arg;
+    struct jobs *jobs = lane->jobs;
+    struct job *job;
+
+    lock_take(&jobs->lock);
+    while (!jobs->stopping && (job = next_job(jobs, lane))) {
+        bool gone;
+        lock_drop(&jobs->lock);
+        run(job);
+        lock_take(&jobs->lock);
+        gone = job->gone;
+        while (gone && job->watchers)
+            cond_wait(&jobs->changed, &jobs->lock);
+        if (gone)
+            job_free(job);
+    }
+    lane->threads--;
+    jobs->running--;
+    cond_wake_all(&jobs->changed);
+    lock_drop(&jobs->lock);
+    return NULL;
+}
+
+/* Queues a job that has its row, and adds a thread to its lane if there is room for one. */
+static void enqueue(struct jobs *jobs, struct job *job)
+{
+    struct lane *lane = &jobs->lanes[job->kind->lane];
+    struct job **tail = &lane->first;
+    struct err err = {0};
+
+    lock_take(&jobs->lock);
+    lane->jobs = jobs;
+    while (*tail)
+        tail = &(*tail)->next;
+    *tail = job;
+    if (!jobs->stopping && lane->threads < lane_threads[job->kind->lane]) {
+        lane->threads++;
+        jobs->running++;
+        if (!thread_start_detached(job->kind->lane == JOB_LANE_COPY ? "job-copy" : "job", lane_main,
+                                   lane, &err)) {
+            lane->threads--;
+            jobs->running--;
+            log_error("a job waits for a thread: %s", err.detail);
+        }
+    }
+    lock_drop(&jobs->lock);
+}
+
+/* ---- submitting ---- */
+
+static struct job *job_new(struct jobs *jobs, struct job_order *order,
+                           const struct origin *origin)
+{
+    struct job *job = mem_alloc(sizeof *job);
+
+    job->jobs = jobs;
+    job->kind = order->kind;
+    job->id = order->id;
+    job->object_type = order->object_type;
+    job->object = order->object;
+    job->object_name = str_dup(order->object_name);
+    job->principal = str_dup(origin->principal);
+    job->request_id = str_dup(origin->request_id);
+    job->args = order->args ? TAKE(order->args) : json_object();
+    job->created_ms = clock_wall_ms();
+    return job;
+}
+
+static bool write_new(struct core *core, struct job *job, const struct job_order *order,
+                      const struct origin *origin, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+
+    return txn && put_row(txn, job, err) && idem_add(txn, origin, "operation", &job->id, err) &&
+           (!order->also || order->also(txn, order->ctx, err)) && add_event(txn, job, err) &&
+           store_commit(&txn, err);
+}
+
+bool job_submit(struct core *core, struct job_order *order, const struct origin *origin,
+                struct err *err)
+{
+    struct jobs *jobs = core->jobs;
+    struct job *job = job_new(jobs, order, origin);
+
+    if (!write_new(core, job, order, origin, err)) {
+        job_free(job);
+        return false;
+    }
+    lock_take(&jobs->lock);
+    HASH_ADD(hh, jobs->open, id, sizeof job->id, job);
+    lock_drop(&jobs->lock);
+    events_ring(core);
+    enqueue(jobs, job);
+    return true;
+}
+
+/* ---- recovery ---- */
+
+static bool take_up(void *ctx, const struct job_record *r)
+{
+    struct jobs *jobs = ctx;
+    const struct job_kind *kind = job_kind_find(r->kind);
+    struct origin origin = {.principal = r->principal, .request_id = r->request_id};
+    struct job_order order = {.kind = kind,
+                              .object_type = kind ? "vm" : NULL,
+                              .object = r->object,
+                              .object_name = r->object_name,
+                              .id = r->id,
+                              .args = json_loads(r->args, 0, NULL)};
+    struct job *job;
+
+    if (!kind) {
+        log_error("the job %s is of the unknown kind %s", UUID_STR(&r->id), r->kind);
+        json_decref(order.args);
+        return true;
+    }
+    job = job_new(jobs, &order, &origin);
+    job->created_ms = r->created_ms;
+    job->started_ms = r->started_ms;
+    job->step = str_dup(r->step);
+    job->state = strcmp(r->state, "cancelling") == 0 ? JOB_CANCELLING : JOB_QUEUED;
+    lock_take(&jobs->lock);
+    HASH_ADD(hh, jobs->open, id, sizeof job->id, job);
+    job->next = jobs->recovered;
+    jobs->recovered = job;
+    lock_drop(&jobs->lock);
+    if (kind->adopt)
+        kind->adopt(jobs->core, job);
+    return true;
+}
+
+bool jobs_load(struct core *core, struct err *err)
+{
+    const struct job_filter filter = {.open_only = true, .limit = 100000};
+
+    return store_job_each(core->store, &filter, take_up, core->jobs, err);
+}
+
+void jobs_resume(struct core *core)
+{
+    struct jobs *jobs = core->jobs;
+    struct job *list;
+
+    lock_take(&jobs->lock);
+    list = jobs->recovered; /* newest came first, so this list has the oldest in front */
+    jobs->recovered = NULL;
+    lock_drop(&jobs->lock);
+    for (struct job *job = list, *next; job; job = next) {
+        next = job->next;
+        job->next = NULL;
+        log_info("taking up %s %s", job->kind->name, UUID_STR(&job->id));
+        enqueue(jobs, job);
+    }
+}
+
+/* ---- for the kinds ---- */
+
+bool job_cancelled(struct job *job)
+{
+    bool yes;
+
+    lock_take(&job->jobs->lock);
+    yes = job->state == JOB_CANCELLING || job->jobs->stopping;
+    lock_drop(&job->jobs->lock);
+    return yes;
+}
+
+bool job_step(struct job *job, const char *step, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = NULL;
+
+    lock_take(&job->jobs->lock);
+    free(job->step);
+    job->step = str_dup(step);
+    lock_drop(&job->jobs->lock);
+    txn = store_begin(job->jobs->core->store, err);
+    return txn && put_row(txn, job, err) && store_commit(&txn, err);
+}
+
+void job_progress(struct job *job, uint64_t done, uint64_t total)
+{
+    lock_take(&job->jobs->lock);
+    job->done = done;
+    job->total = total;
+    lock_drop(&job->jobs->lock);
+}
+
+const struct uuid *job_id(const struct job *job)
+{
+    return &job->id;
+}
+
+const char *job_kind_name(const struct job *job)
+{
+    return job->kind->name;
+}
+
+const struct uuid *job_object(const struct job *job)
+{
+    return &job->object;
+}
+
+const json_t *job_args(const struct job *job)
+{
+    return job->args;
+}
+
+const char *job_step_reached(const struct job *job)
+{
+    return job->step;
+}
+
+void job_set_result(struct job *job, json_t *result)
+{
+    lock_take(&job->jobs->lock);
+    json_decref(job->result);
+    job->result = result;
+    lock_drop(&job->jobs->lock);
+}
+
+void job_ask_cancel(struct core *core, const struct uuid *id)
+{
+    struct jobs *jobs = core->jobs;
+    struct job *job;
+
+    lock_take(&jobs->lock);
+    HASH_FIND(hh, jobs->open, id, sizeof *id, job);
+    if (job && (job->state == JOB_QUEUED || job->state == JOB_RUNNING))
+        job->state = JOB_CANCELLING;
+    cond_wake_all(&jobs->changed);
+    lock_drop(&jobs->lock);
+    lock_take(&core->registry.lock);
+    cond_wake_all(&core->registry.changed); /* jobs wait there for their VM */
+    lock_drop(&core->registry.lock);
+}

@@ -1,0 +1,242 @@
+/* Jobs as the API shows them: schema Operation. Open ones from memory, ended ones from the store. */
+#include "core/job/inside.h"
+
+#include "core/base/clock.h"
+#include "core/base/str.h"
+#include "core/vm/registry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *const job_state_texts[] = {"queued",    "running",   "cancelling", "succeeded",
+                                       "failed",    "cancelled", "interrupted"};
+
+static json_t *progress(uint64_t done, uint64_t total)
+{
+    json_t *p = json_object();
+
+    json_put_u64(p, "done", done);
+    json_put_u64(p, "total", total);
+    return p;
+}
+
+static json_t *object(const char *type, const struct uuid *id, const char *name)
+{
+    json_t *o;
+
+    if (!type || uuid_is_zero(id))
+        return NULL;
+    o = json_object();
+    json_put_text(o, "type", type);
+    json_put_text(o, "id", UUID_STR(id));
+    json_put_text(o, "name", name);
+    return o;
+}
+
+static json_t *error(const char *code, const char *pointer, const char *detail)
+{
+    json_t *e;
+
+    if (!code)
+        return NULL;
+    e = json_object();
+    json_put_text(e, "code", code);
+    json_put_text(e, "detail", detail);
+    json_put_text(e, "pointer", pointer && *pointer ? pointer : NULL);
+    return e;
+}
+
+static bool ended(const char *state)
+{
+    return strcmp(state, "queued") && strcmp(state, "running") && strcmp(state, "cancelling");
+}
+
+static json_t *view_record(const struct job_record *r)
+{
+    const struct job_kind *kind = job_kind_find(r->kind);
+    json_t *v = json_object();
+
+    json_put_text(v, "id", UUID_STR(&r->id));
+    json_put_text(v, "kind", r->kind);
+    json_put(v, "object", object(r->object_type, &r->object, r->object_name));
+    json_put_text(v, "state", r->state);
+    json_put_text(v, "step", r->step);
+    json_put(v, "progress", progress(r->done, r->total));
+    json_put_bool(v, "cancellable", kind && kind->cancellable && !ended(r->state));
+    json_put_text(v, "created_by", r->principal);
+    json_put_text(v, "request_id", r->request_id);
+    json_put_time(v, "created_at", r->created_ms);
+    json_put_time(v, "started_at", r->started_ms);
+    json_put_time(v, "ended_at", r->ended_ms);
+    json_put(v, "result", r->result ? json_loads(r->result, JSON_DECODE_ANY, NULL) : NULL);
+    json_put(v, "error", error(r->error_code, r->error_field, r->error_detail));
+    return v;
+}
+
+static json_t *view_open(const struct job *job)
+{
+    struct job_record r = {.id = job->id,
+                           .kind = job->kind->name,
+                           .object_type = job->object_type,
+                           .object = job->object,
+                           .object_name = job->object_name,
+                           .principal = job->principal,
+                           .request_id = job->request_id,
+                           .state = job_state_texts[job->state],
+                           .step = job->step,
+                           .done = job->done,
+                           .total = job->total,
+                           .created_ms = job->created_ms,
+                           .started_ms = job->started_ms};
+    json_t *v = view_record(&r);
+
+    if (job->result)
+        json_object_set(v, "result", job->result);
+    return v;
+}
+
+static bool keep_view(void *ctx, const struct job_record *r)
+{
+    *(json_t **)ctx = view_record(r);
+    return true;
+}
+
+json_t *job_show(struct core *core, const struct uuid *id, struct err *err)
+{
+    struct jobs *jobs = core->jobs;
+    json_t *view = NULL;
+    struct job *job;
+
+    lock_take(&jobs->lock);
+    HASH_FIND(hh, jobs->open, id, sizeof *id, job);
+    if (job)
+        view = view_open(job);
+    lock_drop(&jobs->lock);
+    if (view)
+        return view;
+    if (!store_job_get(core->store, id, keep_view, &view, err)) {
+        if (err->code == ERR_NOT_FOUND)
+            err_set(err, ERR_NOT_FOUND, "there is no operation %s", UUID_STR(id));
+        return NULL;
+    }
+    return view;
+}
+
+json_t *job_wait(struct core *core, const struct uuid *id, int64_t wait_ms, struct err *err)
+{
+    int64_t deadline = clock_mono_ms() + wait_ms;
+    struct jobs *jobs = core->jobs;
+    bool in_time = true;
+    struct job *job;
+
+    lock_take(&jobs->lock);
+    HASH_FIND(hh, jobs->open, id, sizeof *id, job);
+    if (job) {
+        job->watchers++;
+        while (!job->gone && in_time && !jobs->stopping && !atomic_load(&core->closing))
+            in_time = cond_wait_until(&jobs->changed, &jobs->lock, deadline);
+        job->watchers--;
+        cond_wake_all(&jobs->changed);
+    }
+    lock_drop(&jobs->lock);
+    return job_show(core, id, err);
+}
+
+/* ---- lists ---- */
+
+struct list {
+    json_t *items;
+    const char *state; /* wanted, or NULL */
+    struct core *core;
+    int64_t last_ms;
+    struct uuid last_id;
+    unsigned seen;
+};
+
+/* The store's row of an open job is older than memory: show memory's. */
+static bool add_to_list(void *ctx, const struct job_record *r)
+{
+    struct list *list = ctx;
+    json_t *view = NULL;
+    struct job *job;
+
+    lock_take(&list->core->jobs->lock);
+    HASH_FIND(hh, list->core->jobs->open, &r->id, sizeof r->id, job);
+    if (job)
+        view = view_open(job);
+    lock_drop(&list->core->jobs->lock);
+    if (!view)
+        view = view_record(r);
+    list->seen++;
+    list->last_ms = r->created_ms;
+    list->last_id = r->id;
+    if (list->state && !str_eq(list->state, json_get_text(view, "state")))
+        json_decref(view);
+    else
+        json_array_append_new(list->items, view);
+    return true;
+}
+
+static bool parse_token(const char *token, struct job_filter *filter, struct err *err)
+{
+    char id[UUID_TEXT];
+    long long ms;
+
+    if (!token)
+        return true;
+    if (sscanf(token, "%lld.%36s", &ms, id) != 2 || ms < 0 || !uuid_parse(id, &filter->before_id))
+        return err_field(err, ERR_INVALID, "/page_token", "this page_token is not one of ours");
+    filter->before_ms = ms;
+    return true;
+}
+
+json_t *job_list(struct core *core, const char *vm, const char *state, unsigned page_size,
+                 const char *page_token, struct err *err)
+{
+    struct list list = {.state = state, .core = core};
+    struct job_filter filter = {.limit = page_size};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, NULL};
+    struct uuid gone;
+    char next[80];
+
+    if (!parse_token(page_token, &filter, err))
+        return NULL;
+    if (vm) {
+        hold.vm = vm_get(core, vm, err);
+        if (!hold.vm && !uuid_parse(vm, &gone))
+            return NULL;
+        *err = (struct err){0}; /* a deleted VM's operations can still be read by its id */
+        filter.object = hold.vm ? &hold.vm->id : &gone;
+    }
+    list.items = json_array();
+    if (!store_job_each(core->store, &filter, add_to_list, &list, err)) {
+        json_decref(list.items);
+        return NULL;
+    }
+    snprintf(next, sizeof next, "%lld.%s", (long long)list.last_ms, UUID_STR(&list.last_id));
+    return page_wrap(list.items, list.seen == page_size ? next : NULL);
+}
+
+bool job_cancel(struct core *core, const struct uuid *id, const struct origin *origin,
+                struct err *err)
+{
+    struct jobs *jobs = core->jobs;
+    bool can = false;
+    struct job *job;
+
+    lock_take(&jobs->lock);
+    HASH_FIND(hh, jobs->open, id, sizeof *id, job);
+    if (job)
+        can = job->kind->cancellable;
+    lock_drop(&jobs->lock);
+    if (job && !can)
+        return err_set(err, ERR_WRONG_STATE, "this kind of operation cannot be cancelled");
+    if (!job) {
+        CLEANUP(json_decrefp) json_t *was = job_show(core, id, err);
+        return was && err_set(err, ERR_WRONG_STATE, "the operation has ended already: %s",
+                              json_get_text(was, "state"));
+    }
+    if (!origin->dry_run)
+        job_ask_cancel(core, id);
+    return true;
+}

@@ -1,0 +1,103 @@
+/* What a VM shows and takes: the serial log, serial input, the screen. */
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/ringlog.h"
+#include "core/vm/registry.h"
+#include "core/vm/vm.h"
+
+#include <fcntl.h>
+
+/* The log's file; -1 without an error when the VM was never started. */
+static int log_open(struct core *core, const struct vm *vm, struct err *err)
+{
+    CLEANUP(closep) int dir = vm_dir_open(core, vm, false, err);
+    int fd = dir < 0 ? -1 : fs_open(dir, "serial.log", O_RDONLY, 0, err);
+
+    if (fd < 0 && err->code == ERR_NOT_FOUND)
+        *err = (struct err){0};
+    return fd;
+}
+
+static uint64_t rings(struct core *core)
+{
+    uint64_t n;
+
+    lock_take(&core->serial.lock);
+    n = core->serial.rings;
+    lock_drop(&core->serial.lock);
+    return n;
+}
+
+/* Waits for a ring after the 'seen'-th; false at the deadline or when the daemon stops. */
+static bool wait_ring(struct core *core, uint64_t seen, int64_t deadline)
+{
+    bool in_time = true;
+
+    lock_take(&core->serial.lock);
+    while (core->serial.rings == seen && in_time && !atomic_load(&core->closing))
+        in_time = cond_wait_until(&core->serial.rung, &core->serial.lock, deadline);
+    lock_drop(&core->serial.lock);
+    return in_time && !atomic_load(&core->closing);
+}
+
+ssize_t vm_serial_read(struct core *core, const char *ref, uint64_t *offset, void *out, size_t cap,
+                       int64_t wait_ms, uint64_t *end, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
+    int64_t deadline = clock_mono_ms() + wait_ms;
+    CLEANUP(closep) int fd = -1;
+    bool again = true;
+
+    if (!hold.vm)
+        return -1;
+    for (;;) {
+        uint64_t seen = rings(core);
+        ssize_t n = 0;
+
+        *end = 0;
+        if (fd < 0)
+            fd = log_open(core, hold.vm, err);
+        if (fd < 0 && err->code)
+            return -1;
+        if (fd >= 0)
+            n = ringlog_read(fd, offset, out, cap, end, err);
+        else
+            *offset = 0;
+        if (n || !again)
+            return n;
+        again = wait_ms > 0 && wait_ring(core, seen, deadline);
+        if (!again)
+            return 0;
+    }
+}
+
+bool vm_serial_write(struct core *core, const char *ref, const void *data, size_t len,
+                     const struct origin *origin, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
+    const struct backend *backend;
+    struct machine *machine;
+    bool ok;
+
+    machine = hold.vm ? vm_machine_use(core, hold.vm, &backend, err) : NULL;
+    if (!machine)
+        return false;
+    ok = origin->dry_run || backend->serial_write(machine, data, len, err);
+    vm_machine_done(core, hold.vm);
+    return ok;
+}
+
+bool vm_screenshot(struct core *core, const char *ref, char **png, size_t *len, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
+    const struct backend *backend;
+    struct machine *machine;
+    bool ok;
+
+    machine = hold.vm ? vm_machine_use(core, hold.vm, &backend, err) : NULL;
+    if (!machine)
+        return false;
+    ok = backend->screenshot(machine, png, len, err);
+    vm_machine_done(core, hold.vm);
+    return ok;
+}

@@ -1,0 +1,236 @@
+/* Creating a VM (C-CREATE in docs/durability.md):
+ *
+ *   1 job, VM row 'creating', disk and file rows 'creating'   one transaction, at the request
+ *   2 image files made and flushed, the VM's directory and disaster copy written
+ *   3 * VM 'defined', files 'live'                              one transaction: the commit point
+ *
+ * Entered again after a crash it does 2 and 3 once more. When it fails, the files go, then the rows. */
+#include "core/vm/vm.h"
+
+#include "core/base/clock.h"
+#include "core/base/failpoint.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/disks.h"
+#include "core/vm/kinds.h"
+#include "core/vm/registry.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define MIB (1ull << 20)
+
+/* ---- the request ---- */
+
+static void choose_macs(struct vm_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_nics; i++) {
+        uint8_t b[3];
+        if (spec->nics[i].mac)
+            continue;
+        random_bytes(b, sizeof b);
+        spec->nics[i].mac = str_format("52:54:00:%02x:%02x:%02x", b[0], b[1], b[2]);
+    }
+}
+
+static bool boot_entry_exists(const char *name)
+{
+    for (unsigned i = 0; i < host_boots(); i++)
+        if (strcmp(host_boot_id(i), name) == 0)
+            return true;
+    return false;
+}
+
+bool vm_spec_check(struct vm_spec *spec, struct err *err)
+{
+    if (spec->memory_bytes % MIB)
+        return err_field(err, ERR_INVALID, "/memory_bytes",
+                         "memory_bytes must be a multiple of 1 MiB (1048576)");
+    if (spec->backend == VM_BACKEND_FAKE && !host_fake_allowed())
+        return err_field(err, ERR_INVALID, "/backend",
+                         "the fake backend is off: set enable_fake_backend in vmmd.conf");
+    if (spec->boot.kernel && !boot_entry_exists(spec->boot.kernel))
+        return err_field(err, ERR_NOT_FOUND, "/boot/kernel",
+                         "there is no boot entry '%s' in vmmd.conf: GET /host lists them",
+                         spec->boot.kernel);
+    if (spec->boot.cmdline && *spec->boot.cmdline && !spec->boot.kernel)
+        return err_field(err, ERR_INVALID, "/boot/cmdline", "cmdline needs boot.kernel");
+    if (spec->n_disks && spec->machine == VM_MACHINE_PC) {
+        unsigned ide = 0;
+        for (size_t i = 0; i < spec->n_disks; i++)
+            ide += spec->disks[i].bus == DISK_BUS_IDE;
+        if (ide > 4)
+            return err_field(err, ERR_INVALID, "/disks", "a pc machine takes 4 IDE disks");
+    }
+    choose_macs(spec);
+    return true;
+}
+
+struct rows {
+    struct core *core;
+    struct vm *vm;
+    const struct uuid *job;
+};
+
+static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
+{
+    struct rows *rows = ctx;
+    struct vm_record record;
+    struct vm_texts texts;
+    json_t *data = json_object();
+    bool ok;
+
+    vm_record_fill(rows->vm, &record, &texts);
+    json_put_text(data, "name", record.name);
+    ok = event_add(txn, "vm.created", "vm", &record.id, data, err) &&
+         store_vm_put(txn, &record, err) &&
+         disks_write(rows->core, txn, &record.id, "creating", rows->job, err);
+    vm_texts_clear(&texts);
+    return ok;
+}
+
+/* Enlists the VM, so that its name is taken, and submits the job with all rows. */
+static bool submit(struct core *core, struct vm_spec *spec, const struct origin *origin,
+                   struct uuid *op, struct uuid *id, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_enlist(core, id, spec, err)};
+    struct vm *vm = hold.vm;
+    struct rows rows = {core, vm, op};
+    struct job_order order = {.kind = &vm_create_kind,
+                              .object_type = "vm",
+                              .object = *id,
+                              .id = *op,
+                              .also = write_rows,
+                              .ctx = &rows};
+
+    if (!vm)
+        return false;
+    order.object_name = vm->name;
+    lock_take(&core->registry.lock);
+    vm->job = *op;
+    vm->job_kind = vm_create_kind.name;
+    vm->phase = VM_CREATING;
+    vm->revision = vm->state_revision = 1;
+    vm->created_ms = vm->updated_ms = vm->state_since_ms = clock_wall_ms();
+    lock_drop(&core->registry.lock);
+    disks_enlist(core, vm);
+    if (job_submit(core, &order, origin, err))
+        return true;
+    disks_delist(core, id);
+    vm_delist(core, vm);
+    return false;
+}
+
+bool vm_create(struct core *core, struct vm_spec *spec, const struct origin *origin,
+               struct uuid *op, struct uuid *id, struct err *err)
+{
+    CLEANUP(vm_spec_clear) struct vm_spec taken = *spec;
+    CLEANUP(vm_drop) struct vm_hold hold = {core, NULL};
+    struct err ignored = {0};
+
+    *spec = (struct vm_spec){0};
+    *op = *id = (struct uuid){0};
+    if (!vm_spec_check(&taken, err) || !disks_plan(core, &taken, err))
+        return false;
+    hold.vm = vm_get(core, taken.name, &ignored);
+    if (hold.vm)
+        return err_field(err, ERR_EXISTS, "/name",
+                         "there is a VM named '%s' already: choose another name", taken.name);
+    if (origin->dry_run)
+        return true;
+    *op = uuid_new();
+    *id = uuid_new();
+    return submit(core, &taken, origin, op, id, err);
+}
+
+/* ---- the job ---- */
+
+static bool define(struct core *core, struct vm *vm, struct err *err)
+{
+    static const struct uuid none;
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+    struct vm_record record;
+    struct vm_texts texts;
+    bool ok;
+
+    if (!txn)
+        return false;
+    lock_take(&core->registry.lock);
+    vm_record_fill(vm, &record, &texts);
+    lock_drop(&core->registry.lock);
+    record.phase = "defined";
+    ok = store_vm_put(txn, &record, err) &&
+         disks_write(core, txn, &vm->id, "live", &none, err) && FAILPOINT("vm.create.row", err) &&
+         store_commit(&txn, err);
+    vm_texts_clear(&texts);
+    return ok;
+}
+
+static bool run(struct core *core, struct job *job, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
+    CLEANUP(closep) int dir = -1;
+    struct vm *vm = hold.vm;
+    bool ok;
+
+    if (!vm)
+        return false;
+    if (vm->phase == VM_DEFINED)
+        return true; /* the row was written before a crash */
+    dir = vm_dir_open(core, vm, true, err);
+    if (dir < 0 || !FAILPOINT("vm.create.files", err) || !disks_make(core, &vm->id, err))
+        return false;
+    if (job_cancelled(job))
+        return err_set(err, ERR_CANCELLED, "cancelled before the VM was defined");
+    lock_take(&vm->writing);
+    ok = define(core, vm, err);
+    if (ok) {
+        lock_take(&core->registry.lock);
+        vm->phase = VM_DEFINED;
+        lock_drop(&core->registry.lock);
+    }
+    lock_drop(&vm->writing);
+    if (ok)
+        vm_copy_publish(core, vm);
+    return ok;
+}
+
+/* Undoes what a failed creation left: files first, rows last. */
+static bool undo(struct core *core, struct vm *vm, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = NULL;
+
+    if (!disks_unlink(core, &vm->id, err) ||
+        !fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), err))
+        return false;
+    txn = store_begin(core->store, err);
+    return txn && disks_remove_rows(core, txn, &vm->id, err) &&
+           store_vm_remove(txn, &vm->id, err) &&
+           event_add(txn, "vm.deleted", "vm", &vm->id, NULL, err) && store_commit(&txn, err);
+}
+
+static void settle(struct core *core, struct job *job, bool ok)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
+    struct vm *vm = hold.vm;
+
+    if (!vm)
+        return;
+    if (!ok && vm->phase == VM_CREATING) {
+        if (undo(core, vm, &err)) {
+            vm_delist(core, vm);
+            disks_delist(core, &vm->id);
+            events_ring(core);
+        } else {
+            log_error("what is left of %s could not be removed: %s", vm->name, err.detail);
+        }
+    }
+    vm_unclaim(core, vm, job_id(job));
+}
+
+const struct job_kind vm_create_kind = {
+    .name = "vm.create", .lane = JOB_LANE_LIFECYCLE, .cancellable = true, .run = run,
+    .settle = settle, .adopt = vm_adopt};

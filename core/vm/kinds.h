@@ -1,0 +1,20 @@
+/* The job kinds of VMs, one file each; core/job finds them through job_kinds[] (kinds.c). */
+#pragma once
+#include "core/core/parts.h"
+
+extern const struct job_kind vm_create_kind, vm_delete_kind, vm_start_kind, vm_shutdown_kind,
+    vm_stop_kind, vm_reset_kind, vm_pause_kind, vm_resume_kind;
+
+/* Checks that need the host's configuration; gives missing MAC addresses. */
+bool vm_spec_check(struct vm_spec *spec, struct err *err) MUST_USE;
+struct etag;
+/* True without 'if_match' or when the configuration is still at that revision; else REVISION. Under
+ * vm->writing. */
+bool vm_etag_matches(const struct vm *vm, const struct etag *if_match, struct err *err) MUST_USE;
+/* Submits the job of 'verb' for 'vm' with the claim taken. */
+bool vm_submit(struct core *core, struct vm *vm, enum vm_verb verb, const json_t *args,
+               const struct origin *origin, struct uuid *op,
+               bool (*also)(struct store_txn *txn, void *ctx, struct err *err), void *ctx,
+               struct err *err) MUST_USE;
+/* struct job_kind.adopt of all exclusive kinds: the VM is claimed for the job again. */
+void vm_adopt(struct core *core, struct job *job);

@@ -1,0 +1,326 @@
+/* The observed state of a VM: written to row, event log and memory in this order; and what machines
+ * tell us. An exit is settled on a thread of its own: the worker's remains are swept, the machine is
+ * released, and only then the VM is shown as off, so that "off" means that nothing is left. */
+#include "core/vm/recover.h"
+#include "core/vm/registry.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#include <stdlib.h>
+
+void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_texts *texts)
+{
+    static const char *const phases[] = {"creating", "defined", "deleting"};
+    CLEANUP(json_decrefp) json_t *spec = model_encode(&vm_model, &vm->spec);
+    CLEANUP(json_decrefp)
+    json_t *active = vm->active ? model_encode(&vm_model, vm->active) : NULL;
+
+    texts->spec = json_write(spec);
+    texts->active = active ? json_write(active) : NULL;
+    *record = (struct vm_record){
+        .id = vm->id,
+        .name = vm->name,
+        .spec = texts->spec,
+        .active = texts->active,
+        .phase = phases[vm->phase],
+        .run = vm_run_text(vm->run),
+        .reason = vm_reason_text(vm->reason),
+        .desired = vm_desired_text(vm->desired),
+        .detail = vm->detail,
+        .slot = vm->slot,
+        .revision = vm->revision,
+        .state_revision = vm->state_revision,
+        .created_ms = vm->created_ms,
+        .updated_ms = vm->updated_ms,
+        .state_since_ms = vm->state_since_ms,
+    };
+}
+
+void vm_texts_clear(struct vm_texts *texts)
+{
+    free(texts->spec);
+    free(texts->active);
+}
+
+static json_t *state_event(const struct vm *vm, const struct vm_change *change)
+{
+    json_t *data = json_object();
+
+    json_put_text(data, "name", vm->name);
+    json_put_text(data, "from", vm_run_text(vm->run));
+    json_put_text(data, "to", vm_run_text(change->run));
+    json_put_text(data, "reason",
+                  change->reason == VM_REASON_NONE ? NULL : vm_reason_text(change->reason));
+    json_put_text(data, "operation", uuid_is_zero(&vm->job) ? NULL : UUID_STR(&vm->job));
+    return data;
+}
+
+/* Fills the row as it will be, from memory and the change; false when the change does not apply. */
+static bool fill_change(struct core *core, struct vm *vm, const struct vm_change *change,
+                        struct vm_record *record, struct vm_texts *texts, json_t **event)
+{
+    lock_take(&core->registry.lock);
+    if (change->only_from && !(change->only_from >> vm->run & 1)) {
+        lock_drop(&core->registry.lock);
+        return false;
+    }
+    vm_record_fill(vm, record, texts);
+    *event = vm->run != change->run || vm->reason != change->reason ? state_event(vm, change)
+                                                                    : NULL;
+    lock_drop(&core->registry.lock);
+    record->run = vm_run_text(change->run);
+    record->reason = vm_reason_text(change->reason);
+    record->detail = change->detail;
+    record->state_revision++;
+    if (*event)
+        record->state_since_ms = clock_wall_ms();
+    if (change->desired)
+        record->desired = vm_desired_text(*change->desired);
+    if (change->slot)
+        record->slot = *change->slot;
+    if (change->set_active)
+        record->active = record->spec;
+    if (change->clear_active)
+        record->active = NULL;
+    return true;
+}
+
+static bool write_change(struct core *core, const struct vm_record *record, json_t *event,
+                         struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+
+    if (!txn) {
+        json_decref(event);
+        return false;
+    }
+    if (event && !event_add(txn, "vm.state", "vm", &record->id, event, err))
+        return false;
+    return store_vm_put_state(txn, record, err) && store_commit(&txn, err);
+}
+
+static struct vm_spec *spec_copy(const struct vm_spec *spec)
+{
+    CLEANUP(json_decrefp) json_t *json = model_encode(&vm_model, spec);
+    struct vm_spec *copy = mem_alloc(sizeof *copy);
+    struct err err = {0};
+
+    if (!model_decode(&vm_model, json, MODEL_STORED, copy, &err))
+        log_error("a VM's configuration cannot be copied: %s", err.detail);
+    return copy;
+}
+
+static void set_active(struct vm *vm, struct vm_spec *active)
+{
+    if (vm->active) {
+        vm_spec_clear(vm->active);
+        free(vm->active);
+    }
+    vm->active = active;
+}
+
+static void apply(struct core *core, struct vm *vm, const struct vm_change *change,
+                  const struct vm_record *record)
+{
+    lock_take(&core->registry.lock);
+    vm->run = change->run;
+    vm->reason = change->reason;
+    free(vm->detail);
+    vm->detail = str_dup(change->detail);
+    vm->state_revision = record->state_revision;
+    vm->state_since_ms = record->state_since_ms;
+    vm->slot = record->slot;
+    if (change->desired)
+        vm->desired = *change->desired;
+    if (change->set_active)
+        set_active(vm, spec_copy(&vm->spec));
+    if (change->clear_active)
+        set_active(vm, NULL);
+    cond_wake_all(&core->registry.changed);
+    lock_drop(&core->registry.lock);
+    events_ring(core);
+}
+
+bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *change,
+                     struct err *err)
+{
+    struct vm_record record;
+    struct vm_texts texts = {0};
+    json_t *event;
+    bool ok = true;
+
+    lock_take(&vm->writing);
+    if (fill_change(core, vm, change, &record, &texts, &event)) {
+        ok = write_change(core, &record, event, err);
+        if (ok)
+            apply(core, vm, change, &record);
+    }
+    lock_drop(&vm->writing);
+    vm_texts_clear(&texts);
+    return ok;
+}
+
+void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reason reason,
+                const char *detail)
+{
+    struct vm_change change = {.run = run, .reason = reason, .detail = detail};
+    enum vm_desired desired = run == VM_PAUSED ? VM_DESIRED_PAUSED : VM_DESIRED_RUNNING;
+    bool same, possible, starting;
+    struct err err = {0};
+
+    lock_take(&core->registry.lock);
+    same = vm->run == run && vm->reason == reason;
+    possible = vm->run == run || vm_run_may_become(vm->run, run);
+    starting = vm->run == VM_STARTING || vm->run == VM_STOPPING;
+    lock_drop(&core->registry.lock);
+    if (same || !possible)
+        return;
+    if (starting && run == VM_RUNNING)
+        return; /* the job says when a start is done, and whether a shutdown is given up */
+    if (run == VM_RUNNING || reason == VM_REASON_USER)
+        change.desired = &desired;
+    if (!vm_change_state(core, vm, &change, &err))
+        log_error("the state '%s' of %s could not be recorded: %s", vm_run_text(run),
+                  UUID_STR(&vm->id), err.detail);
+}
+
+/* ---- exits ---- */
+
+struct exit_case {
+    struct core *core;
+    struct vm *vm; /* a reference */
+    struct machine_event event;
+};
+
+static bool machine_is_idle(const struct vm *vm, void *ctx)
+{
+    return vm->machine_users == 0;
+}
+
+/* Takes the machine out of the VM once no call is under way in it, and ends watching. */
+static void release_machine(struct core *core, struct vm *vm)
+{
+    struct machine *machine;
+
+    while (!vm_wait(core, vm, machine_is_idle, NULL, clock_mono_ms() + 1000))
+        if (atomic_load(&core->closing))
+            break;
+    lock_take(&core->registry.lock);
+    machine = vm->machine;
+    vm->machine = NULL;
+    lock_drop(&core->registry.lock);
+    if (machine)
+        core_backend(vm->backend)->release(machine);
+}
+
+static void sweep(const struct vm *vm)
+{
+    struct err err = {0};
+
+    if (vm->backend != VM_BACKEND_QEMU)
+        return;
+    if (!host_worker_kill(&vm->id, &err) || !host_run_dir_remove(&vm->id, &err))
+        log_warn("sweeping after %s: %s", vm->name, err.detail);
+}
+
+static void record_exit(struct core *core, struct vm *vm, const struct machine_event *event)
+{
+    const enum vm_desired off = VM_DESIRED_OFF;
+    const uint32_t no_slot = NO_SLOT;
+    struct vm_change change = {
+        .run = event->run,
+        .reason = event->reason,
+        .detail = event->detail[0] ? event->detail : NULL,
+        .desired = event->run == VM_OFF ? &off : NULL,
+        .slot = &no_slot,
+        .clear_active = true,
+    };
+    struct err err = {0};
+
+    if (!vm_change_state(core, vm, &change, &err))
+        log_error("the end of %s could not be recorded: %s", vm->name, err.detail);
+}
+
+static void *settle_exit(void *arg)
+{
+    struct exit_case *c = arg;
+    struct core *core = c->core;
+
+    log_set_vm(UUID_STR(&c->vm->id));
+    release_machine(core, c->vm);
+    if (c->event.kind == MACHINE_LOST) {
+        vm_take_up_later(core, c->vm);
+    } else if (!atomic_load(&core->closing)) {
+        sweep(c->vm);
+        record_exit(core, c->vm, &c->event);
+        log_info("%s ended: %s %s", c->vm->name, vm_run_text(c->event.run),
+                 vm_reason_text(c->event.reason));
+    }
+    lock_take(&core->registry.lock);
+    c->vm->ending = false;
+    core->registry.exits--;
+    cond_wake_all(&core->registry.changed);
+    lock_drop(&core->registry.lock);
+    vm_put(core, c->vm);
+    free(c);
+    return NULL;
+}
+
+static void begin_exit(struct core *core, struct vm *vm, const struct machine_event *event)
+{
+    struct exit_case *c;
+    struct err err = {0};
+    bool first;
+
+    lock_take(&core->registry.lock);
+    first = !vm->ending;
+    if (first) {
+        vm->ending = true;
+        vm->refs++;
+        core->registry.exits++;
+    }
+    lock_drop(&core->registry.lock);
+    if (!first)
+        return;
+    c = mem_alloc(sizeof *c);
+    *c = (struct exit_case){.core = core, .vm = vm, .event = *event};
+    if (!thread_start_detached("vm-exit", settle_exit, c, &err)) {
+        log_error("%s", err.detail);
+        abort(); /* no thread, no way to tell the truth: the next daemon finds it out */
+    }
+}
+
+static void serial_grew(struct core *core)
+{
+    lock_take(&core->serial.lock);
+    core->serial.rings++;
+    cond_wake_all(&core->serial.rung);
+    lock_drop(&core->serial.lock);
+}
+
+void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event)
+{
+    struct core *core = ctx;
+    struct err err = {0};
+    struct vm *vm;
+
+    if (event->kind == MACHINE_SERIAL) {
+        serial_grew(core);
+        return;
+    }
+    vm = vm_get_id(core, id, &err);
+    if (!vm)
+        return;
+    log_set_vm(UUID_STR(id));
+    if (event->kind == MACHINE_RUNNING)
+        vm_observe(core, vm, VM_RUNNING, VM_REASON_NONE, NULL);
+    else if (event->kind == MACHINE_PAUSED)
+        vm_observe(core, vm, VM_PAUSED, event->reason, NULL);
+    else if (event->kind == MACHINE_LOST || event->kind == MACHINE_EXITED)
+        begin_exit(core, vm, event);
+    log_set_vm(NULL);
+    vm_put(core, vm);
+}

@@ -1,0 +1,365 @@
+/* Taking up after a restart: see recover.h and docs/durability.md.
+ *
+ * What is true is asked of the workers, never of the rows: a row says only which VMs may have one. */
+#include "core/vm/recover.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/host/host.h"
+#include "core/vm/kinds.h"
+#include "core/vm/registry.h"
+#include "core/vm/vm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ATTACH_THREADS 16
+#define RETRY_MS       2000
+
+/* ---- rows ---- */
+
+static struct vm_spec *decode_active(const char *text, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+    struct vm_spec *spec;
+
+    if (!json)
+        return NULL;
+    spec = mem_alloc(sizeof *spec);
+    if (model_decode(&vm_model, json, MODEL_STORED, spec, err))
+        return spec;
+    free(spec);
+    return NULL;
+}
+
+static void fill(struct vm *vm, const struct vm_record *r)
+{
+    struct err ignored = {0};
+
+    vm->phase = strcmp(r->phase, "creating") == 0   ? VM_CREATING
+                : strcmp(r->phase, "deleting") == 0 ? VM_DELETING
+                                                    : VM_DEFINED;
+    if (!vm_run_parse(r->run, &vm->run) || !vm_reason_parse(r->reason, &vm->reason) ||
+        !vm_desired_parse(r->desired, &vm->desired))
+        log_error("the row of %s holds an unknown state", r->name);
+    vm->detail = str_dup(r->detail);
+    vm->active = decode_active(r->active, &ignored);
+    vm->slot = r->slot;
+    vm->revision = r->revision;
+    vm->state_revision = r->state_revision;
+    vm->created_ms = r->created_ms;
+    vm->updated_ms = r->updated_ms;
+    vm->state_since_ms = r->state_since_ms;
+}
+
+static bool load_vm(void *ctx, const struct vm_record *r)
+{
+    struct core *core = ctx;
+    CLEANUP(json_decrefp) json_t *json = json_loads(r->spec, 0, NULL);
+    struct vm_spec spec;
+    struct err err = {0};
+    struct vm *vm;
+
+    if (!json || !model_decode(&vm_model, json, MODEL_STORED, &spec, &err)) {
+        log_error("the configuration of %s cannot be read: %s", r->name, err.detail);
+        return true;
+    }
+    vm = vm_enlist(core, &r->id, &spec, &err);
+    if (!vm) {
+        log_error("%s", err.detail);
+        return true;
+    }
+    lock_take(&core->registry.lock);
+    fill(vm, r);
+    lock_drop(&core->registry.lock);
+    vm_put(core, vm);
+    return true;
+}
+
+bool vms_load(struct core *core, struct err *err)
+{
+    return store_vm_each(core->store, load_vm, core, err);
+}
+
+/* ---- machines ---- */
+
+static void record_end(struct core *core, struct vm *vm, enum vm_run run, enum vm_reason reason,
+                       const char *detail)
+{
+    const enum vm_desired off = VM_DESIRED_OFF;
+    const uint32_t no_slot = NO_SLOT;
+    const struct vm_change change = {.run = run,
+                                     .reason = reason,
+                                     .detail = detail && *detail ? detail : NULL,
+                                     .desired = run == VM_OFF ? &off : NULL,
+                                     .slot = &no_slot,
+                                     .clear_active = true};
+    struct err err = {0};
+
+    if (vm->backend == VM_BACKEND_QEMU &&
+        (!host_worker_kill(&vm->id, &err) || !host_run_dir_remove(&vm->id, &err))) {
+        log_warn("sweeping after %s: %s", vm->name, err.detail);
+        err = (struct err){0};
+    }
+    if (!vm_change_state(core, vm, &change, &err))
+        log_error("the end of %s could not be recorded: %s", vm->name, err.detail);
+    log_info("%s is %s %s", vm->name, vm_run_text(run), vm_reason_text(reason));
+}
+
+/* A live machine: memory gets it, the state becomes what it reports. A start that was cut off stays
+ * 'starting': its job is entered again and goes on from there. */
+static void record_life(struct core *core, struct vm *vm, struct machine *machine,
+                        const struct machine_report *report)
+{
+    struct vm_change change = {.run = VM_RUNNING};
+    struct err err = {0};
+    enum vm_accel wanted = vm->active ? (enum vm_accel)vm->active->accel : VM_ACCEL_AUTO;
+    enum vm_accel accel = wanted;
+    char reason[256] = "";
+
+    err_ignore(host_choose_accel(core, wanted, &accel, reason, &err), &err);
+    lock_take(&core->registry.lock);
+    vm->machine = machine;
+    vm->accel = accel;
+    str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);
+    cond_wake_all(&core->registry.changed);
+    lock_drop(&core->registry.lock);
+    if (report->phase == MACHINE_PRELAUNCH)
+        return;
+    if (report->phase == MACHINE_IS_PAUSED) {
+        change.run = VM_PAUSED;
+        change.reason = report->reason;
+    } else {
+        change.only_from = 1u << VM_PAUSED | 1u << VM_UNKNOWN | 1u << VM_RUNNING;
+    }
+    if (!vm_change_state(core, vm, &change, &err))
+        log_error("the state of %s could not be recorded: %s", vm->name, err.detail);
+}
+
+static bool start_is_open(const struct vm *vm, void *ctx)
+{
+    return vm->run == VM_STARTING && !uuid_is_zero(&vm->job);
+}
+
+/* Nothing lives. A start that was cut off is begun anew by its job, so it stays 'starting'. */
+static void record_absence(struct core *core, struct vm *vm, const struct machine_event *ended)
+{
+    struct err err = {0};
+
+    if (!vm_is(core, vm, start_is_open, NULL)) {
+        record_end(core, vm, ended->run, ended->reason, ended->detail);
+        return;
+    }
+    if (vm->backend == VM_BACKEND_QEMU &&
+        (!host_worker_kill(&vm->id, &err) || !host_run_dir_remove(&vm->id, &err)))
+        log_warn("sweeping before %s starts anew: %s", vm->name, err.detail);
+}
+
+/* One attempt. False: it lives but does not answer. */
+static bool take_up(struct core *core, struct vm *vm)
+{
+    const struct machine_owner owner = {vm_machine_event, core};
+    struct machine_report report = {0};
+    struct machine *machine = NULL;
+    struct err err = {0};
+
+    if (!core_backend(vm->backend)->attach(&vm->id, &owner, &machine, &report, &err)) {
+        log_warn("%s does not answer: %s", vm->name, err.detail);
+        vm_observe(core, vm, VM_UNKNOWN, VM_REASON_WORKER_LOST, err.detail);
+        return false;
+    }
+    if (machine)
+        record_life(core, vm, machine, &report);
+    else
+        record_absence(core, vm, &report.ended);
+    return true;
+}
+
+struct later {
+    struct core *core;
+    struct vm *vm;
+};
+
+static bool never(const struct vm *vm, void *ctx)
+{
+    return !vm_run_is_live(vm->run);
+}
+
+static void *take_up_main(void *arg)
+{
+    struct later *l = arg;
+
+    log_set_vm(UUID_STR(&l->vm->id));
+    while (!atomic_load(&l->core->closing) && !take_up(l->core, l->vm))
+        if (vm_wait(l->core, l->vm, never, NULL, clock_mono_ms() + RETRY_MS))
+            break;
+    lock_take(&l->core->registry.lock);
+    l->vm->ending = false;
+    l->core->registry.exits--;
+    cond_wake_all(&l->core->registry.changed);
+    lock_drop(&l->core->registry.lock);
+    vm_put(l->core, l->vm);
+    free(l);
+    return NULL;
+}
+
+void vm_take_up_later(struct core *core, struct vm *vm)
+{
+    struct later *l = mem_alloc(sizeof *l);
+    struct err err = {0};
+
+    *l = (struct later){core, vm};
+    lock_take(&core->registry.lock);
+    vm->refs++;
+    core->registry.exits++;
+    lock_drop(&core->registry.lock);
+    if (!thread_start_detached("vm-attach", take_up_main, l, &err)) {
+        log_error("%s", err.detail);
+        abort(); /* the next daemon takes it up */
+    }
+}
+
+/* ---- all of them ---- */
+
+struct crowd {
+    struct core *core;
+    struct vm **vms;
+    size_t n;
+    atomic_size_t next;
+    bool host_reset;
+};
+
+static bool may_live(const struct vm *vm, void *ctx)
+{
+    return vm_run_is_live(vm->run) || vm->slot != NO_SLOT;
+}
+
+static void *crowd_main(void *arg)
+{
+    struct crowd *crowd = arg;
+    size_t i;
+
+    while ((i = atomic_fetch_add(&crowd->next, 1)) < crowd->n) {
+        struct vm *vm = crowd->vms[i];
+
+        if (!vm_is(crowd->core, vm, may_live, NULL))
+            continue;
+        log_set_vm(UUID_STR(&vm->id));
+        if (crowd->host_reset)
+            record_end(crowd->core, vm, VM_CRASHED, VM_REASON_HOST_RESET, NULL);
+        else if (!take_up(crowd->core, vm))
+            vm_take_up_later(crowd->core, vm);
+    }
+    return NULL;
+}
+
+void vms_take_up(struct core *core, bool host_reset)
+{
+    struct crowd crowd = {.core = core, .host_reset = host_reset};
+    pthread_t threads[ATTACH_THREADS];
+    unsigned started = 0;
+    struct err err = {0};
+
+    crowd.vms = vm_get_all(core, &crowd.n);
+    while (started < ATTACH_THREADS && started < crowd.n &&
+           thread_start(&threads[started], "attach", crowd_main, &crowd, &err))
+        started++;
+    crowd_main(&crowd);
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(threads[i], NULL);
+    vm_put_all(core, crowd.vms);
+}
+
+/* ---- remains ---- */
+
+static bool sweep_leaf(void *ctx, const struct uuid *id, bool populated)
+{
+    struct core *core = ctx;
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, id, &err)};
+
+    if (hold.vm && vm_is(core, hold.vm, may_live, NULL))
+        return true;
+    err = (struct err){0};
+    log_warn("ending a worker that belongs to no running VM: %s", UUID_STR(id));
+    if (!host_worker_kill(id, &err) || !host_run_dir_remove(id, &err))
+        log_warn("%s", err.detail);
+    return true;
+}
+
+static bool is_half(const struct vm *vm, void *ctx)
+{
+    return vm->phase != VM_DEFINED && uuid_is_zero(&vm->job);
+}
+
+static bool mark_creation_failed(struct core *core, struct vm *vm)
+{
+    bool creating;
+
+    lock_take(&core->registry.lock);
+    creating = vm->phase == VM_CREATING;
+    if (creating)
+        vm->phase = VM_DELETING;
+    lock_drop(&core->registry.lock);
+    return creating;
+}
+
+/* A VM whose creation or deletion failed for good before: it is deleted now. */
+static void finish_half(struct core *core, struct vm *vm)
+{
+    const struct origin origin = {.principal = "vmmd", .role = ROLE_ADMIN, .route = "recovery"};
+    struct err err = {0};
+    struct uuid op;
+
+    if (!vm_is(core, vm, is_half, NULL))
+        return;
+    if (mark_creation_failed(core, vm))
+        log_info("%s was never finished: deleting it", vm->name);
+    if (!vm_delete(core, UUID_STR(&vm->id), NULL, &origin, &op, &err))
+        log_warn("%s stays half deleted: %s", vm->name, err.detail);
+}
+
+static bool is_stray(const struct vm *vm, void *ctx)
+{
+    return (vm->run == VM_STARTING || vm->run == VM_STOPPING) && uuid_is_zero(&vm->job);
+}
+
+/* Between two states with no job that would bring it to one: a start is undone, a shutdown is
+ * forgotten. */
+static void settle_stray(struct core *core, struct vm *vm)
+{
+    const struct vm_change running = {.run = VM_RUNNING, .only_from = 1u << VM_STOPPING};
+    const struct backend *backend;
+    struct machine *machine;
+    struct err err = {0};
+
+    if (!vm_is(core, vm, is_stray, NULL))
+        return;
+    if (!vm_change_state(core, vm, &running, &err))
+        log_error("%s", err.detail);
+    machine = vm_machine_use(core, vm, &backend, &err);
+    if (!machine)
+        return;
+    if (vm_is(core, vm, is_stray, NULL) && !backend->kill(machine, &err))
+        log_warn("%s: %s", vm->name, err.detail);
+    vm_machine_done(core, vm);
+}
+
+void vms_sweep(struct core *core)
+{
+    struct vm **vms;
+    struct err err = {0};
+    size_t n;
+
+    if (!host_worker_each(sweep_leaf, core, &err))
+        log_warn("workers were not swept: %s", err.detail);
+    vms = vm_get_all(core, &n);
+    for (size_t i = 0; i < n; i++) {
+        finish_half(core, vms[i]);
+        settle_stray(core, vms[i]);
+    }
+    vm_put_all(core, vms);
+}

@@ -1,0 +1,254 @@
+/* The table of VMs in memory: see registry.h. */
+#include "core/vm/registry.h"
+
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void registry_init(struct core *core)
+{
+    lock_init(&core->registry.lock);
+    cond_init(&core->registry.changed);
+    lock_init(&core->serial.lock);
+    cond_init(&core->serial.rung);
+}
+
+static void vm_free(struct vm *vm)
+{
+    if (vm->active) {
+        vm_spec_clear(vm->active);
+        free(vm->active);
+    }
+    vm_spec_clear(&vm->spec);
+    lock_clear(&vm->writing);
+    free(vm->name);
+    free(vm->detail);
+    free(vm);
+}
+
+NO_TSA void registry_clear(struct core *core)
+{
+    struct registry *r = &core->registry;
+    struct vm *vm, *next;
+
+    HASH_ITER (by_id, r->vms_by_id, vm, next) {
+        HASH_DELETE(by_name, r->vms_by_name, vm);
+        HASH_DELETE(by_id, r->vms_by_id, vm);
+        vm_free(vm);
+    }
+    cond_clear(&r->changed);
+    lock_clear(&r->lock);
+    cond_clear(&core->serial.rung);
+    lock_clear(&core->serial.lock);
+}
+
+static struct vm *find(struct registry *r, const char *ref) REQUIRES(r->lock);
+static struct vm *find(struct registry *r, const char *ref)
+{
+    struct vm *vm = NULL;
+    struct uuid id;
+
+    if (uuid_parse(ref, &id))
+        HASH_FIND(by_id, r->vms_by_id, &id, sizeof id, vm);
+    else
+        HASH_FIND(by_name, r->vms_by_name, ref, strlen(ref), vm);
+    return vm;
+}
+
+struct vm *vm_get(struct core *core, const char *ref, struct err *err)
+{
+    struct vm *vm;
+
+    lock_take(&core->registry.lock);
+    vm = find(&core->registry, ref);
+    if (vm)
+        vm->refs++;
+    lock_drop(&core->registry.lock);
+    if (!vm)
+        err_set(err, ERR_NOT_FOUND, "there is no VM '%.64s'", ref);
+    return vm;
+}
+
+struct vm *vm_get_id(struct core *core, const struct uuid *id, struct err *err)
+{
+    return vm_get(core, UUID_STR(id), err);
+}
+
+void vm_put(struct core *core, struct vm *vm)
+{
+    bool last;
+
+    lock_take(&core->registry.lock);
+    last = --vm->refs == 0 && !vm->listed;
+    lock_drop(&core->registry.lock);
+    if (last)
+        vm_free(vm);
+}
+
+void vm_drop(struct vm_hold *hold)
+{
+    if (hold->vm)
+        vm_put(hold->core, hold->vm);
+    hold->vm = NULL;
+}
+
+struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *spec,
+                     struct err *err)
+{
+    struct registry *r = &core->registry;
+    struct vm *vm = mem_alloc(sizeof *vm);
+    bool taken;
+
+    vm->id = *id;
+    vm->spec = *spec;
+    vm->name = str_dup(spec->name);
+    vm->backend = spec->backend;
+    vm->slot = NO_SLOT;
+    vm->refs = 1;
+    lock_init(&vm->writing);
+    *spec = (struct vm_spec){0};
+    lock_take(&r->lock);
+    taken = find(r, vm->name) != NULL;
+    if (!taken) {
+        vm->listed = true;
+        HASH_ADD(by_id, r->vms_by_id, id, sizeof vm->id, vm);
+        HASH_ADD_KEYPTR(by_name, r->vms_by_name, vm->name, strlen(vm->name), vm);
+    }
+    lock_drop(&r->lock);
+    if (!taken)
+        return vm;
+    err_field(err, ERR_EXISTS, "/name", "there is a VM named '%s' already: choose another name",
+              vm->name);
+    vm_free(vm);
+    return NULL;
+}
+
+void vm_delist(struct core *core, struct vm *vm)
+{
+    struct registry *r = &core->registry;
+
+    lock_take(&r->lock);
+    if (vm->listed) {
+        HASH_DELETE(by_name, r->vms_by_name, vm);
+        HASH_DELETE(by_id, r->vms_by_id, vm);
+        vm->listed = false;
+    }
+    cond_wake_all(&r->changed);
+    lock_drop(&r->lock);
+}
+
+struct vm **vm_get_all(struct core *core, size_t *n)
+{
+    struct registry *r = &core->registry;
+    struct vm **all, *vm, *next;
+    size_t i = 0;
+
+    lock_take(&r->lock);
+    all = mem_array(HASH_CNT(by_id, r->vms_by_id) + 1, sizeof(struct vm *));
+    HASH_ITER (by_id, r->vms_by_id, vm, next) {
+        vm->refs++;
+        all[i++] = vm;
+    }
+    lock_drop(&r->lock);
+    *n = i;
+    return all;
+}
+
+void vm_put_all(struct core *core, struct vm **vms)
+{
+    for (size_t i = 0; vms[i]; i++)
+        vm_put(core, vms[i]);
+    free(vms);
+}
+
+static bool may_claim(const struct vm *vm, enum vm_verb verb, struct err *err)
+{
+    if (!vm->listed)
+        return err_set(err, ERR_NOT_FOUND, "the VM %s was deleted", vm->name);
+    if (vm_verb_is_exclusive(verb) && !uuid_is_zero(&vm->job))
+        return err_set(err, ERR_BUSY,
+                       "%s is held by the operation %s (%s): wait for it or cancel it",
+                       vm->name, UUID_STR(&vm->job), vm->job_kind);
+    if (vm->phase == VM_CREATING)
+        return err_set(err, ERR_BUSY, "%s is still being created", vm->name);
+    if (vm->phase == VM_DELETING && verb != VM_VERB_DELETE)
+        return err_set(err, ERR_WRONG_STATE, "%s is half deleted: delete it again", vm->name);
+    return vm_check(verb, vm->run, vm->name, err);
+}
+
+bool vm_claim(struct core *core, struct vm *vm, enum vm_verb verb, const struct uuid *job,
+              const char *job_kind, struct err *err)
+{
+    bool ok;
+
+    lock_take(&core->registry.lock);
+    ok = may_claim(vm, verb, err);
+    if (ok && vm_verb_is_exclusive(verb) && !uuid_is_zero(job)) {
+        vm->job = *job;
+        vm->job_kind = job_kind;
+    }
+    lock_drop(&core->registry.lock);
+    return ok;
+}
+
+void vm_unclaim(struct core *core, struct vm *vm, const struct uuid *job)
+{
+    lock_take(&core->registry.lock);
+    if (uuid_eq(&vm->job, job)) {
+        vm->job = (struct uuid){0};
+        vm->job_kind = NULL;
+        cond_wake_all(&core->registry.changed);
+    }
+    lock_drop(&core->registry.lock);
+}
+
+struct machine *vm_machine_use(struct core *core, struct vm *vm, const struct backend **backend,
+                               struct err *err)
+{
+    struct machine *machine;
+
+    lock_take(&core->registry.lock);
+    machine = vm->ending ? NULL : vm->machine;
+    if (machine)
+        vm->machine_users++;
+    else
+        err_set(err, ERR_WRONG_STATE, "%s is not running: it is %s", vm->name,
+                vm_run_text(vm->run));
+    *backend = core_backend(vm->backend);
+    lock_drop(&core->registry.lock);
+    return machine;
+}
+
+void vm_machine_done(struct core *core, struct vm *vm)
+{
+    lock_take(&core->registry.lock);
+    if (--vm->machine_users == 0)
+        cond_wake_all(&core->registry.changed);
+    lock_drop(&core->registry.lock);
+}
+
+bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, void *ctx), void *ctx)
+{
+    bool is;
+
+    lock_take(&core->registry.lock);
+    is = so(vm, ctx);
+    lock_drop(&core->registry.lock);
+    return is;
+}
+
+bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm, void *ctx),
+             void *ctx, int64_t deadline_mono_ms)
+{
+    struct registry *r = &core->registry;
+    bool in_time = true, is;
+
+    lock_take(&r->lock);
+    while (!(is = done(vm, ctx)) && in_time && !atomic_load(&core->closing))
+        in_time = cond_wait_until(&r->changed, &r->lock, deadline_mono_ms);
+    lock_drop(&r->lock);
+    return is;
+}

@@ -1,0 +1,75 @@
+/* The table of VMs in memory: finding, counting references, claims, and the writes that keep row and
+ * memory the same. For core's own files. */
+#pragma once
+#include "core/core/parts.h"
+
+void registry_init(struct core *core);
+void registry_clear(struct core *core);
+
+/* By id or name; counts a reference. NOT_FOUND. VMs that are being created are found, deleted not. */
+struct vm *vm_get(struct core *core, const char *ref, struct err *err) MUST_USE;
+struct vm *vm_get_id(struct core *core, const struct uuid *id, struct err *err) MUST_USE;
+void vm_put(struct core *core, struct vm *vm);
+struct vm_hold { /* CLEANUP(vm_drop) struct vm_hold h = {core, vm} */
+    struct core *core;
+    struct vm *vm;
+};
+void vm_drop(struct vm_hold *hold);
+
+/* A new VM in the table, with one reference for the caller. EXISTS when the name is taken. Takes
+ * '*spec'. */
+struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *spec,
+                     struct err *err) MUST_USE;
+void vm_delist(struct core *core, struct vm *vm);
+/* References to all VMs, for walking without the lock; ended by NULL; freed by vm_put_all(). */
+struct vm **vm_get_all(struct core *core, size_t *n);
+void vm_put_all(struct core *core, struct vm **vms);
+
+/* Checks the table of states and takes the VM for 'job'. WRONG_STATE, BUSY. With a zero 'job' it only
+ * checks (dry run). */
+bool vm_claim(struct core *core, struct vm *vm, enum vm_verb verb, const struct uuid *job,
+              const char *job_kind, struct err *err) MUST_USE;
+void vm_unclaim(struct core *core, struct vm *vm, const struct uuid *job);
+
+/* The machine for one call: NULL with WRONG_STATE when there is none. */
+struct machine *vm_machine_use(struct core *core, struct vm *vm, const struct backend **backend,
+                               struct err *err) MUST_USE;
+void vm_machine_done(struct core *core, struct vm *vm);
+
+/* What one write of the observed state changes. */
+struct vm_change {
+    enum vm_run run;
+    enum vm_reason reason;
+    const char *detail;           /* NULL clears */
+    const enum vm_desired *desired; /* NULL keeps */
+    const uint32_t *slot;         /* NULL keeps */
+    bool set_active;              /* active := spec … */
+    bool clear_active;            /* … or none */
+    unsigned only_from;           /* states as bits (1u << VM_…): elsewhere nothing is done; 0: any */
+};
+/* Row, event and memory, in this order, durable on return. Takes vm->writing itself. */
+bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *change,
+                     struct err *err) MUST_USE;
+/* The same without asking what failed: for observations, which are true whether written or not. */
+void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reason reason,
+                const char *detail);
+/* Fills a store record from memory; texts in 'json' (freed by the caller with json_text_free). */
+struct vm_texts {
+    char *spec, *active;
+};
+void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_texts *texts);
+void vm_texts_clear(struct vm_texts *texts);
+
+/* Asks 'so' with the registry lock held. */
+bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, void *ctx),
+           void *ctx);
+/* Waits until 'done' says so (with the registry lock held) or the deadline. */
+bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm, void *ctx),
+             void *ctx, int64_t deadline_mono_ms);
+
+/* Events from machines; see observe.c. */
+extern void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event);
+/* Publishes <state>/vm/<id>/config.json, the disaster copy. Failure is logged, never fatal. */
+void vm_copy_publish(struct core *core, const struct vm *vm);
+int vm_dir_open(struct core *core, const struct vm *vm, bool create, struct err *err) MUST_USE;
+json_t *vm_view(struct core *core, const struct vm *vm) REQUIRES(core->registry.lock);

@@ -1,0 +1,286 @@
+/* Starting a VM (S-START in docs/durability.md):
+ *
+ *   1 state 'starting', desired 'running', uid slot, active configuration    one transaction
+ *   2 worker, jail and QEMU, the guest stopped before its first instruction  backend->start
+ *   3 * cont: from here the guest may have run                                the commit point
+ *   4 state 'running'                                                          one transaction
+ *
+ * Entered again after a restart: recovery has attached what lives. A machine in prelaunch goes on at
+ * 3, a running one at 4, none at 1. A failure before 3 leaves nothing and the VM 'off'. */
+#include "core/vm/vm.h"
+
+#include "core/base/failpoint.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/ringlog.h"
+#include "core/base/str.h"
+#include "core/disk/disks.h"
+#include "core/host/host.h"
+#include "core/host/memory.h"
+#include "core/vm/kinds.h"
+#include "core/vm/registry.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SERIAL_LOG_BYTES (4u << 20)
+
+struct plan {
+    struct machine_plan machine;
+    struct vm_spec *spec; /* a copy, owned */
+};
+
+static void plan_clear(struct plan *p)
+{
+    closep(&p->machine.kernel_fd);
+    closep(&p->machine.initrd_fd);
+    closep(&p->machine.serial_log_fd);
+    closep(&p->machine.qemu_log_fd);
+    disks_close(p->machine.disks, p->machine.n_disks);
+    if (p->spec) {
+        vm_spec_clear(p->spec);
+        free(p->spec);
+    }
+}
+
+/* start() has closed the descriptors, whatever came out; only the memory is ours. */
+static void plan_handed_over(struct plan *p)
+{
+    p->machine.kernel_fd = p->machine.initrd_fd = -1;
+    p->machine.serial_log_fd = p->machine.qemu_log_fd = -1;
+    for (size_t i = 0; i < p->machine.n_disks; i++)
+        p->machine.disks[i].n_fds = 0;
+}
+
+static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, struct err *err)
+{
+    CLEANUP(closep) int dir = vm_dir_open(core, vm, true, err);
+
+    if (dir < 0)
+        return false;
+    m->serial_log_fd = fs_open(dir, "serial.log", O_RDWR | O_CREAT, 0600, err);
+    if (m->serial_log_fd < 0 || !ringlog_open(m->serial_log_fd, SERIAL_LOG_BYTES, err))
+        return false;
+    m->qemu_log_fd = fs_open(dir, "qemu.log", O_RDWR | O_CREAT | O_APPEND, 0600, err);
+    return m->qemu_log_fd >= 0;
+}
+
+static bool open_boot(const struct vm_spec *spec, struct machine_plan *m, struct err *err)
+{
+    struct err none = {0};
+
+    if (!spec->boot.kernel)
+        return true;
+    for (unsigned i = 0; i < host_boots(); i++) {
+        if (strcmp(host_boot_id(i), spec->boot.kernel) != 0)
+            continue;
+        if (!host_boot_open(i, false, &m->kernel_fd, err))
+            return false;
+        if (host_boot_open(i, true, &m->initrd_fd, &none) || none.code == ERR_NOT_FOUND)
+            return true;
+        *err = none;
+        return false;
+    }
+    return err_field(err, ERR_NOT_FOUND, "/boot/kernel",
+                     "the boot entry '%s' is no longer in vmmd.conf", spec->boot.kernel);
+}
+
+static struct vm_spec *take_spec(struct core *core, struct vm *vm, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *json = NULL;
+    struct vm_spec *spec = mem_alloc(sizeof *spec);
+
+    lock_take(&core->registry.lock);
+    json = model_encode(&vm_model, &vm->spec);
+    lock_drop(&core->registry.lock);
+    if (model_decode(&vm_model, json, MODEL_STORED, spec, err))
+        return spec;
+    free(spec);
+    return NULL;
+}
+
+/* The lowest uid slot that no VM has. */
+static bool choose_slot(struct core *core, uint32_t *slot, struct err *err)
+{
+    uint32_t most = core->facts.slots ? core->facts.slots : UINT32_MAX - 1;
+    CLEANUP(mem_freep) char *used = NULL;
+    uint32_t n;
+
+    lock_take(&core->registry.lock);
+    n = HASH_CNT(by_id, core->registry.vms_by_id) + 1;
+    used = mem_alloc(n);
+    for (struct vm *vm = core->registry.vms_by_id; vm; vm = vm->by_id.next)
+        if (vm->slot < n)
+            used[vm->slot] = 1;
+    lock_drop(&core->registry.lock);
+    for (*slot = 0; *slot < n && used[*slot]; (*slot)++)
+        ;
+    return *slot < most || err_set(err, ERR_UNAVAILABLE,
+                                   "all %u user ids for VMs are in use: raise uid_count in "
+                                   "vmmd.conf or stop a VM",
+                                   most);
+}
+
+static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct err *err)
+{
+    struct machine_plan *m = &p->machine;
+    char reason[256];
+
+    *m = (struct machine_plan){.vm = vm->id,
+                               .kernel_fd = -1,
+                               .initrd_fd = -1,
+                               .serial_log_fd = -1,
+                               .qemu_log_fd = -1};
+    p->spec = take_spec(core, vm, err);
+    if (!p->spec)
+        return false;
+    m->spec = p->spec;
+    if (!host_choose_accel(core, (enum vm_accel)p->spec->accel, &m->accel, reason, err))
+        return false;
+    lock_take(&core->registry.lock);
+    str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);
+    lock_drop(&core->registry.lock);
+    return open_logs(core, vm, m, err) && open_boot(p->spec, m, err) &&
+           disks_open(core, &vm->id, &m->disks, &m->n_disks, err);
+}
+
+/* Step 1. The slot is chosen and written while no other start can choose: one at a time. */
+static bool mark_starting(struct core *core, struct vm *vm, uint32_t *slot, struct err *err)
+{
+    static struct lock one = {PTHREAD_MUTEX_INITIALIZER};
+    const enum vm_desired desired = VM_DESIRED_RUNNING;
+    struct vm_change change = {.run = VM_STARTING, .desired = &desired, .slot = slot};
+    bool ok;
+
+    change.set_active = true;
+    lock_take(&one);
+    ok = choose_slot(core, slot, err);
+    if (ok) {
+        lock_take(&core->registry.lock);
+        vm->slot = *slot;
+        lock_drop(&core->registry.lock);
+    }
+    lock_drop(&one);
+    return ok && FAILPOINT("vm.start.mark", err) && vm_change_state(core, vm, &change, err);
+}
+
+/* Step 2. */
+static bool launch(struct core *core, struct vm *vm, struct plan *p, struct err *err)
+{
+    const struct machine_owner owner = {vm_machine_event, core};
+    struct machine *machine = NULL;
+    bool ok = FAILPOINT("vm.start.launch", err);
+
+    if (!ok)
+        return false;
+    ok = core_backend(vm->backend)->start(&p->machine, &owner, &machine, err);
+    plan_handed_over(p);
+    if (!ok)
+        return false;
+    lock_take(&core->registry.lock);
+    vm->machine = machine;
+    vm->accel = p->machine.accel;
+    cond_wake_all(&core->registry.changed);
+    lock_drop(&core->registry.lock);
+    return true;
+}
+
+static bool start_anew(struct core *core, struct vm *vm, struct err *err)
+{
+    CLEANUP(plan_clear) struct plan p = {0};
+    uint64_t promised = 0;
+    bool ok;
+
+    if (!open_plan(core, vm, &p, err) || !mark_starting(core, vm, &p.machine.slot, err))
+        return false;
+    ok = memory_promise(core, p.spec, &promised, err) && launch(core, vm, &p, err);
+    memory_release(core, promised);
+    return ok;
+}
+
+/* Steps 3 and 4. */
+static bool let_run(struct core *core, struct job *job, struct vm *vm, struct err *err)
+{
+    const struct vm_change running = {.run = VM_RUNNING, .only_from = 1u << VM_STARTING};
+    const struct backend *backend;
+    struct machine *machine;
+    bool ok;
+
+    if (job_cancelled(job))
+        return err_set(err, ERR_CANCELLED, "stopped while it was starting");
+    machine = vm_machine_use(core, vm, &backend, err);
+    if (!machine)
+        return false;
+    ok = FAILPOINT("vm.start.cont", err) && backend->cont(machine, err);
+    vm_machine_done(core, vm);
+    return ok && FAILPOINT("vm.start.running", err) && vm_change_state(core, vm, &running, err);
+}
+
+static bool has_machine(const struct vm *vm, void *ctx)
+{
+    return vm->machine != NULL;
+}
+
+static bool run(struct core *core, struct job *job, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
+
+    if (!hold.vm)
+        return false;
+    if (!vm_is(core, hold.vm, has_machine, NULL) && !start_anew(core, hold.vm, err))
+        return false;
+    return let_run(core, job, hold.vm, err);
+}
+
+static bool is_not_starting(const struct vm *vm, void *ctx)
+{
+    return !vm->ending && !vm->machine && vm->run != VM_STARTING;
+}
+
+/* A start that failed leaves nothing: what was launched is killed, the VM is off. */
+static void undo(struct core *core, struct vm *vm)
+{
+    const enum vm_desired off = VM_DESIRED_OFF;
+    const uint32_t no_slot = NO_SLOT;
+    const struct vm_change change = {.run = VM_OFF,
+                                     .reason = VM_REASON_START_FAILED,
+                                     .desired = &off,
+                                     .slot = &no_slot,
+                                     .clear_active = true,
+                                     .only_from = 1u << VM_STARTING};
+    const struct backend *backend;
+    struct err err = {0};
+    struct machine *machine = vm_machine_use(core, vm, &backend, &err);
+
+    if (machine) {
+        bool killed = backend->kill(machine, &err);
+        vm_machine_done(core, vm);
+        err_ignore(killed, &err);
+        (void)vm_wait(core, vm, is_not_starting, NULL, INT64_MAX / 4);
+    }
+    if (!vm_change_state(core, vm, &change, &err))
+        log_error("the failed start of %s could not be recorded: %s", vm->name, err.detail);
+    lock_take(&core->registry.lock);
+    if (vm->run == VM_OFF || vm->run == VM_CRASHED)
+        vm->slot = NO_SLOT;
+    lock_drop(&core->registry.lock);
+}
+
+static void settle(struct core *core, struct job *job, bool ok)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
+
+    if (!hold.vm)
+        return;
+    if (!ok)
+        undo(core, hold.vm);
+    vm_unclaim(core, hold.vm, job_id(job));
+}
+
+const struct job_kind vm_start_kind = {
+    .name = "vm.start", .lane = JOB_LANE_LIFECYCLE, .cancellable = true, .run = run,
+    .settle = settle, .adopt = vm_adopt};

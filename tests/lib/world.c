@@ -1,0 +1,283 @@
+/* A whole daemon but for its processes: see world.h. The host port is answered here. */
+#include "tests/lib/world.h"
+
+#include "backends/qemu/qemu.h"
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/pool.h"
+#include "core/event/event.h"
+#include "core/job/job.h"
+#include "core/port/host.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const struct origin world_admin = {
+    .principal = "test", .role = ROLE_ADMIN, .request_id = "r-test", .route = "test"};
+
+static char roots[2][256];
+
+/* ---- core/port/host.h ---- */
+
+bool host_facts(struct host_facts *out, struct err *err)
+{
+    *out = (struct host_facts){.root = true, .userns = true, .slots = 1000};
+    return true;
+}
+
+bool host_root_open(unsigned index, int *fd, struct err *err)
+{
+    *fd = open(roots[index], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *fd >= 0 || err_set(err, ERR_INTERNAL, "no such root");
+}
+
+bool host_boot_open(unsigned index, bool initrd, int *fd, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "no boot entry");
+}
+
+bool host_kvm_open(int *fd, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "there is no /dev/kvm here");
+}
+
+bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "no workers here");
+}
+
+bool host_worker_kill(const struct uuid *vm, struct err *err)
+{
+    return true;
+}
+
+bool host_worker_each(bool (*each)(void *ctx, const struct uuid *vm, bool populated), void *ctx,
+                      struct err *err)
+{
+    return true;
+}
+
+bool host_run_dir(const struct uuid *vm, int *fd, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "no run directory");
+}
+
+bool host_run_dir_remove(const struct uuid *vm, struct err *err)
+{
+    return true;
+}
+
+unsigned host_roots(void)
+{
+    return 2;
+}
+
+const char *host_root_id(unsigned index)
+{
+    return index ? "second" : "main";
+}
+
+unsigned host_boots(void)
+{
+    return 1;
+}
+
+const char *host_boot_id(unsigned index)
+{
+    return "tiny";
+}
+
+const char *host_qemu_path(void)
+{
+    return "/usr/bin/qemu-system-x86_64";
+}
+
+bool host_fake_allowed(void)
+{
+    return true;
+}
+
+/* ---- the world ---- */
+
+bool world_open(struct world *w)
+{
+    CLEANUP(mem_freep) char *state = str_format("%s/state", w->dir);
+    const struct core_config config = {.state_dir = state, .on_epoch = backend_qemu_init};
+    struct err err = {0};
+
+    w->core = core_open(&config, &err);
+    if (!w->core)
+        print_message("core_open: %s\n", err.detail);
+    return w->core != NULL;
+}
+
+void world_make(struct world *w)
+{
+    CLEANUP(mem_freep) char *state = NULL;
+    struct err err = {0};
+    struct uuid pool;
+
+    w->dir = tmp_dir_make();
+    state = str_format("%s/state", w->dir);
+    assert_true(fs_mkdirs(state, 0700, &err));
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(roots[i], sizeof roots[i], "%s/root-%s", w->dir, host_root_id(i));
+        assert_true(fs_mkdirs(roots[i], 0700, &err));
+    }
+    assert_true(world_open(w));
+    if (!pool_create(w->core, "main", "main", &world_admin, &pool, &err))
+        fail_msg("%s", err.detail);
+}
+
+void world_close(struct world *w)
+{
+    if (w->core)
+        core_close(w->core);
+    w->core = NULL;
+}
+
+void world_remove(struct world *w)
+{
+    world_close(w);
+    tmp_dir_remove(TAKE(w->dir));
+}
+
+bool world_try_create(struct world *w, const char *name, const char *more, struct uuid *op,
+                      struct err *err)
+{
+    CLEANUP(mem_freep)
+    char *text = str_format("{\"name\":\"%s\",\"backend\":\"fake\",\"nics\":[]%s%s}", name,
+                            *more ? "," : "", more);
+    CLEANUP(json_decrefp) json_t *json = json_read(text, strlen(text), err);
+    struct vm_spec spec;
+    struct uuid vm;
+
+    return json && model_decode(&vm_model, json, MODEL_CLIENT, &spec, err) &&
+           vm_create(w->core, &spec, &world_admin, op, &vm, err);
+}
+
+json_t *world_end_of(struct world *w, const struct uuid *op)
+{
+    struct err err = {0};
+    json_t *job = job_wait(w->core, op, 20000, &err);
+
+    if (!job)
+        fail_msg("%s", err.detail);
+    if (json_is_null(json_object_get(job, "ended_at")))
+        fail_msg("the operation %s did not end: %s", UUID_STR(op), json_get_text(job, "state"));
+    return job;
+}
+
+static const char *outcome(struct world *w, const struct uuid *op)
+{
+    CLEANUP(json_decrefp) json_t *job = world_end_of(w, op);
+    static char text[64];
+
+    str_copy(text, sizeof text, json_get_text(job, "state"));
+    return text;
+}
+
+void world_create(struct world *w, const char *name, const char *more)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    if (!world_try_create(w, name, more, &op, &err))
+        fail_msg("%s", err.detail);
+    assert_string_equal(outcome(w, &op), "succeeded");
+}
+
+const char *world_act(struct world *w, const char *name, enum vm_verb verb)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    if (!vm_act(w->core, name, verb, NULL, &world_admin, &op, &err))
+        return err_slug(err.code);
+    return outcome(w, &op);
+}
+
+const char *world_delete(struct world *w, const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    if (!vm_delete(w->core, name, NULL, &world_admin, &op, &err))
+        return err_slug(err.code);
+    return outcome(w, &op);
+}
+
+const char *world_vm(struct world *w, const char *name, const char *member)
+{
+    static char text[2048];
+    struct etag etag;
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *vm = vm_show(w->core, name, &etag, &err);
+    const json_t *value = vm;
+    char copy[64], *save = NULL;
+
+    if (!vm)
+        return err_slug(err.code);
+    str_copy(copy, sizeof copy, member);
+    for (char *part = strtok_r(copy, ".", &save); part; part = strtok_r(NULL, ".", &save))
+        value = json_object_get(value, part);
+    if (json_is_string(value))
+        str_copy(text, sizeof text, json_string_value(value));
+    else {
+        CLEANUP(mem_freep) char *dump = value ? json_write(value) : str_dup("null");
+        str_copy(text, sizeof text, dump);
+    }
+    return text;
+}
+
+bool world_has_vm(struct world *w, const char *name)
+{
+    return strcmp(world_vm(w, name, "name"), name) == 0;
+}
+
+void world_await(struct world *w, const char *name, const char *member, const char *value)
+{
+    int64_t deadline = clock_mono_ms() + 10000;
+    uint64_t newest = event_newest(w->core);
+    struct event_line lines[16];
+
+    while (strcmp(world_vm(w, name, member), value) != 0) {
+        struct err err = {0};
+        bool gap;
+        ssize_t n = event_wait(w->core, newest, 200, lines, 16, &gap, &newest, &err);
+
+        for (ssize_t i = 0; i < n; i++) {
+            newest = lines[i].seq;
+            event_line_clear(&lines[i]);
+        }
+        if (clock_mono_ms() > deadline)
+            fail_msg("%s of %s is %s, not %s", member, name, world_vm(w, name, member), value);
+    }
+}
+
+unsigned world_files(struct world *w)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 2; i++) {
+        DIR *root = opendir(roots[i]);
+        assert_non_null(root);
+        for (struct dirent *p; (p = readdir(root));) {
+            CLEANUP(mem_freep) char *path = str_format("%s/%s", roots[i], p->d_name);
+            DIR *pool = p->d_name[0] == '.' ? NULL : opendir(path);
+            for (struct dirent *f; pool && (f = readdir(pool));)
+                n += f->d_name[0] != '.';
+            if (pool)
+                closedir(pool);
+        }
+        closedir(root);
+    }
+    return n;
+}

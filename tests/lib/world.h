@@ -1,0 +1,35 @@
+/* A whole daemon but for its processes: core on a real store below a temporary directory, the fake
+ * backend, and a host whose helper always says yes. */
+#pragma once
+#include "tests/lib/harness.h"
+
+#include "core/core/core.h"
+#include "core/vm/vm.h"
+
+struct world {
+    char *dir; /* state/ and two pool roots, "main" and "second" */
+    struct core *core;
+};
+
+extern const struct origin world_admin;
+
+void world_make(struct world *w);   /* directory and core, with the pool "main" */
+bool world_open(struct world *w);   /* the core alone: a daemon start; false if it refused */
+void world_close(struct world *w);  /* the core alone: an orderly end */
+void world_remove(struct world *w); /* all of it */
+
+/* The JSON text of a VM: {"name":name,"backend":"fake","nics":[], …more} */
+bool world_try_create(struct world *w, const char *name, const char *more, struct uuid *op,
+                      struct err *err);
+void world_create(struct world *w, const char *name, const char *more);
+/* Submits and waits; the operation's final state as text ("succeeded"), or the error's slug. */
+const char *world_act(struct world *w, const char *name, enum vm_verb verb);
+const char *world_delete(struct world *w, const char *name);
+/* The final operation; asserts that it ended within 20 s. Borrowed reference: decref it. */
+json_t *world_end_of(struct world *w, const struct uuid *op);
+/* Member of a VM's JSON as text ("state", "run.state"); the buffer is static. */
+const char *world_vm(struct world *w, const char *name, const char *member);
+bool world_has_vm(struct world *w, const char *name);
+/* Waits up to 10 s until a VM's member has the value. */
+void world_await(struct world *w, const char *name, const char *member, const char *value);
+unsigned world_files(struct world *w); /* image files in all pools */

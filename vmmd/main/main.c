@@ -1,0 +1,121 @@
+/* vmmd-main: the management daemon proper. Started by vmmd (the parent) with the descriptors of
+ * docs/processes.md, as an unprivileged user; never by hand.
+ *
+ * Where is what:
+ *   api/       HTTP: routes.c is the index of everything a client can do
+ *   core/      the services: vm, disk, job, event, user, host; core/core/core.c opens them in order
+ *   store/     SQLite          backends/  QEMU and the fake        net/  passt
+ *   vmmd/priv  the parent and helper     vmmd/front  TLS     vmmd/worker, vmmd/jail  one VM each
+ *
+ * The main thread waits: for SIGTERM, for the parent's end, for a store that cannot be written. */
+#include "api/api.h"
+#include "backends/qemu/qemu.h"
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/core/core.h"
+#include "vmmd/config/config.h"
+#include "vmmd/main/doors.h"
+#include "vmmd/main/helper.h"
+#include "vmmd/priv/proto.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+static int block_signals(void)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* Returns when there is a reason to leave: true to leave in order. */
+static bool wait_for_end(int signals, struct core *core)
+{
+    struct pollfd p[] = {{.fd = signals, .events = POLLIN}, {.fd = MAIN_FD_PRIV, .events = 0}};
+
+    for (;;) {
+        struct signalfd_siginfo info;
+
+        if (poll(p, 2, 1000) < 0 && errno != EINTR)
+            return false;
+        if (p[1].revents & (POLLHUP | POLLERR)) {
+            log_error("the parent is gone: leaving; the VMs go on");
+            return true;
+        }
+        if (core_is_broken(core)) {
+            log_error("the database cannot be written: leaving, to be started again");
+            return false;
+        }
+        if ((p[0].revents & POLLIN) && read(signals, &info, sizeof info) == sizeof info &&
+            info.ssi_signo != SIGHUP)
+            return true;
+    }
+}
+
+static int leave(const char *what, const struct err *err)
+{
+    log_error("%s: %s", what, err->detail);
+    return err->code == ERR_BUSY ? EXIT_TAKEN : EXIT_INTERNAL;
+}
+
+static int serve(struct core *core, const struct config *config, int signals)
+{
+    const struct api_config options = {.core = core,
+                                       .admin_uids = config->admin_uids,
+                                       .n_admin_uids = config->n_admin_uids,
+                                       .max_connections = config->max_connections};
+    struct err err = {0};
+    struct api *api = api_start(&options, &err);
+    bool in_order;
+
+    if (!api)
+        return leave("the API cannot start", &err);
+    if (!doors_open(api, MAIN_FD_FRONT, MAIN_FD_UNIX, &err) || !helper_ready(&err))
+        return leave("connections cannot be taken", &err);
+    in_order = wait_for_end(signals, core);
+    if (!in_order)
+        _exit(EXIT_INTERNAL);
+    doors_close();
+    api_stop(api);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    struct core_config options = {.on_epoch = backend_qemu_init};
+    int64_t begin = clock_mono_ms();
+    struct err err = {0};
+    struct config *config;
+    struct core *core;
+    int signals, code;
+
+    log_init("vmmd-main");
+    signals = block_signals();
+    config = config_read(MAIN_FD_CONFIG, &err);
+    if (!config)
+        return leave("the configuration", &err);
+    if (!helper_init(config, MAIN_FD_PRIV, &err))
+        return leave("the helper", &err);
+    backend_probe_init(NULL, config->state_dir);
+    options.state_dir = config->state_dir;
+    core = core_open(&options, &err);
+    if (!core)
+        return leave("the daemon cannot start", &err);
+    log_info("ready after %lld ms", (long long)(clock_mono_ms() - begin));
+    code = serve(core, config, signals);
+    core_close(core);
+    config_free(config);
+    log_info("ended");
+    return code;
+}
