@@ -131,12 +131,42 @@ static bool add_event(struct store_txn *txn, const struct job *job, struct err *
 
 /* ---- running ---- */
 
+static bool write_end(struct job *job, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(job->jobs->core->store, err);
+
+    return txn && put_row(txn, job, err) && add_event(txn, job, err) && store_commit(&txn, err);
+}
+
+/* Writes the end until it is written: on a full disk that takes until somebody made room. False when
+ * the daemon ends before that; the next one enters the job again. */
+static bool record_end(struct job *job)
+{
+    struct jobs *jobs = job->jobs;
+    int64_t pause_ms = 50;
+    struct err err = {0};
+
+    while (!write_end(job, &err)) {
+        int64_t until = clock_mono_ms() + pause_ms;
+        bool in_time = true;
+
+        log_error("the end of the job is not recorded yet: %s", err.detail);
+        if (store_is_poisoned(jobs->core->store))
+            return false;
+        lock_take(&jobs->lock);
+        while (!jobs->stopping && in_time)
+            in_time = cond_wait_until(&jobs->changed, &jobs->lock, until);
+        lock_drop(&jobs->lock);
+        if (in_time)
+            return false;
+        pause_ms = pause_ms < 5000 ? 2 * pause_ms : pause_ms;
+    }
+    return true;
+}
+
 static void finish(struct job *job, bool ok, const struct err *error)
 {
     struct jobs *jobs = job->jobs;
-    struct err err = {0};
-    struct store_txn *txn;
-    bool written;
 
     lock_take(&jobs->lock);
     job->state = ok ? JOB_SUCCEEDED : error->code == ERR_CANCELLED ? JOB_CANCELLED : JOB_FAILED;
@@ -144,12 +174,8 @@ static void finish(struct job *job, bool ok, const struct err *error)
         job->error = *error;
     job->ended_ms = clock_wall_ms();
     lock_drop(&jobs->lock);
-    txn = store_begin(jobs->core->store, &err);
-    written = txn && put_row(txn, job, &err) && add_event(txn, job, &err) &&
-              store_commit(&txn, &err);
-    store_rollback(&txn);
-    if (!written)
-        log_error("the end of the job could not be recorded: %s", err.detail);
+    if (!record_end(job))
+        return;
     lock_take(&jobs->lock);
     HASH_DELETE(hh, jobs->open, job);
     job->gone = true;
@@ -169,7 +195,9 @@ static void run(struct job *job)
     log_info("%s %s starts", job->kind->name, job->object_name ? job->object_name : "");
     ok = job_cancelled(job) ? err_set(&err, ERR_CANCELLED, "cancelled before it began")
                             : job->kind->run(core, job, &err);
-    if (!ok && atomic_load(&core->closing)) {
+    /* A store that could not be flushed may or may not hold the last commit: only a new daemon that
+     * reads it may settle anything. */
+    if (!ok && (atomic_load(&core->closing) || store_is_poisoned(core->store))) {
         log_info("%s is left for the next daemon", job->kind->name);
     } else {
         if (!ok)

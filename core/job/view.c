@@ -87,7 +87,11 @@ static json_t *view_open(const struct job *job)
                            .done = job->done,
                            .total = job->total,
                            .created_ms = job->created_ms,
-                           .started_ms = job->started_ms};
+                           .started_ms = job->started_ms,
+                           .ended_ms = job->ended_ms,
+                           .error_code = job->error.code ? err_slug(job->error.code) : NULL,
+                           .error_field = job->error.field,
+                           .error_detail = job->error.detail};
     json_t *v = view_record(&r);
 
     if (job->result)

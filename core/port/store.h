@@ -1,9 +1,13 @@
-/* What core needs of a database. Implemented by store/ (SQLite), one file a table family; core never
- * sees SQL. Blocking. A write is durable when store_commit() has returned true, not before: many
- * callers share one flush to the disk (group commit).
+/* What core needs of a database. Implemented by store/ (SQLite), one file a table family; core
+ * never sees SQL. Blocking. A write is durable when store_commit() has returned true, not before:
+ * many callers share one flush to the disk (group commit).
  *
- * If the disk cannot be flushed, the store is poisoned: every later call fails with INTERNAL and the
- * daemon ends itself, since memory and disk may differ from here on. */
+ * If the disk cannot be flushed, the store is poisoned: every later call fails with INTERNAL and
+ * the daemon ends itself, since memory and disk may differ from here on. A full disk does not
+ * poison: the write fails with NO_SPACE, nothing of it is kept, and the next one may succeed.
+ *
+ * Every call may also fail with INTERNAL (I/O, a value no table takes), every write with NO_SPACE
+ * or UNAVAILABLE (another program holds the database locked). */
 #pragma once
 #include "core/base/err.h"
 #include "core/base/id.h"
@@ -14,21 +18,33 @@
 struct store;
 struct store_txn;
 
-/* Opens or makes 'vmmd.db' in 'dir', takes the lock of the state directory (BUSY: another daemon has
- * it), applies migrations, checks the file and raises the epoch. 'dir' is borrowed for the call. */
+/* Opens or makes 'vmmd.db' in 'dir', takes the lock of the state directory (BUSY: another daemon
+ * has it), applies migrations, checks the file and raises the epoch. 'dir' is borrowed for the
+ * call. UNSUPPORTED: a newer vmmd has used the file. */
 struct store *store_open(const char *dir, struct err *err) MUST_USE;
-void store_close(struct store *store);
+void store_close(struct store *store);           /* when no other thread uses it; NULL is fine */
 uint32_t store_epoch(const struct store *store); /* of this opening: fences older daemons off */
 bool store_is_poisoned(struct store *store);
 
-/* One transaction of the calling thread. No other transaction may be open in this thread, and no
- * lock that comes after the store in the lock order may be held. */
+/* One transaction of the calling thread, which is the only writer until it ends: keep it short, and
+ * do nothing in it that waits for another thread. No other transaction may be open in this thread,
+ * and no lock that comes after the store in the lock order may be held. What a transaction has
+ * written is seen by readers, its own thread included, once it is committed. */
 struct store_txn *store_begin(struct store *store, struct err *err) MUST_USE;
 /* Ends it whatever comes out; '*txn' is NULL afterwards. Blocks until the change is on the disk. */
 bool store_commit(struct store_txn **txn, struct err *err) MUST_USE;
 void store_rollback(struct store_txn **txn); /* for CLEANUP(store_rollback); NULL is fine */
 
-/* ---- VMs. Texts are borrowed on put and valid only during the callback on each. ---- */
+/* What all families have in common:
+ * - put inserts the row or replaces the one with the same id. EXISTS: a name (err->field "/name")
+ * or something else unique is taken. NOT_FOUND: it refers to a row that does not exist, so rows go
+ * in parents first: pool, VM, job before file; file before disk.
+ * - remove of a row that is not there is success. IN_USE: others refer to it.
+ * - After a failed put or remove the caller rolls back: part of it may have been done.
+ * - each, get: the callback returns false to end the walk, which is no failure. It must not call
+ * the store. Texts are borrowed on put and valid only during the callback. */
+
+/* ---- VMs, by name. A VM in phase "deleting" has given its name away. ---- */
 struct vm_record {
     struct uuid id;
     const char *name;
@@ -53,7 +69,7 @@ bool store_vm_remove(struct store_txn *txn, const struct uuid *id, struct err *e
 bool store_vm_each(struct store *store, bool (*each)(void *ctx, const struct vm_record *),
                    void *ctx, struct err *err) MUST_USE;
 
-/* ---- Pools ---- */
+/* ---- Pools, by name ---- */
 struct pool_record {
     struct uuid id;
     const char *name;
@@ -118,6 +134,8 @@ struct job_record {
     uint64_t done, total;
     int64_t created_ms, started_ms, ended_ms; /* 0 when not yet */
 };
+/* A later put changes only how far the job got: args, state, step, result, error, done, total,
+ * started_ms, ended_ms. */
 bool store_job_put(struct store_txn *txn, const struct job_record *job, struct err *err) MUST_USE;
 /* NOT_FOUND. The record's texts live during the callback. */
 bool store_job_get(struct store *store, const struct uuid *id,
@@ -135,7 +153,7 @@ struct job_filter {
 bool store_job_each(struct store *store, const struct job_filter *filter,
                     bool (*each)(void *ctx, const struct job_record *), void *ctx,
                     struct err *err) MUST_USE;
-/* Removes ended jobs beyond the newest 'keep'. */
+/* Removes ended jobs beyond the newest 'keep', but none that a file still names. */
 bool store_job_trim(struct store_txn *txn, unsigned keep, struct err *err) MUST_USE;
 
 /* ---- Events: numbered without gaps in the order of their commits ---- */
@@ -147,6 +165,7 @@ struct event_record {
     struct uuid object;
     const char *data; /* JSON object */
 };
+/* '*seq' (may be NULL) is its number, which counts once the transaction is committed. */
 bool store_event_add(struct store_txn *txn, const struct event_record *event, uint64_t *seq,
                      struct err *err) MUST_USE;
 /* Events with seq > 'after', in order, at most 'limit'. */
@@ -156,6 +175,7 @@ bool store_event_each(struct store *store, uint64_t after, unsigned limit,
 /* The oldest and newest number kept; both 0 when there is none. */
 bool store_event_bounds(struct store *store, uint64_t *oldest, uint64_t *newest,
                         struct err *err) MUST_USE;
+/* Keeps the newest 'keep'. Numbers are never given again. */
 bool store_event_trim(struct store_txn *txn, unsigned keep, struct err *err) MUST_USE;
 
 /* ---- Tokens: only the SHA-256 of the secret is kept ---- */
@@ -177,7 +197,7 @@ bool store_token_each(struct store *store, bool (*each)(void *ctx, const struct 
 /* ---- Idempotency keys ---- */
 struct idem_record {
     const char *principal, *key;
-    const char *route;       /* "POST /vms/{id}/actions/start" with the real path */
+    const char *route; /* "POST /vms/{id}/actions/start" with the real path */
     uint8_t body_sha256[32];
     const char *object_type; /* what the first request made: "operation", "pool", "token", … */
     struct uuid object;
@@ -186,7 +206,7 @@ struct idem_record {
 /* EXISTS when the principal has used the key already (and the key is not older than 24 h). */
 bool store_idem_put(struct store_txn *txn, const struct idem_record *idem,
                     struct err *err) MUST_USE;
-/* '*found' tells; the callback runs once then. */
+/* '*found' tells; the callback runs once then. A key older than 24 h is not found. */
 bool store_idem_get(struct store *store, const char *principal, const char *key,
                     bool (*each)(void *ctx, const struct idem_record *), void *ctx, bool *found,
                     struct err *err) MUST_USE;

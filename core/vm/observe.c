@@ -155,7 +155,7 @@ bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *c
     lock_take(&vm->writing);
     if (fill_change(core, vm, change, &record, &texts, &event)) {
         ok = write_change(core, &record, event, err);
-        if (ok)
+        if (ok || change->regardless)
             apply(core, vm, change, &record);
     }
     lock_drop(&vm->writing);
@@ -166,7 +166,7 @@ bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *c
 void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reason reason,
                 const char *detail)
 {
-    struct vm_change change = {.run = run, .reason = reason, .detail = detail};
+    struct vm_change change = {.run = run, .reason = reason, .detail = detail, .regardless = true};
     enum vm_desired desired = run == VM_PAUSED ? VM_DESIRED_PAUSED : VM_DESIRED_RUNNING;
     bool same, possible, starting;
     struct err err = {0};
@@ -226,6 +226,12 @@ static void sweep(const struct vm *vm)
         log_warn("sweeping after %s: %s", vm->name, err.detail);
 }
 
+static bool never(const struct vm *vm, void *ctx)
+{
+    return false;
+}
+
+/* Written until it is written: on a full disk that takes until somebody made room. */
 static void record_exit(struct core *core, struct vm *vm, const struct machine_event *event)
 {
     const enum vm_desired off = VM_DESIRED_OFF;
@@ -238,10 +244,16 @@ static void record_exit(struct core *core, struct vm *vm, const struct machine_e
         .slot = &no_slot,
         .clear_active = true,
     };
+    int64_t pause_ms = 50;
     struct err err = {0};
 
-    if (!vm_change_state(core, vm, &change, &err))
-        log_error("the end of %s could not be recorded: %s", vm->name, err.detail);
+    while (!vm_change_state(core, vm, &change, &err)) {
+        log_error("the end of %s is not recorded yet: %s", vm->name, err.detail);
+        if (store_is_poisoned(core->store) || atomic_load(&core->closing))
+            return;
+        (void)vm_wait(core, vm, never, NULL, clock_mono_ms() + pause_ms);
+        pause_ms = pause_ms < 5000 ? 2 * pause_ms : pause_ms;
+    }
 }
 
 static void *settle_exit(void *arg)

@@ -96,7 +96,8 @@ static void record_end(struct core *core, struct vm *vm, enum vm_run run, enum v
                                      .detail = detail && *detail ? detail : NULL,
                                      .desired = run == VM_OFF ? &off : NULL,
                                      .slot = &no_slot,
-                                     .clear_active = true};
+                                     .clear_active = true,
+                                     .regardless = true};
     struct err err = {0};
 
     if (vm->backend == VM_BACKEND_QEMU &&
@@ -114,7 +115,7 @@ static void record_end(struct core *core, struct vm *vm, enum vm_run run, enum v
 static void record_life(struct core *core, struct vm *vm, struct machine *machine,
                         const struct machine_report *report)
 {
-    struct vm_change change = {.run = VM_RUNNING};
+    struct vm_change change = {.run = VM_RUNNING, .regardless = true};
     struct err err = {0};
     enum vm_accel wanted = vm->active ? (enum vm_accel)vm->active->accel : VM_ACCEL_AUTO;
     enum vm_accel accel = wanted;

@@ -45,6 +45,8 @@ struct vm_change {
     const uint32_t *slot;         /* NULL keeps */
     bool set_active;              /* active := spec … */
     bool clear_active;            /* … or none */
+    bool regardless;              /* memory follows even when the row could not be written: what was
+                                   * seen is true, and the next write of the row brings it along */
     unsigned only_from;           /* states as bits (1u << VM_…): elsewhere nothing is done; 0: any */
 };
 /* Row, event and memory, in this order, durable on return. Takes vm->writing itself. */

@@ -250,6 +250,7 @@ static void undo(struct core *core, struct vm *vm)
                                      .desired = &off,
                                      .slot = &no_slot,
                                      .clear_active = true,
+                                     .regardless = true,
                                      .only_from = 1u << VM_STARTING};
     const struct backend *backend;
     struct err err = {0};

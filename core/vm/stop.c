@@ -78,7 +78,7 @@ static void settle_shutdown(struct core *core, struct job *job, bool ok)
 {
     const enum vm_desired running = VM_DESIRED_RUNNING;
     const struct vm_change back = {
-        .run = VM_RUNNING, .desired = &running, .only_from = 1u << VM_STOPPING};
+        .run = VM_RUNNING, .desired = &running, .only_from = 1u << VM_STOPPING, .regardless = true};
     struct err err = {0};
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
 
@@ -120,8 +120,8 @@ static bool kill_it(struct core *core, struct vm *vm, struct err *err)
     if (machine) {
         ok = backend->kill(machine, err);
         vm_machine_done(core, vm);
-        if (ok)
-            return true;
+        if (ok || vm->backend != VM_BACKEND_QEMU)
+            return ok;
         log_warn("%s: QEMU did not end by request: %s", vm->name, err->detail);
         *err = (struct err){0};
     }

@@ -165,14 +165,24 @@ bool world_try_create(struct world *w, const char *name, const char *more, struc
 
 json_t *world_end_of(struct world *w, const struct uuid *op)
 {
+    int64_t deadline = clock_mono_ms() + 20000;
     struct err err = {0};
-    json_t *job = job_wait(w->core, op, 20000, &err);
+    json_t *job = NULL;
 
-    if (!job)
-        fail_msg("%s", err.detail);
-    if (json_is_null(json_object_get(job, "ended_at")))
-        fail_msg("the operation %s did not end: %s", UUID_STR(op), json_get_text(job, "state"));
-    return job;
+    do {
+        json_decref(job);
+        job = job_wait(w->core, op, 200, &err);
+        if (core_is_broken(w->core)) {
+            json_decref(job);
+            return NULL;
+        }
+        if (!job)
+            fail_msg("%s", err.detail);
+        if (!json_is_null(json_object_get(job, "ended_at")))
+            return job;
+    } while (clock_mono_ms() < deadline);
+    fail_msg("the operation %s did not end: %s", UUID_STR(op), json_get_text(job, "state"));
+    return NULL;
 }
 
 static const char *outcome(struct world *w, const struct uuid *op)
@@ -180,7 +190,7 @@ static const char *outcome(struct world *w, const struct uuid *op)
     CLEANUP(json_decrefp) json_t *job = world_end_of(w, op);
     static char text[64];
 
-    str_copy(text, sizeof text, json_get_text(job, "state"));
+    str_copy(text, sizeof text, job ? json_get_text(job, "state") : "broken");
     return text;
 }
 

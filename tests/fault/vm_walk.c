@@ -1,0 +1,319 @@
+/* The fault walk: each operation on a VM is made to fail, and is killed, at its n-th failpoint for n = 1
+ * until it runs through. After each, the daemon is started again and the invariants are asserted.
+ *
+ * A failpoint stands before each effect and on both sides of each commit, so walking them all visits
+ * every state that a crash can leave. */
+#include "tests/lib/world.h"
+
+#include "core/base/failpoint.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/job/job.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef VMMD_FAILPOINTS
+
+#define DISK "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
+
+/* One operation: what must be there before it, and what it does. True when it was acknowledged. */
+struct operation {
+    const char *name;
+    void (*before)(struct world *w);
+    bool (*act)(struct world *w);
+    /* What must hold when it was acknowledged and then the daemon was started again. */
+    void (*after)(struct world *w);
+};
+
+static void nothing(struct world *w)
+{
+}
+
+static void exists(struct world *w)
+{
+    world_create(w, "web", DISK);
+}
+
+static void runs(struct world *w)
+{
+    exists(w);
+    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
+}
+
+static bool create(struct world *w)
+{
+    struct err err = {0};
+    struct uuid op;
+    bool ok;
+
+    if (!world_try_create(w, "web", DISK, &op, &err))
+        return false;
+    CLEANUP(json_decrefp) json_t *job = world_end_of(w, &op);
+    ok = job && str_eq(json_get_text(job, "state"), "succeeded");
+    if (job && !ok) {
+        assert_non_null(json_get_text(json_object_get(job, "error"), "code"));
+        assert_true(strlen(json_get_text(json_object_get(job, "error"), "detail")) > 5);
+    }
+    return ok;
+}
+
+static bool act(struct world *w, enum vm_verb verb)
+{
+    return str_eq(world_act(w, "web", verb), "succeeded");
+}
+
+static bool start(struct world *w)
+{
+    return act(w, VM_VERB_START);
+}
+
+static bool stop(struct world *w)
+{
+    return act(w, VM_VERB_STOP);
+}
+
+static bool shut_down(struct world *w)
+{
+    return act(w, VM_VERB_SHUTDOWN);
+}
+
+static bool pause_it(struct world *w)
+{
+    return act(w, VM_VERB_PAUSE);
+}
+
+static bool reset(struct world *w)
+{
+    return act(w, VM_VERB_RESET);
+}
+
+static bool delete(struct world *w)
+{
+    return str_eq(world_delete(w, "web"), "succeeded");
+}
+
+static bool edit(struct world *w)
+{
+    CLEANUP(json_decrefp) json_t *patch = json_pack("{s:s,s:i}", "notes", "new", "vcpus", 3);
+    CLEANUP(json_decrefp) json_t *vm = NULL;
+    struct err err = {0};
+    struct etag etag;
+
+    vm = vm_edit(w->core, "web", patch, NULL, &world_admin, &etag, &err);
+    return vm != NULL;
+}
+
+static void it_is_there(struct world *w)
+{
+    assert_true(world_has_vm(w, "web"));
+}
+
+static void it_is_off(struct world *w)
+{
+    assert_string_equal(world_vm(w, "web", "run.state"), "off");
+}
+
+static void it_is_gone(struct world *w)
+{
+    assert_false(world_has_vm(w, "web"));
+}
+
+static void it_is_changed(struct world *w)
+{
+    assert_string_equal(world_vm(w, "web", "notes"), "new");
+    assert_string_equal(world_vm(w, "web", "vcpus"), "3");
+    assert_string_equal(world_vm(w, "web", "revision"), "2");
+}
+
+static const struct operation operations[] = {
+    {"create", nothing, create, it_is_there}, {"delete", exists, delete, it_is_gone},
+    {"start", exists, start, it_is_there},    {"edit", exists, edit, it_is_changed},
+    {"stop", runs, stop, it_is_off},          {"shutdown", runs, shut_down, it_is_off},
+    {"pause", runs, pause_it, it_is_there},   {"reset", runs, reset, it_is_there},
+};
+
+/* ---- the invariants, each a sentence ---- */
+
+static void every_operation_has_ended(struct world *w)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *list = job_list(w->core, NULL, NULL, 100, NULL, &err);
+    json_t *items = json_object_get(list, "items"), *item;
+    size_t i;
+
+    json_array_foreach (items, i, item) {
+        struct uuid id;
+        assert_true(uuid_parse(json_get_text(item, "id"), &id));
+        CLEANUP(json_decrefp) json_t *end = world_end_of(w, &id);
+        assert_non_null(end);
+    }
+}
+
+static void no_claim_is_left(struct world *w)
+{
+    if (world_has_vm(w, "web"))
+        world_await(w, "web", "job", "null");
+}
+
+/* Neither a half VM nor a file without a VM. */
+static void a_vm_is_whole_or_absent(struct world *w)
+{
+    if (world_has_vm(w, "web")) {
+        assert_string_not_equal(world_vm(w, "web", "state"), "creating");
+        assert_string_not_equal(world_vm(w, "web", "state"), "deleting");
+        assert_int_equal(world_files(w), 2);
+    } else {
+        assert_int_equal(world_files(w), 0);
+    }
+}
+
+static void it_can_still_be_used_and_deleted(struct world *w)
+{
+    const char *state;
+
+    if (!world_has_vm(w, "web"))
+        return;
+    state = world_vm(w, "web", "run.state");
+    if (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0)
+        assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_delete(w, "web"), "succeeded");
+    assert_int_equal(world_files(w), 0);
+}
+
+static void all_is_well_after_a_restart(struct world *w, const struct operation *op, bool acked)
+{
+    assert_true(world_open(w));
+    every_operation_has_ended(w);
+    no_claim_is_left(w);
+    a_vm_is_whole_or_absent(w);
+    if (acked)
+        op->after(w);
+    it_can_still_be_used_and_deleted(w);
+}
+
+/* ---- the walk ---- */
+
+/* Fails the n-th step; true when the operation passed fewer than n. */
+static bool fail_at(const struct operation *op, unsigned n)
+{
+    CLEANUP(mem_freep) char *spec = str_format("#%u=fail", n);
+    struct world w = {0};
+    unsigned passed;
+    bool acked;
+
+    world_make(&w);
+    op->before(&w);
+    failpoint_arm(spec);
+    acked = op->act(&w);
+    passed = failpoint_passed();
+    failpoint_arm(NULL);
+    world_close(&w);
+    all_is_well_after_a_restart(&w, op, acked);
+    world_remove(&w);
+    return passed < n;
+}
+
+/* The child's life: a daemon that is killed at its n-th step. Tells through 'out' what it was
+ * acknowledged. */
+static void live_and_die(struct world *w, const struct operation *op, unsigned n, int out)
+{
+    CLEANUP(mem_freep) char *spec = str_format("#%u=kill", n);
+    struct {
+        unsigned passed;
+        bool acked;
+    } told;
+
+    if (!world_open(w))
+        _exit(2);
+    failpoint_arm(spec);
+    told.acked = op->act(w);
+    told.passed = failpoint_passed();
+    _exit(write(out, &told, sizeof told) == sizeof told ? 0 : 3);
+}
+
+static bool kill_at(const struct operation *op, unsigned n)
+{
+    struct {
+        unsigned passed;
+        bool acked;
+    } told = {UINT32_MAX, false};
+    struct world w = {0};
+    int out[2], status;
+    pid_t child;
+
+    world_make(&w);
+    op->before(&w);
+    world_close(&w);
+    assert_int_equal(pipe(out), 0);
+    child = fork();
+    if (child == 0)
+        live_and_die(&w, op, n, out[1]);
+    close(out[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFSIGNALED(status))
+        assert_int_equal(WTERMSIG(status), SIGKILL);
+    else
+        assert_int_equal(WEXITSTATUS(status), 0);
+    if (read(out[0], &told, sizeof told) < 0)
+        fail_msg("read");
+    close(out[0]);
+    all_is_well_after_a_restart(&w, op, told.acked && told.passed < n);
+    world_remove(&w);
+    return told.passed < n;
+}
+
+static void walk(const struct operation *op, bool (*at)(const struct operation *, unsigned),
+                 const char *how)
+{
+    unsigned n = 1;
+
+    while (!at(op, n))
+        if (++n > 200)
+            fail_msg("%s never runs through", op->name);
+    print_message("%s: %s at %u steps\n", op->name, how, n - 1);
+    assert_true(n > 2); /* a walk that meets no failpoint proves nothing */
+}
+
+/* Whether a fake runs on across the child's start is not the point: stopped VMs are enough there. */
+static bool needs_a_running_vm(const struct operation *op)
+{
+    return op->before == runs;
+}
+
+static void no_failure_at_any_step_leaves_anything_behind(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(operations); i++)
+        walk(&operations[i], fail_at, "failed");
+}
+
+static void no_kill_at_any_step_leaves_anything_behind(void **state)
+{
+    for (size_t i = 0; i < ARRAY_LEN(operations); i++)
+        if (!needs_a_running_vm(&operations[i]))
+            walk(&operations[i], kill_at, "killed");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_failure_at_any_step_leaves_anything_behind),
+        cmocka_unit_test(no_kill_at_any_step_leaves_anything_behind),
+    };
+
+    return cmocka_run_group_tests_name("fault/vm_walk", tests, NULL, NULL);
+}
+
+#else
+int main(void)
+{
+    print_message("[  SKIPPED ] this build has no failpoints\n");
+    return 0;
+}
+#endif
