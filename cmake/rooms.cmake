@@ -1,5 +1,6 @@
 # room(NAME DIR folders... LINK libraries...): every .c below the folders becomes lib<NAME>.a.
-# program(NAME DIR folder LINK libraries...): the same, as an executable.
+# program(NAME DIR folder LINK libraries...): all but main.c becomes lib<NAME>-parts.a, for the unit
+# tests of that room; main.c with it becomes the executable.
 # Sources are found by glob with CONFIGURE_DEPENDS, so a new file needs no edit here.
 function(_vmmd_sources out)
     set(all "")
@@ -25,8 +26,10 @@ endfunction()
 function(program name)
     cmake_parse_arguments(R "" "" "DIR;LINK" ${ARGN})
     _vmmd_sources(sources ${R_DIR})
-    if(sources)
-        add_executable(${name} ${sources})
-        target_link_libraries(${name} PRIVATE ${R_LINK})
-    endif()
+    set(main ${CMAKE_SOURCE_DIR}/${R_DIR}/main.c)
+    list(REMOVE_ITEM sources ${main})
+    add_library(${name}-parts STATIC ${sources})
+    target_link_libraries(${name}-parts PUBLIC ${R_LINK})
+    add_executable(${name} ${main})
+    target_link_libraries(${name} PRIVATE ${name}-parts)
 endfunction()

@@ -64,6 +64,9 @@ bool vm_spec_check(struct vm_spec *spec, struct err *err)
         if (ide > 4)
             return err_field(err, ERR_INVALID, "/disks", "a pc machine takes 4 IDE disks");
     }
+    if (spec->n_nics > 1)
+        return err_field(err, ERR_INVALID, "/nics/1",
+                         "a VM has one network card of the kind 'user' at most");
     choose_macs(spec);
     return true;
 }

@@ -113,22 +113,24 @@ static void record_end(struct core *core, struct vm *vm, enum vm_run run, enum v
 /* A live machine: memory gets it, the state becomes what it reports. A start that was cut off stays
  * 'starting': its job is entered again and goes on from there. */
 static void record_life(struct core *core, struct vm *vm, struct machine *machine,
-                        const struct machine_report *report)
+                        const struct machine_report *report, uint64_t state_revision)
 {
     struct vm_change change = {.run = VM_RUNNING, .regardless = true};
     struct err err = {0};
     enum vm_accel wanted = vm->active ? (enum vm_accel)vm->active->accel : VM_ACCEL_AUTO;
     enum vm_accel accel = wanted;
     char reason[256] = "";
+    bool newer;
 
     err_ignore(host_choose_accel(core, wanted, &accel, reason, &err), &err);
     lock_take(&core->registry.lock);
     vm->machine = machine;
     vm->accel = accel;
     str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);
+    newer = vm->state_revision != state_revision; /* an event came, which is newer than the report */
     cond_wake_all(&core->registry.changed);
     lock_drop(&core->registry.lock);
-    if (report->phase == MACHINE_PRELAUNCH)
+    if (report->phase == MACHINE_PRELAUNCH || newer)
         return;
     if (report->phase == MACHINE_IS_PAUSED) {
         change.run = VM_PAUSED;
@@ -165,15 +167,19 @@ static bool take_up(struct core *core, struct vm *vm)
     const struct machine_owner owner = {vm_machine_event, core};
     struct machine_report report = {0};
     struct machine *machine = NULL;
+    uint64_t state_revision;
     struct err err = {0};
 
+    lock_take(&core->registry.lock);
+    state_revision = vm->state_revision;
+    lock_drop(&core->registry.lock);
     if (!core_backend(vm->backend)->attach(&vm->id, &owner, &machine, &report, &err)) {
         log_warn("%s does not answer: %s", vm->name, err.detail);
         vm_observe(core, vm, VM_UNKNOWN, VM_REASON_WORKER_LOST, err.detail);
         return false;
     }
     if (machine)
-        record_life(core, vm, machine, &report);
+        record_life(core, vm, machine, &report, state_revision);
     else
         record_absence(core, vm, &report.ended);
     return true;

@@ -1,0 +1,168 @@
+/* Looking at processes: see proc.h. */
+#include "tests/lib/proc.h"
+
+#include "core/base/str.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Calls 'look' for each process until it returns true; that pid, or 0. */
+static pid_t each(bool (*look)(pid_t pid, void *ctx), void *ctx)
+{
+    DIR *dir = opendir("/proc");
+    pid_t found = 0;
+
+    for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+        pid_t pid = (pid_t)atoi(e->d_name);
+        if (pid > 0 && look(pid, ctx))
+            found = pid;
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+static size_t slurp(pid_t pid, const char *name, char *out, size_t size)
+{
+    char path[64];
+    size_t n = 0;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    f = fopen(path, "re");
+    if (f) {
+        n = fread(out, 1, size - 1, f);
+        fclose(f);
+    }
+    out[n] = 0;
+    return n;
+}
+
+bool proc_status(pid_t pid, const char *name, char *out, size_t size)
+{
+    char text[8192], key[64];
+    char *at, *end;
+
+    slurp(pid, "status", text, sizeof text);
+    snprintf(key, sizeof key, "%s:\t", name);
+    at = strstr(text, key);
+    if (!at)
+        return false;
+    at += strlen(key);
+    end = strchr(at, '\n');
+    if (end)
+        *end = 0;
+    str_copy(out, size, at);
+    return true;
+}
+
+bool proc_lives(pid_t pid)
+{
+    char state[32];
+
+    return pid > 0 && proc_status(pid, "State", state, sizeof state) && state[0] != 'Z' &&
+           state[0] != 'X';
+}
+
+struct wanted {
+    pid_t parent;
+    const char *argv0, *argv1;
+};
+
+static bool matches(pid_t pid, void *ctx)
+{
+    const struct wanted *w = ctx;
+    char args[4096], ppid[32];
+    size_t n = slurp(pid, "cmdline", args, sizeof args);
+
+    if (!n || !str_starts(args, w->argv0) || !proc_lives(pid))
+        return false;
+    if (w->argv1)
+        return strlen(args) + 1 < n && strcmp(args + strlen(args) + 1, w->argv1) == 0;
+    return proc_status(pid, "PPid", ppid, sizeof ppid) && atoi(ppid) == w->parent;
+}
+
+pid_t proc_child_named(pid_t parent, const char *argv0_prefix)
+{
+    struct wanted w = {parent, argv0_prefix, NULL};
+
+    return each(matches, &w);
+}
+
+pid_t proc_with_args(const char *argv0, const char *argv1)
+{
+    struct wanted w = {0, argv0, argv1};
+
+    return each(matches, &w);
+}
+
+unsigned proc_entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    unsigned n = 0;
+
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        n += e->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+struct count {
+    const char *path;
+    unsigned n;
+};
+
+static bool count_mounts(pid_t pid, void *ctx)
+{
+    static char text[262144];
+    struct count *c = ctx;
+
+    slurp(pid, "mountinfo", text, sizeof text);
+    c->n += strstr(text, c->path) != NULL;
+    return false;
+}
+
+unsigned proc_count_mounts(const char *path)
+{
+    struct count c = {path, 0};
+
+    each(count_mounts, &c);
+    return c.n;
+}
+
+static bool count_open(pid_t pid, void *ctx)
+{
+    struct count *c = ctx;
+    char dirname[64], link[512], target[512];
+    DIR *dir;
+
+    if (pid == getpid())
+        return false;
+    snprintf(dirname, sizeof dirname, "/proc/%d/fd", (int)pid);
+    dir = opendir(dirname);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        ssize_t n;
+        snprintf(link, sizeof link, "%s/%s", dirname, e->d_name);
+        n = readlink(link, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = 0;
+        if (n > 0 && strstr(target, c->path)) {
+            c->n++;
+            break;
+        }
+    }
+    if (dir)
+        closedir(dir);
+    return false;
+}
+
+unsigned proc_count_open(const char *path)
+{
+    struct count c = {path, 0};
+
+    each(count_open, &c);
+    return c.n;
+}

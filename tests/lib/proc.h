@@ -1,0 +1,17 @@
+/* Looking at processes through /proc, for tests. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+pid_t proc_child_named(pid_t parent, const char *argv0_prefix); /* 0 when there is none */
+pid_t proc_with_args(const char *argv0, const char *argv1);
+bool proc_lives(pid_t pid); /* a zombie does not */
+/* Entries of a directory; 0 when it does not exist. */
+unsigned proc_entries(const char *dir);
+/* Mounts below 'path' in any process's namespace that we can see. */
+unsigned proc_count_mounts(const char *path);
+/* Processes that have a file, socket or working directory below 'path'. */
+unsigned proc_count_open(const char *path);
+/* The line "Name:\t…" of /proc/PID/status, into 'out'. */
+bool proc_status(pid_t pid, const char *name, char *out, size_t size);

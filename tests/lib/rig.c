@@ -1,0 +1,427 @@
+/* A real daemon for integration tests: see rig.h. */
+#include "tests/lib/rig.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "tests/lib/proc.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define READY_MS 40000
+
+/* ---- requests ---- */
+
+struct reply {
+    struct strbuf body;
+    long status;
+    char type[64];
+};
+
+static size_t take(char *data, size_t size, size_t n, void *ctx)
+{
+    strbuf_add(ctx, data, size * n);
+    return size * n;
+}
+
+static struct curl_slist *headers(const char *body, const char *type)
+{
+    struct curl_slist *list = curl_slist_append(NULL, "Prefer: wait=60");
+
+    if (body) {
+        CLEANUP(mem_freep) char *line = str_format("Content-Type: %s", type);
+        list = curl_slist_append(list, line);
+    }
+    return curl_slist_append(list, "Expect:");
+}
+
+static void request(struct rig *r, const char *method, const char *path, const char *body,
+                    const char *type, struct reply *out)
+{
+    CLEANUP(mem_freep) char *socket = str_format("%s/run/api.sock", r->dir);
+    CLEANUP(mem_freep) char *url = str_format("http://localhost%s", path);
+    struct curl_slist *list = headers(body, type);
+    CURL *curl = curl_easy_init();
+    char *got = NULL;
+
+    *out = (struct reply){0};
+    curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, socket);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &out->body);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 120000L);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    if (body)
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    if (curl_easy_perform(curl) == CURLE_OK) {
+        curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &out->status);
+        curl_easy_getinfo(curl, CURLINFO_CONTENT_TYPE, &got);
+        str_copy(out->type, sizeof out->type, got ? got : "");
+    }
+    curl_slist_free_all(list);
+    curl_easy_cleanup(curl);
+}
+
+json_t *rig_call(struct rig *r, const char *method, const char *path, const char *body,
+                 int *status)
+{
+    json_t *json = NULL;
+    struct reply reply;
+
+    request(r, method, path, body,
+            strcmp(method, "PATCH") == 0 ? "application/merge-patch+json" : "application/json",
+            &reply);
+    *status = (int)reply.status;
+    if (strstr(reply.type, "json"))
+        json = json_loads(reply.body.data, JSON_DECODE_ANY, NULL);
+    strbuf_clear(&reply.body);
+    return json;
+}
+
+json_t *rig_do(struct rig *r, const char *method, const char *path, const char *body, int status)
+{
+    int got;
+    json_t *json = rig_call(r, method, path, body, &got);
+
+    if (got != status) {
+        CLEANUP(mem_freep) char *text = json ? json_write(json) : str_dup("");
+        fail_msg("%s %s: %d instead of %d: %s", method, path, got, status, text);
+    }
+    return json;
+}
+
+char *rig_get_bytes(struct rig *r, const char *path, size_t *len)
+{
+    struct reply reply;
+
+    request(r, "GET", path, NULL, NULL, &reply);
+    if (reply.status != 200)
+        fail_msg("GET %s: %ld %s", path, reply.status, reply.body.data ? reply.body.data : "");
+    *len = reply.body.len;
+    return strbuf_take(&reply.body);
+}
+
+/* ---- the daemon ---- */
+
+static const char *guest_dir(void)
+{
+    static char path[256];
+    const char *cache = getenv("VMMD_GUEST_DIR");
+
+    snprintf(path, sizeof path, "%s/tiny", cache ? cache : "/var/cache/vmmd/guest");
+    return path;
+}
+
+bool rig_possible(const char **why)
+{
+    CLEANUP(mem_freep) char *kernel = str_format("%s/vmlinuz", guest_dir());
+
+    *why = "the tiny guest is not built: run tools/guest/build-tiny, or set VMMD_GUEST_DIR";
+    if (access(kernel, R_OK) < 0)
+        return false;
+    *why = "needs root";
+    return geteuid() == 0;
+}
+
+/* A TCP port of the loopback that nobody has at this moment. */
+static unsigned free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t len = sizeof a;
+
+    assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+                getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+static void write_config(struct rig *r)
+{
+    CLEANUP(mem_freep)
+    char *text = str_format("[vmmd]\nlisten = 127.0.0.1:%u\nstate_dir = %s/state\nrun_dir = %s/run\n"
+                            "tls_cert = %s/cert.pem\ntls_key = %s/key.pem\n"
+                            "enable_fake_backend = true\n"
+                            "[pool-root main]\npath = %s/main\n[pool-root second]\npath = %s/second\n"
+                            "[boot tiny]\nkernel = %s/vmlinuz\ninitrd = %s/initrd.img\n",
+                            free_port(), r->dir, r->dir, r->dir, r->dir, r->dir, r->dir,
+                            guest_dir(), guest_dir());
+    CLEANUP(mem_freep)
+    char *openssl = str_format("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
+                               "-nodes -days 2 -subj /CN=test -keyout %s/key.pem -out %s/cert.pem "
+                               "2>/dev/null",
+                               r->dir, r->dir);
+    CLEANUP(mem_freep) char *path = str_format("%s/vmmd.conf", r->dir);
+    CLEANUP(mem_freep) char *key = str_format("%s/key.pem", r->dir);
+    FILE *f = fopen(path, "we");
+
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    assert_int_equal(system(openssl), 0);
+    assert_int_equal(chmod(r->dir, 0755), 0);
+    if (r->uid)
+        assert_true(chown(r->dir, r->uid, r->uid) == 0 && chown(key, r->uid, r->uid) == 0 &&
+                    chown(path, r->uid, r->uid) == 0);
+}
+
+static void run_vmmd(struct rig *r)
+{
+    const char *bin = getenv("VMMD_BIN") ? getenv("VMMD_BIN") : "build/dev";
+    CLEANUP(mem_freep) char *program = str_format("%s/vmmd", bin);
+    CLEANUP(mem_freep) char *config = str_format("%s/vmmd.conf", r->dir);
+    CLEANUP(mem_freep) char *log = str_format("%s/log", r->dir);
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    int out;
+
+    if (r->uid && (setgroups(0, NULL) < 0 || setresgid(r->uid, r->uid, r->uid) < 0 ||
+                   setresuid(r->uid, r->uid, r->uid) < 0))
+        _exit(99);
+    out = dup2(fd, 2);
+    if (out < 0 || setenv("HOME", r->dir, 1) < 0)
+        _exit(99);
+    execl(program, "vmmd", "--config", config, (char *)NULL);
+    _exit(98);
+}
+
+void rig_spawn(struct rig *r)
+{
+    int64_t deadline = clock_mono_ms() + READY_MS;
+    int status = 0;
+
+    r->vmmd = fork();
+    if (r->vmmd == 0)
+        run_vmmd(r);
+    assert_true(r->vmmd > 0);
+    for (;;) {
+        json_decref(rig_call(r, "GET", "/healthz", NULL, &status));
+        if (status == 200)
+            return;
+        if (waitpid(r->vmmd, &status, WNOHANG) == r->vmmd)
+            fail_msg("vmmd ended with status %#x: see %s/log", status, r->dir);
+        if (clock_mono_ms() > deadline)
+            fail_msg("vmmd does not serve: see %s/log", r->dir);
+        (void)poll(NULL, 0, 20); /* asked again until it serves */
+    }
+}
+
+void rig_make(struct rig *r, uid_t uid)
+{
+    r->dir = tmp_dir_make();
+    r->uid = uid;
+    write_config(r);
+    rig_spawn(r);
+    json_decref(rig_do(r, "POST", "/api/v1/pools", "{\"name\":\"main\",\"root\":\"main\"}", 201));
+    json_decref(
+        rig_do(r, "POST", "/api/v1/pools", "{\"name\":\"second\",\"root\":\"second\"}", 201));
+}
+
+void rig_stop(struct rig *r)
+{
+    int64_t deadline = clock_mono_ms() + 30000;
+    int status;
+
+    kill(r->vmmd, SIGTERM);
+    while (waitpid(r->vmmd, &status, WNOHANG) == 0) {
+        if (clock_mono_ms() > deadline)
+            fail_msg("vmmd does not end on SIGTERM: see %s/log", r->dir);
+        (void)poll(NULL, 0, 10); /* asked again until it has ended */
+    }
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    r->vmmd = 0;
+}
+
+static void stop_all(struct rig *r)
+{
+    CLEANUP(json_decrefp)
+    json_t *list = rig_do(r, "GET", "/api/v1/vms?page_size=1000", NULL, 200);
+    json_t *items = json_object_get(list, "items"), *vm;
+    size_t i;
+
+    json_array_foreach (items, i, vm) {
+        CLEANUP(mem_freep)
+        char *path = str_format("/api/v1/vms/%s/actions/stop", json_get_text(vm, "id"));
+        int status;
+        json_decref(rig_call(r, "POST", path, "", &status));
+    }
+}
+
+/* The test's promise: no process, socket, directory or mount of ours outlives it. */
+static void nothing_is_left(struct rig *r)
+{
+    CLEANUP(mem_freep) char *vms = str_format("%s/run/vm", r->dir);
+
+    assert_int_equal(proc_entries(vms), 0);
+    assert_int_equal(proc_count_mounts(r->dir), 0);
+    assert_int_equal(proc_count_open(r->dir), 0);
+}
+
+void rig_remove(struct rig *r)
+{
+    stop_all(r);
+    rig_stop(r);
+    nothing_is_left(r);
+    tmp_dir_remove(TAKE(r->dir));
+}
+
+/* ---- VMs ---- */
+
+void rig_create_tiny(struct rig *r, const char *name)
+{
+    CLEANUP(mem_freep)
+    char *body = str_format("{\"name\":\"%s\",\"memory_bytes\":201326592,"
+                            "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"},"
+                            "\"disks\":[{\"size_bytes\":67108864}]}",
+                            name);
+
+    json_decref(rig_do(r, "POST", "/api/v1/vms", body, 201));
+}
+
+void rig_act(struct rig *r, const char *name, const char *verb)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/actions/%s", name, verb);
+
+    json_decref(rig_do(r, "POST", path, "{}", 200));
+}
+
+char *rig_text(struct rig *r, const char *name, const char *member)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s", name);
+    CLEANUP(mem_freep) char *copy = str_dup(member);
+    int status;
+    CLEANUP(json_decrefp) json_t *vm = rig_call(r, "GET", path, NULL, &status);
+    const json_t *value = vm;
+    char *save = NULL;
+
+    for (char *part = strtok_r(copy, ".", &save); part; part = strtok_r(NULL, ".", &save))
+        value = json_object_get(value, part);
+    return json_is_string(value) ? str_dup(json_string_value(value))
+                                 : str_format("(%d)", status);
+}
+
+void rig_await(struct rig *r, const char *name, const char *state, const char *reason, int ms)
+{
+    int64_t deadline = clock_mono_ms() + ms;
+
+    for (;;) {
+        CLEANUP(mem_freep) char *is = rig_text(r, name, "run.state");
+        CLEANUP(mem_freep) char *why = rig_text(r, name, "run.reason");
+        if (strcmp(is, state) == 0 && (!reason || strcmp(why, reason) == 0))
+            return;
+        if (clock_mono_ms() > deadline)
+            fail_msg("%s is %s (%s), not %s (%s): see %s/log", name, is, why, state,
+                     reason ? reason : "any", r->dir);
+        (void)poll(NULL, 0, 20); /* asked again until it is so */
+    }
+}
+
+/* ---- the serial console ---- */
+
+static size_t read_serial(struct rig *r, const char *name, uint64_t offset, int wait_s,
+                          struct strbuf *out)
+{
+    CLEANUP(mem_freep)
+    char *path = str_format("/api/v1/vms/%s/serial?offset=%llu&wait=%d", name,
+                            (unsigned long long)offset, wait_s);
+    CLEANUP(mem_freep) char *data = NULL;
+    size_t len;
+
+    data = rig_get_bytes(r, path, &len);
+    strbuf_add(out, data, len);
+    return len;
+}
+
+void rig_expect(struct rig *r, const char *name, uint64_t *offset, const char *text, int ms)
+{
+    int64_t deadline = clock_mono_ms() + ms;
+    CLEANUP(strbuf_clear) struct strbuf all = {0};
+    char *at;
+
+    strbuf_adds(&all, "");
+    while (!(at = strstr(all.data, text))) {
+        if (clock_mono_ms() > deadline)
+            fail_msg("%s did not say '%s' but: %s", name, text, all.data);
+        read_serial(r, name, *offset + all.len, 2, &all);
+    }
+    *offset += (uint64_t)(at - all.data) + strlen(text);
+}
+
+void rig_type(struct rig *r, const char *name, const char *text)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/serial", name);
+    struct reply reply;
+
+    request(r, "POST", path, text, "application/octet-stream", &reply);
+    if (reply.status != 204)
+        fail_msg("serial input: %ld %s", reply.status, reply.body.data ? reply.body.data : "");
+    strbuf_clear(&reply.body);
+}
+
+void rig_boot(struct rig *r, const char *name, uint64_t *offset)
+{
+    rig_act(r, name, "start");
+    rig_expect(r, name, offset, "VMMD-GUEST READY", 120000);
+}
+
+size_t rig_serial_during(struct rig *r, const char *name, uint64_t *offset, int ms)
+{
+    CLEANUP(strbuf_clear) struct strbuf all = {0};
+    int64_t deadline = clock_mono_ms() + ms;
+
+    while (clock_mono_ms() < deadline)
+        read_serial(r, name, *offset + all.len, 1, &all);
+    *offset += all.len;
+    return all.len;
+}
+
+/* ---- processes ---- */
+
+pid_t rig_child(struct rig *r, const char *argv0)
+{
+    return proc_child_named(r->vmmd, argv0);
+}
+
+struct rig_pids rig_pids(struct rig *r, const char *name)
+{
+    CLEANUP(mem_freep) char *id = rig_text(r, name, "id");
+    struct rig_pids pids = {.worker = proc_with_args("vmmd-worker", id)};
+
+    if (!pids.worker)
+        return pids;
+    pids.jail = proc_child_named(pids.worker, "vmmd-jail");
+    pids.passt = proc_child_named(pids.worker, "passt");
+    pids.qemu = pids.jail ? proc_child_named(pids.jail, "/usr/bin/qemu-system-x86_64") : 0;
+    return pids;
+}
+
+bool rig_lives(pid_t pid)
+{
+    return proc_lives(pid);
+}
+
+void rig_await_dead(pid_t pid, int ms)
+{
+    int64_t deadline = clock_mono_ms() + ms;
+
+    while (proc_lives(pid)) {
+        if (clock_mono_ms() > deadline)
+            fail_msg("process %d still lives", (int)pid);
+        (void)poll(NULL, 0, 5); /* asked again until it is gone */
+    }
+}
