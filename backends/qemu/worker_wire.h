@@ -1,30 +1,31 @@
 /* What main and a worker say to each other: frames (core/base/frame.h) over one stream socket.
  *
- * A worker listens on worker.sock in its run directory; the first conversation comes over the socket
- * that the helper returned from WORKER_SPAWN, later ones over worker.sock. The first frame of a
- * conversation is HELLO. The highest epoch wins: a newer daemon's HELLO ends the older conversation,
- * an older one's is refused with BUSY. See docs/processes.md. */
+ * A worker listens on worker.sock in its run directory; the first conversation comes over the
+ * socket that the helper returned from WORKER_SPAWN, later ones over worker.sock. The first frame
+ * of a conversation is HELLO. The highest epoch wins: a newer daemon's HELLO ends the older
+ * conversation, an older one's is refused with BUSY. See docs/processes.md. */
 #pragma once
 #include "core/base/frame.h"
 
-#define WORKER_VERSION  1
-#define WORKER_EVENTS   1024 /* kept for a daemon that was away */
-#define WORKER_SOCK     "worker.sock"
-#define WORKER_ALIVE    "alive" /* flock()ed by the worker and its jail as long as one of them lives */
-#define WORKER_EXIT     "exit"  /* the exit record, published when QEMU is gone */
-#define WORKER_SEAL_MS  30000   /* from LAUNCH to QEMU sealed */
+#define WORKER_VERSION 1
+#define WORKER_EVENTS  1024 /* kept for a daemon that was away */
+#define WORKER_SOCK    "worker.sock"
+#define WORKER_ALIVE   "alive" /* flock()ed as long as the worker or its jail lives */
+#define WORKER_EXIT    "exit"  /* the exit record, published when QEMU is gone */
+#define WORKER_PASSTS  1       /* descriptors of the role passt in one LAUNCH */
+#define WORKER_SEAL_MS 30000   /* from LAUNCH to QEMU sealed */
 
 /* Requests; each is answered by OK or ERROR with the same id. Payloads are JSON but for INPUT. */
 enum worker_type {
     WORKER_HELLO = 1, /* {"min":1,"max":1,"events_after":n} -> {"version","vm","pid","phase",
                        *  "status":"running|paused|prelaunch|…"(QEMU's run state),"events":last seq,
                        *  "serial_end":bytes,"held":bool}; events after n follow as EVENT frames */
-    WORKER_LAUNCH,    /* struct worker_launch as JSON (below) + descriptors -> {"qemu_pid":n} once QMP
-                       *  answers and the jail is sealed; the guest has not run an instruction */
-    WORKER_QMP,       /* {"execute":"…","arguments":{…}} + descriptors -> QMP's "return" value */
-    WORKER_INPUT,     /* raw bytes for the first serial port -> {"serial_end":n} */
-    WORKER_KILL,      /* {} -> {} when QEMU is gone and the exit record is published */
-    WORKER_HOLD,      /* {"on":bool}: keep QEMU after a guest's power-off (a storage job runs) */
+    WORKER_LAUNCH, /* struct worker_launch as JSON (below) + descriptors -> {"qemu_pid":n} once QMP
+                    *  answers and the jail is sealed; the guest has not run an instruction */
+    WORKER_QMP,    /* {"execute":"…","arguments":{…}} + descriptors -> QMP's "return" value */
+    WORKER_INPUT,  /* raw bytes for the first serial port -> {"serial_end":n} */
+    WORKER_KILL,   /* {} -> {} when QEMU is gone and the exit record is published */
+    WORKER_HOLD,   /* {"on":bool}: keep QEMU after a guest's power-off (a storage job runs) */
 
     WORKER_OK = 100,
     WORKER_ERROR, /* {"code":slug,"detail":"…"} */

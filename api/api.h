@@ -1,0 +1,42 @@
+/* The HTTPS API: HTTP/1.1 over streams that others accepted, every route of openapi.yaml on top of
+ * core's calls. It opens no socket of its own. Called by vmmd/main; routes.c is the index. */
+#pragma once
+#include "core/base/err.h"
+#include "core/core/core.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct api;
+
+/* Texts and arrays are borrowed for the call of api_start() only; 0 means the default in brackets.
+ */
+struct api_config {
+    struct core *core;           /* outlives the api */
+    const char *web_dir_or_null; /* serve the web UI from here instead of the built-in files */
+    unsigned max_body_bytes;     /* of JSON [1 MiB] */
+    const uint32_t *admin_uids;  /* besides 0 and our own: admins on the unix socket */
+    size_t n_admin_uids;
+    unsigned max_connections; /* [512]; the last 32 of them are kept for the unix socket */
+    unsigned head_ms;         /* for a request's head [10 s] */
+    unsigned idle_ms;         /* between two requests of a connection [75 s] */
+    unsigned stall_ms;        /* grace for a body, which then has to come at 1 KiB/s [10 s] */
+    unsigned send_ms;         /* the same for a reply that the client takes too slowly [60 s] */
+    unsigned heartbeat_ms;    /* of event streams [15 s] */
+};
+
+/* NULL with INTERNAL when the threads cannot be made. */
+struct api *api_start(const struct api_config *config, struct err *err) MUST_USE;
+/* Serves a decrypted stream of the front. 'fd' is taken whatever comes out; 'cert_sha256' is zero
+ * when the client showed no certificate. False when there are too many connections (the client got
+ * a 503). Does not block; any thread. */
+bool api_add_tls(struct api *api, int fd, const struct sockaddr *peer, socklen_t peer_len,
+                 const uint8_t cert_sha256[32]);
+/* The same for a connection accepted on the unix socket. Its user is asked of the kernel: root,
+ * the daemon's own user and admin_uids are admins, others need a token. */
+bool api_add_unix(struct api *api, int fd);
+/* Ends waits and event streams (core_interrupt()), then closes all connections and frees. Blocks
+ * until the requests under way have ended (those that dawdle over their reply get 3 s). No
+ * connection may be added while or after it runs. */
+void api_stop(struct api *api);

@@ -1,0 +1,44 @@
+/* Authentication and permission: see auth.h. */
+#include "api/auth.h"
+
+#include "api/routes.h"
+#include "api/server.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *auth_token(const char *authorization)
+{
+    const char *token;
+
+    if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
+        return NULL;
+    token = authorization + 7 + strspn(authorization + 7, " ");
+    return *token && strlen(token) < TOKEN_TEXT && !strpbrk(token, " \t,") ? token : NULL;
+}
+
+bool auth_who(struct request *rq, struct err *err)
+{
+    const char *token = auth_token(rq->head.authorization);
+
+    if (token)
+        return token_check(rq->api->config.core, token, &rq->who, err);
+    if (rq->head.authorization)
+        return err_set(err, ERR_UNAUTHENTICATED,
+                       "the Authorization header must be 'Bearer vmmd_…', a token made by "
+                       "'vmmctl token create'");
+    if (rq->conn->role == ROLE_NONE)
+        return err_set(err, ERR_UNAUTHENTICATED,
+                       "a token is needed: send 'Authorization: Bearer vmmd_…'");
+    snprintf(rq->who.principal, sizeof rq->who.principal, "unix:%u", rq->conn->uid);
+    rq->who.role = rq->conn->role;
+    return true;
+}
+
+bool auth_may(const struct request *rq, struct err *err)
+{
+    if (rq->who.role >= rq->route->role)
+        return true;
+    return err_set(err, ERR_FORBIDDEN, "%s has the role %s, but this needs %s", rq->who.principal,
+                   role_names[rq->who.role], role_names[rq->route->role]);
+}

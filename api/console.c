@@ -1,0 +1,130 @@
+/* A VM's serial console and screen. Interactive consoles follow the log and type by single POSTs.
+ */
+#include "api/handlers.h"
+#include "api/server.h"
+#include "api/stream.h"
+#include "core/base/mem.h"
+#include "core/vm/vm.h"
+
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_READ_BYTES   (1u << 20)
+#define USUAL_READ_BYTES (64u << 10)
+#define FOLLOW_BLOCK     (16u << 10)
+
+struct follow {
+    struct stream stream;
+    char *vm;
+    uint64_t offset;
+};
+
+/* '*offset' from "?offset=": a number, or "end". */
+static bool start_offset(const struct request *rq, uint64_t *offset, struct err *err)
+{
+    if (!str_eq(request_query(rq, "offset"), "end"))
+        return request_query_u64(rq, "offset", 0, INT64_MAX, 0, offset, err);
+    *offset = UINT64_MAX; /* core lowers it to the end */
+    return true;
+}
+
+static ssize_t follow_more(void *cls, uint64_t pos, char *out, size_t cap)
+{
+    struct follow *f = cls;
+    struct err err = {0};
+    uint64_t end;
+    ssize_t n = 0;
+
+    (void)pos;
+    stream_turn_begins(&f->stream);
+    while (n == 0 && stream_goes_on(&f->stream))
+        n = vm_serial_read(f->stream.api->config.core, f->vm, &f->offset, out, cap, STREAM_SLICE_MS,
+                           &end, &err);
+    stream_turn_ends(&f->stream);
+    if (n > 0) {
+        f->offset += (uint64_t)n;
+        return n;
+    }
+    return n < 0 && !atomic_load(&f->stream.api->stopping) ? MHD_CONTENT_READER_END_WITH_ERROR
+                                                           : MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+static void follow_free(void *cls)
+{
+    struct follow *f = cls;
+
+    free(f->vm);
+    mem_free_secret(f, sizeof *f);
+}
+
+/* Begins where a read without waiting says the log stands: that also finds a VM that is not. */
+static bool serial_follow(struct request *rq, uint64_t offset, struct err *err)
+{
+    struct follow *f;
+    struct MHD_Response *response;
+    uint64_t end = 0;
+    char probe[1];
+
+    if (vm_serial_read(rq->api->config.core, rq->ref, &offset, probe, sizeof probe, 0, &end, err) <
+        0)
+        return false;
+    f = mem_alloc(sizeof *f);
+    stream_init(&f->stream, rq);
+    f->vm = str_dup(rq->ref);
+    f->offset = offset;
+    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, FOLLOW_BLOCK, follow_more, f,
+                                                 follow_free);
+    if (!response) {
+        follow_free(f);
+        return err_set(err, ERR_INTERNAL, "the stream cannot be made");
+    }
+    reply_header(rq, "Vmmd-Serial-Offset", "%" PRIu64, offset);
+    reply_header(rq, "Vmmd-Serial-End", "%" PRIu64, end);
+    return reply_stream(rq, "application/octet-stream", response);
+}
+
+bool serial_read(struct request *rq, struct err *err)
+{
+    CLEANUP(mem_freep) char *data = NULL;
+    uint64_t offset, limit, wait_s, end = 0;
+    bool follow;
+    ssize_t n;
+
+    if (!start_offset(rq, &offset, err) ||
+        !request_query_u64(rq, "limit", 1, MAX_READ_BYTES, USUAL_READ_BYTES, &limit, err) ||
+        !request_query_u64(rq, "wait", 0, REQUEST_MAX_WAIT_S, 0, &wait_s, err) ||
+        !request_query_bool(rq, "follow", &follow, err))
+        return false;
+    if (follow)
+        return serial_follow(rq, offset, err);
+    data = mem_alloc(limit);
+    n = vm_serial_read(rq->api->config.core, rq->ref, &offset, data, limit, (int64_t)wait_s * 1000,
+                       &end, err);
+    if (n < 0)
+        return false;
+    reply_header(rq, "Vmmd-Serial-Offset", "%" PRIu64, offset);
+    reply_header(rq, "Vmmd-Serial-Next", "%" PRIu64, offset + (uint64_t)n);
+    reply_header(rq, "Vmmd-Serial-End", "%" PRIu64, end);
+    return reply_bytes(rq, "application/octet-stream", TAKE(data), (size_t)n);
+}
+
+bool serial_write(struct request *rq, struct err *err)
+{
+    struct origin origin;
+
+    return request_origin(rq, &origin, err) &&
+           vm_serial_write(rq->api->config.core, rq->ref, rq->body.data ? rq->body.data : "",
+                           rq->body.len, &origin, err) &&
+           reply_empty(rq, 204);
+}
+
+bool screenshot_get(struct request *rq, struct err *err)
+{
+    char *png = NULL;
+    size_t len = 0;
+
+    return vm_screenshot(rq->api->config.core, rq->ref, &png, &len, err) &&
+           reply_bytes(rq, "image/png", png, len);
+}

@@ -1,0 +1,132 @@
+/* Operations: core's jobs as resources. */
+#include "api/operations.h"
+
+#include "api/etag.h"
+#include "api/handlers.h"
+#include "api/server.h"
+#include "core/job/job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PATH "/api/v1/operations/%s"
+
+static bool ref_id(const struct request *rq, struct uuid *id, struct err *err)
+{
+    return uuid_parse(rq->ref, id) ||
+           err_set(err, ERR_NOT_FOUND, "there is no operation '%.63s'; it is named by its id",
+                   rq->ref);
+}
+
+/* The error of an operation that has failed, as that of the request that waited for it. */
+static bool fail_with(struct request *rq, const json_t *op, struct err *err)
+{
+    const json_t *error = json_object_get(op, "error");
+    const char *detail = json_get_text(error, "detail");
+    const char *pointer = json_get_text(error, "pointer");
+
+    snprintf(rq->reply.instance, sizeof rq->reply.instance, PATH, json_get_text(op, "id"));
+    if (!error || json_is_null(error))
+        return err_set(err, ERR_CANCELLED, "the operation was cancelled");
+    return err_field(err, err_from_slug(json_get_text(error, "code")), pointer ? pointer : "", "%s",
+                     detail ? detail : "the operation failed");
+}
+
+static bool reply_created(struct request *rq, const char *vm_id, struct err *err)
+{
+    struct etag etag = {0};
+    json_t *vm = vm_show(rq->api->config.core, vm_id, &etag, err);
+
+    if (!vm)
+        return false;
+    reply_header(rq, "Location", "/api/v1/vms/%s", vm_id);
+    etag_reply(rq, &etag);
+    return reply_json(rq, 201, vm);
+}
+
+static bool reply_ended(struct request *rq, json_t *take, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *op = take;
+    const char *vm_id = json_get_text(json_object_get(op, "object"), "id");
+
+    if (!str_eq(json_get_text(op, "state"), "succeeded"))
+        return fail_with(rq, op, err);
+    if (str_eq(json_get_text(op, "kind"), "vm.create") && vm_id)
+        return reply_created(rq, vm_id, err);
+    return reply_json(rq, 200, TAKE(op));
+}
+
+static bool has_ended(const json_t *op)
+{
+    const char *state = json_get_text(op, "state");
+
+    return str_eq(state, "succeeded") || str_eq(state, "failed") || str_eq(state, "cancelled");
+}
+
+bool operation_reply(struct request *rq, const struct uuid *id, struct err *err)
+{
+    struct core *core = rq->api->config.core;
+    unsigned wait_s = request_prefer_wait_s(rq);
+    json_t *op = wait_s ? job_wait(core, id, wait_s * 1000, err) : job_show(core, id, err);
+
+    if (!op)
+        return false;
+    if (wait_s && has_ended(op))
+        return reply_ended(rq, op, err);
+    reply_header(rq, "Location", PATH, UUID_STR(id));
+    reply_header(rq, "Retry-After", "1");
+    return reply_json(rq, 202, op);
+}
+
+bool operations_list(struct request *rq, struct err *err)
+{
+    static const char *const states[] = {"queued",    "running", "cancelling", "succeeded",
+                                         "cancelled", "failed",  "interrupted"};
+    const char *state = request_query(rq, "state");
+    bool known = !state;
+    struct page page;
+    json_t *list;
+
+    for (size_t i = 0; i < ARRAY_LEN(states); i++)
+        known |= str_eq(state, states[i]);
+    if (!known)
+        return err_field(err, ERR_INVALID, "?state",
+                         "state must be one of queued, running, cancelling, succeeded, failed, "
+                         "cancelled, interrupted");
+    if (!request_page(rq, &page, err))
+        return false;
+    list =
+        job_list(rq->api->config.core, request_query(rq, "vm"), state, page.size, page.token, err);
+    return list && reply_json(rq, 200, list);
+}
+
+bool operations_get(struct request *rq, struct err *err)
+{
+    struct core *core = rq->api->config.core;
+    uint64_t wait_s;
+    struct uuid id;
+    json_t *op;
+
+    if (!request_query_u64(rq, "wait", 0, REQUEST_MAX_WAIT_S, 0, &wait_s, err) ||
+        !ref_id(rq, &id, err))
+        return false;
+    op = wait_s ? job_wait(core, &id, (int64_t)wait_s * 1000, err) : job_show(core, &id, err);
+    return op && reply_json(rq, 200, op);
+}
+
+bool operations_cancel(struct request *rq, struct err *err)
+{
+    struct core *core = rq->api->config.core;
+    struct origin origin;
+    struct uuid id;
+    json_t *op;
+
+    if (!request_no_arguments(rq, err) || !ref_id(rq, &id, err) ||
+        !request_origin(rq, &origin, err) || !job_cancel(core, &id, &origin, err))
+        return false;
+    if (origin.dry_run)
+        return reply_dry_run(rq, NULL, NULL);
+    op = job_show(core, &id, err);
+    reply_header(rq, "Retry-After", "1");
+    return op && reply_json(rq, 202, op);
+}

@@ -1,0 +1,116 @@
+/* The index of the product: every method and path, who may use it, what its body is, and the
+ * function that serves it. openapi.yaml is compared with this table both ways. Whatever is not here
+ * does not exist. HEAD is served wherever GET is. */
+#include "api/routes.h"
+
+#include "api/handlers.h"
+#include "core/model/state.h"
+
+#include <string.h>
+
+#define PAGE "page_size page_token"
+#define VMS  "/api/v1/vms"
+#define VM   VMS "/{id}"
+#define ACT  VM "/actions/"
+#define OPS  "/api/v1/operations"
+#define TOK  "/api/v1/tokens"
+#define POOL "/api/v1/pools"
+#define DISK "/api/v1/disks"
+
+/* clang-format off */ /* a table: one route a line */
+const struct route routes[] = {
+    {"GET",    "/",                        "getUi",          ROLE_NONE,     BODY_NONE,          "",                   ui_index,          0},
+    {"GET",    "/ui/{id}",                 "getUiFile",      ROLE_NONE,     BODY_NONE,          "",                   ui_file,           0},
+    {"GET",    "/healthz",                 "getHealth",      ROLE_NONE,     BODY_NONE,          "",                   health_get,        0},
+    {"GET",    "/api/v1/openapi.yaml",     "getOpenapi",     ROLE_NONE,     BODY_NONE,          "",                   openapi_get,       0},
+    {"GET",    "/api/v1/version",          "getVersion",     ROLE_VIEWER,   BODY_NONE,          "",                   version_get,       0},
+    {"GET",    "/api/v1/host",             "getHost",        ROLE_VIEWER,   BODY_NONE,          "",                   host_get,          0},
+
+    {"GET",    VMS,                        "listVms",        ROLE_VIEWER,   BODY_NONE,          PAGE " filter",       vms_list,          0},
+    {"POST",   VMS,                        "createVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_create,        0},
+    {"GET",    VM,                         "getVm",          ROLE_VIEWER,   BODY_NONE,          "",                   vms_get,           0},
+    {"PATCH",  VM,                         "editVm",         ROLE_OPERATOR, BODY_PATCH,         "dry_run",            vms_edit,          0},
+    {"DELETE", VM,                         "deleteVm",       ROLE_OPERATOR, BODY_NONE,          "dry_run",            vms_delete,        0},
+    {"POST",   ACT "start",                "startVm",        ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_START},
+    {"POST",   ACT "shutdown",             "shutdownVm",     ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_SHUTDOWN},
+    {"POST",   ACT "stop",                 "stopVm",         ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_STOP},
+    {"POST",   ACT "reset",                "resetVm",        ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_RESET},
+    {"POST",   ACT "pause",                "pauseVm",        ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_PAUSE},
+    {"POST",   ACT "resume",               "resumeVm",       ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_RESUME},
+    {"GET",    VM "/serial",               "readSerial",     ROLE_OPERATOR, BODY_NONE,          "offset limit wait follow", serial_read,       0},
+    {"POST",   VM "/serial",               "writeSerial",    ROLE_OPERATOR, BODY_BYTES,         "",                   serial_write,      0},
+    {"GET",    VM "/screenshot",           "getScreenshot",  ROLE_OPERATOR, BODY_NONE,          "",                   screenshot_get,    0},
+
+    {"GET",    OPS,                        "listOperations", ROLE_VIEWER,   BODY_NONE,          PAGE " vm state",     operations_list,   0},
+    {"GET",    OPS "/{id}",                "getOperation",   ROLE_VIEWER,   BODY_NONE,          "wait",               operations_get,    0},
+    {"POST",   OPS "/{id}/actions/cancel", "cancelOperation", ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            operations_cancel, 0},
+
+    {"GET",    "/api/v1/events",           "readEvents",     ROLE_VIEWER,   BODY_NONE,          "after types wait page_size", events_read,       0},
+
+    {"GET",    TOK,                        "listTokens",     ROLE_ADMIN,    BODY_NONE,          PAGE,                 tokens_list,       0},
+    {"POST",   TOK,                        "createToken",    ROLE_ADMIN,    BODY_JSON,          "dry_run",            tokens_create,     0},
+    {"GET",    TOK "/{id}",                "getToken",       ROLE_ADMIN,    BODY_NONE,          "",                   tokens_get,        0},
+    {"DELETE", TOK "/{id}",                "revokeToken",    ROLE_ADMIN,    BODY_NONE,          "dry_run",            tokens_revoke,     0},
+
+    {"GET",    POOL,                       "listPools",      ROLE_VIEWER,   BODY_NONE,          PAGE,                 pools_list,        0},
+    {"POST",   POOL,                       "createPool",     ROLE_ADMIN,    BODY_JSON,          "dry_run",            pools_create,      0},
+    {"GET",    POOL "/{id}",               "getPool",        ROLE_VIEWER,   BODY_NONE,          "",                   pools_get,         0},
+    {"DELETE", POOL "/{id}",               "deletePool",     ROLE_ADMIN,    BODY_NONE,          "dry_run",            pools_delete,      0},
+    {"GET",    DISK,                       "listDisks",      ROLE_VIEWER,   BODY_NONE,          PAGE " vm",           disks_list,        0},
+    {"GET",    DISK "/{id}",               "getDisk",        ROLE_VIEWER,   BODY_NONE,          "",                   disks_get,         0},
+};
+/* clang-format on */
+const size_t n_routes = ARRAY_LEN(routes);
+
+/* Compares the request's segments with a pattern; '*ref' becomes the one at "{id}". */
+static bool fits(const struct request *rq, const char *pattern, const char **ref)
+{
+    const char *p = pattern + 1;
+
+    *ref = "";
+    if (!*p)
+        return rq->n_segments == 0;
+    for (unsigned i = 0; i < rq->n_segments; i++) {
+        size_t n = strcspn(p, "/");
+        if (!n)
+            return false;
+        if (*p == '{')
+            *ref = rq->segments[i];
+        else if (strncmp(rq->segments[i], p, n) != 0 || rq->segments[i][n])
+            return false;
+        p += n;
+        p += *p == '/';
+    }
+    return !*p;
+}
+
+static bool other_method(struct request *rq, const char *allow, struct err *err)
+{
+    reply_header(rq, "Allow", "%s", allow);
+    return err_set(err, ERR_METHOD, "%.16s is not possible here; possible are: %s", rq->method,
+                   allow);
+}
+
+bool route_find(struct request *rq, struct err *err)
+{
+    const char *method = strcmp(rq->method, "HEAD") == 0 ? "GET" : rq->method;
+    char allow[64] = "";
+
+    for (size_t i = 0; i < n_routes; i++) {
+        const char *ref;
+        if (!fits(rq, routes[i].pattern, &ref))
+            continue;
+        if (strcmp(routes[i].method, method) == 0) {
+            rq->route = &routes[i];
+            rq->ref = ref;
+            return true;
+        }
+        if (allow[0])
+            strcat(allow, ", ");
+        strcat(allow, strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method);
+    }
+    if (allow[0])
+        return other_method(rq, allow, err);
+    return err_set(err, ERR_NOT_FOUND,
+                   "there is no such path; /api/v1/openapi.yaml describes all there are");
+}

@@ -1,0 +1,111 @@
+/* API tokens. The text of a token exists in the reply that creates it and nowhere else. */
+#include "api/handlers.h"
+#include "api/idem.h"
+#include "api/server.h"
+#include "core/user/token.h"
+
+#include <string.h>
+
+#define GONE                                                                                       \
+    "The token's text was shown when it was created and is not kept. Revoke this token and "       \
+    "create "                                                                                      \
+    "another if it is lost."
+
+struct token_spec {
+    char *name;
+    int role; /* enum role - 1 */
+    uint64_t ttl_s;
+};
+
+static const char *const grantable[] = {"viewer", "operator", "admin", NULL};
+static const struct field token_fields[] = {
+    {.name = "name",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct token_spec, name),
+     .min = 1,
+     .max = NAME_MAX_BYTES,
+     .check = check_name,
+     .help = "unique"},
+    {.name = "role",
+     .type = FIELD_ENUM,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct token_spec, role),
+     .names = grantable,
+     .help = "what it may do"},
+    {.name = "ttl_s",
+     .type = FIELD_U64,
+     .offset = offsetof(struct token_spec, ttl_s),
+     .max = 315360000,
+     .help = "seconds it is valid; 0: for ever"},
+};
+static const struct model token_model = {"TokenSpec", sizeof(struct token_spec), token_fields,
+                                         ARRAY_LEN(token_fields)};
+
+static void token_spec_clear(struct token_spec *spec)
+{
+    model_clear(&token_model, spec);
+}
+
+bool tokens_list(struct request *rq, struct err *err)
+{
+    struct page page;
+    json_t *list;
+
+    if (!request_page(rq, &page, err))
+        return false;
+    list = token_list(rq->api->config.core, page.size, page.token, err);
+    return list && reply_json(rq, 200, list);
+}
+
+bool tokens_get(struct request *rq, struct err *err)
+{
+    json_t *token = token_show(rq->api->config.core, rq->ref, err);
+
+    return token && reply_json(rq, 200, token);
+}
+
+/* 'text' NULL: a replay. */
+static bool reply_created(struct request *rq, const struct uuid *id, const char *text,
+                          struct err *err)
+{
+    json_t *token = token_show(rq->api->config.core, UUID_STR(id), err);
+
+    if (!token)
+        return false;
+    json_put_text(token, "token", text);
+    json_put_text(token, "note", text ? NULL : GONE);
+    reply_header(rq, "Location", "/api/v1/tokens/%s", UUID_STR(id));
+    return reply_json(rq, 201, token);
+}
+
+bool tokens_create(struct request *rq, struct err *err)
+{
+    CLEANUP(token_spec_clear) struct token_spec spec = {0};
+    struct origin origin;
+    struct uuid id = {0};
+    char text[TOKEN_TEXT] = "";
+    bool replay, ok;
+
+    if (!request_decode(rq, &token_model, &spec, err) || !request_origin(rq, &origin, err) ||
+        !idem_find(rq, &origin, "token", &replay, &id, err))
+        return false;
+    if (replay)
+        return reply_created(rq, &id, NULL, err);
+    if (!token_create(rq->api->config.core, spec.name, (enum role)(spec.role + 1), spec.ttl_s,
+                      &origin, &id, text, err))
+        return idem_lost_race(rq, &origin, "token", &id, err) && reply_created(rq, &id, NULL, err);
+    ok = origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_created(rq, &id, text, err);
+    explicit_bzero(text, sizeof text);
+    return ok;
+}
+
+bool tokens_revoke(struct request *rq, struct err *err)
+{
+    struct origin origin;
+
+    if (!request_origin(rq, &origin, err) ||
+        !token_revoke(rq->api->config.core, rq->ref, &origin, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
+}

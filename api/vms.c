@@ -1,0 +1,83 @@
+/* VMs: the collection and the objects. What is done with them is in actions.c and console.c. */
+#include "api/etag.h"
+#include "api/handlers.h"
+#include "api/idem.h"
+#include "api/operations.h"
+#include "api/server.h"
+
+bool vms_list(struct request *rq, struct err *err)
+{
+    struct page page;
+    json_t *list;
+
+    if (!request_page(rq, &page, err))
+        return false;
+    list = vm_list(rq->api->config.core, request_query(rq, "filter"), page.size, page.token, err);
+    return list && reply_json(rq, 200, list);
+}
+
+bool vms_create(struct request *rq, struct err *err)
+{
+    CLEANUP(vm_spec_clear) struct vm_spec spec = {0};
+    CLEANUP(json_decrefp) json_t *shown = NULL;
+    struct uuid op = {0}, vm = {0};
+    struct origin origin;
+    bool replay;
+
+    if (!request_decode(rq, &vm_model, &spec, err) || !request_origin(rq, &origin, err) ||
+        !idem_find(rq, &origin, "operation", &replay, &op, err))
+        return false;
+    if (replay)
+        return operation_reply(rq, &op, err);
+    if (origin.dry_run)
+        shown = model_encode(&vm_model, &spec);
+    if (!vm_create(rq->api->config.core, &spec, &origin, &op, &vm, err) &&
+        !idem_lost_race(rq, &origin, "operation", &op, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, "spec", TAKE(shown)) : operation_reply(rq, &op, err);
+}
+
+bool vms_get(struct request *rq, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *vm = NULL;
+    struct etag etag = {0};
+
+    vm = vm_show(rq->api->config.core, rq->ref, &etag, err);
+    if (!vm)
+        return false;
+    etag_reply(rq, &etag);
+    return etag_if_none_match(rq, &etag) ? reply_empty(rq, 304) : reply_json(rq, 200, TAKE(vm));
+}
+
+bool vms_edit(struct request *rq, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *patch = NULL;
+    struct etag wanted = {0}, etag = {0};
+    struct origin origin;
+    bool conditional;
+    json_t *vm;
+
+    patch = request_json(rq, err);
+    if (!patch || !etag_if_match(rq, &conditional, &wanted, err) ||
+        !request_origin(rq, &origin, err))
+        return false;
+    vm = vm_edit(rq->api->config.core, rq->ref, patch, conditional ? &wanted : NULL, &origin, &etag,
+                 err);
+    if (!vm)
+        return false;
+    etag_reply(rq, &etag);
+    return origin.dry_run ? reply_dry_run(rq, "vm", vm) : reply_json(rq, 200, vm);
+}
+
+bool vms_delete(struct request *rq, struct err *err)
+{
+    struct etag wanted = {0};
+    struct origin origin;
+    struct uuid op = {0};
+    bool conditional;
+
+    if (!etag_if_match(rq, &conditional, &wanted, err) || !request_origin(rq, &origin, err) ||
+        !vm_delete(rq->api->config.core, rq->ref, conditional ? &wanted : NULL, &origin, &op, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : operation_reply(rq, &op, err);
+}

@@ -1,0 +1,368 @@
+/* backend_fake: machines without a guest, for tests and for work on user interfaces. They start,
+ * talk on their serial port, tick once a second, take commands, pause, and end, all in this
+ * process; they die with it. No QEMU, no worker, no helper. Chosen by a VM's "backend": "fake",
+ * where the daemon allows it.
+ *
+ * One thread a machine does what time and the calls ask for and tells the owner. The calls change
+ * the state under the lock and queue events; the thread delivers them, so they come one at a time
+ * and in order, as the contract wants. */
+#include "backends/fake/fake.h"
+
+#include "backends/fake/fake_png.h"
+#include "backends/qemu/plan.h"
+#include "core/base/clock.h"
+#include "core/base/failpoint.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/ringlog.h"
+#include "core/base/str.h"
+#include "core/base/thread.h"
+#include "core/port/backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TYPED_MAX 256
+#define LOG_BYTES (1u << 20) /* for a log that is still empty */
+#define WIDTH     640
+#define HEIGHT    400
+#define RUNNING   0x2e7d32 /* green */
+#define PAUSED    0xf9a825 /* amber */
+
+int64_t fake_tick_ms = 1000;
+
+struct queued {
+    struct queued *next;
+    struct machine_event event;
+};
+
+struct machine {
+    struct uuid vm;
+    struct machine_owner owner;
+    pthread_t thread;
+
+    struct lock lock;
+    struct cond changed;
+    int log GUARDED_BY(lock); /* a ring log; -1: none */
+    bool booted GUARDED_BY(lock);
+    bool running GUARDED_BY(lock);
+    bool ended GUARDED_BY(lock);    /* EXITED is queued or told */
+    bool released GUARDED_BY(lock); /* nothing is told any more */
+    uint64_t ticks GUARDED_BY(lock);
+    int64_t next_tick_ms GUARDED_BY(lock);
+    char line[TYPED_MAX] GUARDED_BY(lock); /* what was typed so far */
+    size_t line_len GUARDED_BY(lock);
+    struct queued *queue GUARDED_BY(lock);
+};
+
+/* ---- under the lock ---- */
+
+static void enqueue(struct machine *m, const struct machine_event *event) REQUIRES(m->lock)
+{
+    struct queued **at = &m->queue;
+
+    while (*at)
+        at = &(*at)->next;
+    *at = mem_alloc(sizeof **at);
+    (*at)->event = *event;
+    cond_wake_all(&m->changed);
+}
+
+static void enqueue_kind(struct machine *m, enum machine_event_kind kind, enum vm_reason reason)
+    REQUIRES(m->lock)
+{
+    struct machine_event event = {.kind = kind, .reason = reason};
+
+    enqueue(m, &event);
+}
+
+static void print(struct machine *m, const char *text) REQUIRES(m->lock)
+{
+    struct machine_event event = {.kind = MACHINE_SERIAL};
+    struct err err = {0};
+
+    if (m->log < 0)
+        return;
+    if (ringlog_append(m->log, text, strlen(text), &event.serial_end, &err))
+        enqueue(m, &event);
+    else
+        log_warn("a fake machine's serial log: %s", err.detail);
+}
+
+static void end(struct machine *m, enum vm_reason reason) REQUIRES(m->lock)
+{
+    struct machine_event event = {.kind = MACHINE_EXITED, .run = VM_OFF, .reason = reason};
+
+    if (m->ended)
+        return;
+    m->running = false;
+    m->ended = true;
+    enqueue(m, &event);
+}
+
+static void boot(struct machine *m) REQUIRES(m->lock)
+{
+    m->booted = true;
+    m->ticks = 0;
+    m->line_len = 0;
+    m->next_tick_ms = clock_mono_ms() + fake_tick_ms;
+    print(m, "fake machine booted\r\n# ");
+}
+
+static void reboot(struct machine *m) REQUIRES(m->lock)
+{
+    enqueue_kind(m, MACHINE_RESET, VM_REASON_NONE);
+    boot(m);
+}
+
+static void run_line(struct machine *m) REQUIRES(m->lock)
+{
+    char text[TYPED_MAX + 32];
+
+    m->line[m->line_len] = 0;
+    m->line_len = 0;
+    if (str_eq(m->line, "poweroff")) {
+        print(m, "\r\npowering off\r\n");
+        end(m, VM_REASON_GUEST_SHUTDOWN);
+        return;
+    }
+    if (str_eq(m->line, "reboot")) {
+        reboot(m);
+        return;
+    }
+    snprintf(text, sizeof text, "\r\n%s%s%s# ", m->line[0] ? "you said: " : "", m->line,
+             m->line[0] ? "\r\n" : "");
+    print(m, text);
+}
+
+static void type(struct machine *m, char c) REQUIRES(m->lock)
+{
+    if (c == '\r' || c == '\n') {
+        run_line(m);
+    } else if (m->line_len < TYPED_MAX - 1) {
+        m->line[m->line_len++] = c;
+        print(m, (const char[]){c, 0});
+    }
+}
+
+static void tick(struct machine *m) REQUIRES(m->lock)
+{
+    char text[48];
+
+    snprintf(text, sizeof text, "tick %llu\r\n", (unsigned long long)++m->ticks);
+    print(m, text);
+    m->next_tick_ms += fake_tick_ms;
+}
+
+/* ---- the thread ---- */
+
+/* The next event to tell; ticks meanwhile. False when the machine has nothing more to say. */
+static bool next_event(struct machine *m, struct machine_event *event)
+{
+    struct queued *q;
+
+    lock_take(&m->lock);
+    while (!m->queue && !m->ended && !m->released) {
+        if (!m->running)
+            cond_wait(&m->changed, &m->lock);
+        else if (clock_left_ms(m->next_tick_ms) == 0)
+            tick(m);
+        else
+            cond_wait_until(&m->changed, &m->lock, m->next_tick_ms);
+    }
+    q = m->released ? NULL : m->queue;
+    if (q) {
+        m->queue = q->next;
+        *event = q->event;
+    }
+    lock_drop(&m->lock);
+    free(q);
+    return q != NULL;
+}
+
+static void *live(void *arg)
+{
+    struct machine *m = arg;
+    struct machine_event event;
+
+    while (next_event(m, &event))
+        m->owner.event(m->owner.ctx, &m->vm, &event);
+    return NULL;
+}
+
+/* ---- the calls ---- */
+
+static void fake_free(struct machine *m)
+{
+    lock_take(&m->lock);
+    while (m->queue) {
+        struct queued *q = m->queue;
+        m->queue = q->next;
+        free(q);
+    }
+    if (m->log >= 0)
+        close(m->log);
+    lock_drop(&m->lock);
+    lock_clear(&m->lock);
+    cond_clear(&m->changed);
+    free(m);
+}
+
+static bool fake_start(const struct machine_plan *plan, const struct machine_owner *owner,
+                       struct machine **out, struct err *err)
+{
+    struct machine *m = mem_alloc(sizeof *m);
+    int log = plan->serial_log_fd;
+
+    *m = (struct machine){.vm = plan->vm, .owner = *owner, .log = log};
+    lock_init(&m->lock);
+    cond_init(&m->changed);
+    plan_close(plan, log);
+    if (FAILPOINT("fake.start", err) && (log < 0 || ringlog_open(log, LOG_BYTES, err)) &&
+        thread_start(&m->thread, "vm-fake", live, m, err)) {
+        *out = m;
+        return true;
+    }
+    fake_free(m);
+    return false;
+}
+
+/* Fake machines die with the daemon that made them. */
+static bool fake_attach(const struct uuid *vm, const struct machine_owner *owner,
+                        struct machine **out, struct machine_report *report, struct err *err)
+{
+    *out = NULL;
+    *report = (struct machine_report){
+        .ended = {.kind = MACHINE_EXITED, .run = VM_CRASHED, .reason = VM_REASON_WORKER_LOST}};
+    str_copy(report->ended.detail, sizeof report->ended.detail,
+             "a fake machine ends with the daemon that started it");
+    return true;
+}
+
+static void fake_release(struct machine *m)
+{
+    lock_take(&m->lock);
+    m->released = true;
+    cond_wake_all(&m->changed);
+    lock_drop(&m->lock);
+    pthread_join(m->thread, NULL);
+    fake_free(m);
+}
+
+static bool is_there(const struct machine *m, struct err *err) REQUIRES(m->lock)
+{
+    return !m->ended || err_set(err, ERR_UNAVAILABLE, "the machine has ended");
+}
+
+static bool fake_cont(struct machine *m, struct err *err)
+{
+    bool ok = FAILPOINT("fake.cont", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    if (ok && !m->running) {
+        m->running = true;
+        m->next_tick_ms = clock_mono_ms() + fake_tick_ms;
+        enqueue_kind(m, MACHINE_RUNNING, VM_REASON_NONE);
+        if (!m->booted)
+            boot(m);
+    }
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static bool fake_pause(struct machine *m, struct err *err)
+{
+    bool ok = FAILPOINT("fake.pause", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    if (ok && m->running) {
+        m->running = false;
+        enqueue_kind(m, MACHINE_PAUSED, VM_REASON_USER);
+    }
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static bool fake_reset(struct machine *m, struct err *err)
+{
+    bool ok = FAILPOINT("fake.reset", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    if (ok)
+        reboot(m);
+    lock_drop(&m->lock);
+    return ok;
+}
+
+/* A paused guest does not see its power button, as with QEMU. */
+static bool fake_powerdown(struct machine *m, struct err *err)
+{
+    bool ok = FAILPOINT("fake.powerdown", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    if (ok && m->running) {
+        print(m, "\r\npower button\r\n");
+        end(m, VM_REASON_GUEST_SHUTDOWN);
+    }
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static bool fake_kill(struct machine *m, struct err *err)
+{
+    if (!FAILPOINT("fake.kill", err))
+        return false;
+    lock_take(&m->lock);
+    end(m, VM_REASON_USER);
+    lock_drop(&m->lock);
+    return true;
+}
+
+static bool fake_screenshot(struct machine *m, char **png, size_t *len, struct err *err)
+{
+    bool ok = FAILPOINT("fake.screenshot", err);
+    uint32_t colour = PAUSED;
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    if (m->running)
+        colour = RUNNING;
+    lock_drop(&m->lock);
+    if (ok)
+        *png = fake_png(WIDTH, HEIGHT, colour, len);
+    return ok;
+}
+
+static bool fake_serial_write(struct machine *m, const void *data, size_t len, struct err *err)
+{
+    const char *text = data;
+    bool ok = FAILPOINT("fake.serial", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err) &&
+         (m->running || err_set(err, ERR_BUSY, "the guest does not read its serial port"));
+    for (size_t i = 0; ok && i < len && !m->ended; i++)
+        type(m, text[i]);
+    lock_drop(&m->lock);
+    return ok;
+}
+
+const struct backend backend_fake = {
+    .name = "fake",
+    .start = fake_start,
+    .attach = fake_attach,
+    .release = fake_release,
+    .cont = fake_cont,
+    .pause = fake_pause,
+    .reset = fake_reset,
+    .powerdown = fake_powerdown,
+    .kill = fake_kill,
+    .screenshot = fake_screenshot,
+    .serial_write = fake_serial_write,
+};

@@ -1,0 +1,135 @@
+/* Starting a machine: a worker from the helper, HELLO, LAUNCH. Called by core's start job through
+ * backend_qemu.
+ *
+ *   remains of an earlier run swept ─► host_worker_spawn ─► HELLO ─► LAUNCH ─► watched, guest
+ * stopped
+ *
+ * Whatever fails after the spawn ends with host_worker_kill(): no process is left. The plan's
+ * descriptors are closed on every path: a copy kept here would hold QEMU's image locks after QEMU.
+ */
+#include "backends/qemu/machine.h"
+
+#include "backends/qemu/argv.h"
+#include "backends/qemu/ended.h"
+#include "backends/qemu/plan.h"
+#include "core/base/failpoint.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/port/host.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PASST "/usr/bin/passt"
+
+/* An earlier run of this VM may still be leaving; its run directory must not be mistaken for ours.
+ */
+static bool sweep_remains(const struct uuid *vm, struct err *err)
+{
+    struct err missing = {0};
+    int dir = -1;
+    bool dead;
+
+    if (!host_run_dir(vm, &dir, &missing)) {
+        if (missing.code == ERR_NOT_FOUND)
+            return true;
+        *err = missing;
+        return false;
+    }
+    dead = ended_wait(dir, machine_last_breath_ms, NULL, NULL);
+    close(dir);
+    if (!dead)
+        return err_set(err, ERR_BUSY, "a worker of this VM still lives; force the VM off first");
+    return host_worker_kill(vm, err) && host_run_dir_remove(vm, err);
+}
+
+/* O_DIRECT is asked of the file system through the descriptor itself; QEMU sets the flag anew. */
+static bool takes_direct(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_DIRECT) < 0)
+        return false;
+    return fcntl(fd, F_SETFL, flags) == 0;
+}
+
+static bool *disks_direct(const struct machine_plan *plan)
+{
+    bool *direct = mem_array(plan->n_disks, sizeof *direct);
+
+    for (size_t i = 0; i < plan->n_disks; i++) {
+        direct[i] = true;
+        for (size_t k = 0; k < plan->disks[i].n_fds; k++)
+            direct[i] = direct[i] && takes_direct(plan->disks[i].fds[k]);
+    }
+    return direct;
+}
+
+static bool say_hello(struct link *link, struct err *err)
+{
+    static const uint64_t from_the_first = 0;
+    CLEANUP(json_decrefp) json_t *reply = NULL;
+
+    if (!FAILPOINT("qemu.hello", err))
+        return false;
+    reply = link_hello(link, &from_the_first, HELLO_MS, err);
+    return reply != NULL;
+}
+
+static bool send_launch(struct link *link, const struct machine_plan *plan, struct err *err)
+{
+    CLEANUP(mem_freep) bool *direct = disks_direct(plan);
+    CLEANUP(mem_freep) char *text = NULL;
+    CLEANUP(launch_clear) struct launch launch = {0};
+    struct argv_facts facts = {
+        .qemu = host_qemu_path(), .passt = access(PASST, X_OK) == 0, .direct = direct};
+
+    if (!launch_build(plan, &facts, &launch, err) || !FAILPOINT("qemu.launch", err))
+        return false;
+    text = json_write(launch.json);
+    return link_call(link, WORKER_LAUNCH, text, strlen(text), launch.fds, launch.n_fds, LAUNCH_MS,
+                     NULL, err);
+}
+
+static struct machine *launch_in(int sock, const struct machine_plan *plan,
+                                 const struct machine_owner *owner, struct err *err)
+{
+    struct link *link = link_new(sock, machine_epoch());
+
+    seen_forget(&plan->vm);
+    if (say_hello(link, err) && send_launch(link, plan, err))
+        return machine_new(&plan->vm, owner, link, err);
+    link_free(link);
+    return NULL;
+}
+
+static bool launch(const struct machine_plan *plan, const struct machine_owner *owner,
+                   struct machine **out, struct err *err)
+{
+    bool kvm = plan->accel == VM_ACCEL_KVM;
+    struct err swept = {0};
+    int sock = -1;
+
+    if (!sweep_remains(&plan->vm, err) || !FAILPOINT("qemu.spawn", err) ||
+        !host_worker_spawn(&plan->vm, plan->slot, kvm, &sock, err))
+        return false;
+    *out = launch_in(sock, plan, owner, err);
+    if (*out)
+        return true;
+    if (!host_worker_kill(&plan->vm, &swept))
+        log_error("the failed start of %s left something behind: %s", UUID_STR(&plan->vm),
+                  swept.detail);
+    return false;
+}
+
+bool machine_launch(const struct machine_plan *plan, const struct machine_owner *owner,
+                    struct machine **out, struct err *err)
+{
+    bool ok = launch(plan, owner, out, err);
+
+    plan_close(plan, -1);
+    return ok;
+}

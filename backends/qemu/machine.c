@@ -1,0 +1,104 @@
+/* backend_qemu: the table of calls, and those that are one command to QEMU. A machine here is the
+ * conversation with its worker; the guest itself lives in the worker's jail and survives this
+ * process. Core calls it through core/port/backend.h. */
+#include "backends/qemu/machine.h"
+
+#include "backends/qemu/qemu.h"
+#include "core/base/failpoint.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/port/host.h"
+
+#include <stdlib.h>
+
+int64_t machine_last_breath_ms = 2000;
+static atomic_uint epoch;
+
+void backend_qemu_init(uint32_t number)
+{
+    atomic_store(&epoch, number);
+}
+
+uint32_t machine_epoch(void)
+{
+    return atomic_load(&epoch);
+}
+
+struct machine *machine_new(const struct uuid *vm, const struct machine_owner *owner,
+                            struct link *link, struct err *err)
+{
+    struct machine *m = mem_alloc(sizeof *m);
+    struct link_sink sink = {machine_on_event, machine_on_serial, machine_on_gone, m};
+
+    m->vm = *vm;
+    m->owner = *owner;
+    m->link = link;
+    if (link_watch(link, &sink, err))
+        return m;
+    machine_free(m);
+    return NULL;
+}
+
+void machine_free(struct machine *m)
+{
+    link_free(m->link);
+    free(m);
+}
+
+static bool machine_cont(struct machine *m, struct err *err)
+{
+    return FAILPOINT("qemu.cont", err) &&
+           link_qmp(m->link, "cont", NULL, NULL, 0, QMP_MS, NULL, err);
+}
+
+static bool machine_pause(struct machine *m, struct err *err)
+{
+    atomic_store(&m->pausing, true);
+    if (link_qmp(m->link, "stop", NULL, NULL, 0, QMP_MS, NULL, err))
+        return true;
+    if (err->code != ERR_TIMEOUT) /* then it may still happen, and is still ours */
+        atomic_store(&m->pausing, false);
+    return false;
+}
+
+static bool machine_reset(struct machine *m, struct err *err)
+{
+    return link_qmp(m->link, "system_reset", NULL, NULL, 0, QMP_MS, NULL, err);
+}
+
+static bool machine_powerdown(struct machine *m, struct err *err)
+{
+    return link_qmp(m->link, "system_powerdown", NULL, NULL, 0, QMP_MS, NULL, err);
+}
+
+/* The worker first, since it leaves a record; whatever it does not manage, the helper does. */
+static bool machine_kill(struct machine *m, struct err *err)
+{
+    struct err refused = {0};
+
+    atomic_store(&m->killing, true);
+    if (link_call(m->link, WORKER_KILL, "{}", 2, NULL, 0, KILL_MS, NULL, &refused))
+        return true;
+    log_info("the worker of %s does not end it (%s): the helper does", UUID_STR(&m->vm),
+             refused.detail);
+    return host_worker_kill(&m->vm, err);
+}
+
+static bool machine_serial_write(struct machine *m, const void *data, size_t len, struct err *err)
+{
+    return link_call(m->link, WORKER_INPUT, data, len, NULL, 0, QMP_MS, NULL, err);
+}
+
+const struct backend backend_qemu = {
+    .name = "qemu",
+    .start = machine_launch,
+    .attach = machine_attach,
+    .release = machine_free,
+    .cont = machine_cont,
+    .pause = machine_pause,
+    .reset = machine_reset,
+    .powerdown = machine_powerdown,
+    .kill = machine_kill,
+    .screenshot = machine_screenshot,
+    .serial_write = machine_serial_write,
+};

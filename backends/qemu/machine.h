@@ -1,0 +1,51 @@
+/* A machine of the QEMU backend, for this folder only. */
+#pragma once
+#include "backends/qemu/link.h"
+#include "core/port/backend.h"
+
+#include <stdatomic.h>
+
+#define HELLO_MS  5000
+#define QMP_MS    10000
+#define KILL_MS   5000
+#define SCREEN_MS 15000
+#define LAUNCH_MS (WORKER_SEAL_MS + 5000) /* the worker's own limit comes first */
+
+struct machine {
+    struct uuid vm;
+    struct machine_owner owner;
+    struct link *link;
+
+    atomic_bool pausing; /* a STOP that comes now is ours */
+    atomic_bool killing; /* an end that comes now is ours */
+
+    /* of the watcher */
+    enum vm_reason stop_reason; /* announced for the STOP that follows */
+    bool powered_off;           /* the guest did; its STOP is not a pause */
+    bool ended;                 /* EXITED was told */
+};
+
+/* From a worker's hang-up to its jail's end: 2000. Tests have less patience. */
+extern int64_t machine_last_breath_ms;
+uint32_t machine_epoch(void);
+/* A machine that is watched. Takes 'link', also when it fails. */
+struct machine *machine_new(const struct uuid *vm, const struct machine_owner *owner,
+                            struct link *link, struct err *err) MUST_USE;
+void machine_free(struct machine *machine);
+
+/* The link's sink: link.h. */
+void machine_on_event(void *ctx, uint64_t seq, const json_t *event);
+void machine_on_serial(void *ctx, uint64_t end_bytes);
+void machine_on_gone(void *ctx);
+
+/* The backend's calls, each in the file of its name. */
+bool machine_launch(const struct machine_plan *plan, const struct machine_owner *owner,
+                    struct machine **out, struct err *err) MUST_USE;
+bool machine_attach(const struct uuid *vm, const struct machine_owner *owner, struct machine **out,
+                    struct machine_report *report, struct err *err) MUST_USE;
+bool machine_screenshot(struct machine *machine, char **png, size_t *len, struct err *err) MUST_USE;
+
+/* Which events of a VM this process has delivered, across machines: seen.c. */
+void seen_put(const struct uuid *vm, uint64_t seq);
+bool seen_get(const struct uuid *vm, uint64_t *seq);
+void seen_forget(const struct uuid *vm);

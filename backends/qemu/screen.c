@@ -1,0 +1,114 @@
+/* Screenshots: QEMU writes a PNG into a memory file of ours, and nothing of it is believed. Called
+ * by core through backend_qemu.
+ *
+ * QEMU's screendump opens a path; "/dev/fdset/n" stands for a descriptor that was handed over, and
+ * is found only when its access mode is exactly O_WRONLY. QEMU truncates the file first, so it
+ * cannot be sealed at a size; a QEMU that was taken over can fill it, but pays for the memory
+ * itself, and no more than SCREEN_MAX is read. */
+#include "backends/qemu/machine.h"
+
+#include "backends/qemu/png.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SCREEN_MAX   (32u << 20)
+#define SCREEN_PIECE (256u << 10)
+
+static int memory_file(struct err *err)
+{
+    int fd = memfd_create("screen", MFD_CLOEXEC);
+
+    if (fd < 0)
+        err_errno(err, errno, "make room for a screenshot");
+    return fd;
+}
+
+static int writing_end(int fd, struct err *err)
+{
+    char path[32];
+    int out;
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    out = open(path, O_WRONLY | O_CLOEXEC);
+    if (out < 0)
+        err_errno(err, errno, "open a screenshot's file");
+    return out;
+}
+
+/* Hands 'fd' to QEMU; '*set' is the set's number there. */
+static bool lend(struct machine *m, int fd, uint64_t *set, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *reply = NULL;
+
+    if (!link_qmp(m->link, "add-fd", NULL, &fd, 1, QMP_MS, &reply, err))
+        return false;
+    *set = json_get_u64(reply, "fdset-id", UINT32_MAX);
+    return *set < UINT32_MAX ||
+           err_set(err, ERR_HYPERVISOR, "QEMU took a descriptor and did not say where");
+}
+
+static void take_back(struct machine *m, uint64_t set)
+{
+    struct err err = {0};
+    bool ok = link_qmp(m->link, "remove-fd", json_pack("{s:I}", "fdset-id", (json_int_t)set), NULL,
+                       0, QMP_MS, NULL, &err);
+
+    err_ignore(ok, &err);
+}
+
+static bool dump_to(struct machine *m, int fd, struct err *err)
+{
+    char path[48];
+    uint64_t set;
+    bool ok;
+
+    if (!lend(m, fd, &set, err))
+        return false;
+    snprintf(path, sizeof path, "/dev/fdset/%llu", (unsigned long long)set);
+    ok = link_qmp(m->link, "screendump", json_pack("{s:s,s:s}", "filename", path, "format", "png"),
+                  NULL, 0, SCREEN_MS, NULL, err);
+    take_back(m, set);
+    return ok;
+}
+
+/* Reads piece by piece until the picture is whole. */
+static bool read_picture(int fd, char **png, size_t *len, struct err *err)
+{
+    CLEANUP(mem_freep) char *data = NULL;
+    size_t have = 0;
+    long whole = 0;
+
+    while (whole == 0 && have < SCREEN_MAX) {
+        ssize_t n;
+        data = mem_resize(data, have + SCREEN_PIECE, 1);
+        n = pread(fd, data + have, SCREEN_PIECE, (off_t)have);
+        if (n < 0)
+            return err_errno(err, errno, "read a screenshot");
+        if (n == 0)
+            break;
+        have += (size_t)n;
+        whole = png_measure(data, have);
+    }
+    if (whole <= 0)
+        return err_set(err, ERR_HYPERVISOR, "QEMU's screenshot is not a PNG of at most %u MiB",
+                       SCREEN_MAX >> 20);
+    *png = TAKE(data);
+    *len = (size_t)whole;
+    return true;
+}
+
+bool machine_screenshot(struct machine *m, char **png, size_t *len, struct err *err)
+{
+    CLEANUP(closep) int file = memory_file(err);
+    CLEANUP(closep) int end = file >= 0 ? writing_end(file, err) : -1;
+
+    return end >= 0 && dump_to(m, end, err) && read_picture(file, png, len, err);
+}

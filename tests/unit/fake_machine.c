@@ -1,0 +1,343 @@
+/* The fake backend: the story of a machine from its start to its end, as core sees it. */
+#include "tests/lib/harness.h"
+
+#include "backends/fake/fake.h"
+#include "backends/qemu/png.h"
+#include "core/base/clock.h"
+#include "core/base/failpoint.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/ringlog.h"
+#include "core/base/str.h"
+#include "core/base/thread.h"
+#include "core/port/backend.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define WAIT_MS 5000
+
+static const struct uuid vm = {{5}};
+
+/* ---- an owner that notes; growth of the log only by its end ---- */
+
+static struct {
+    struct lock lock;
+    struct cond more;
+    struct machine_event events[32];
+    unsigned n, taken;
+    uint64_t serial_end;
+} told;
+
+static void told_event(void *ctx, const struct uuid *id, const struct machine_event *event)
+{
+    lock_take(&told.lock);
+    if (event->kind == MACHINE_SERIAL)
+        told.serial_end = event->serial_end;
+    else if (told.n < ARRAY_LEN(told.events))
+        told.events[told.n++] = *event;
+    cond_wake_all(&told.more);
+    lock_drop(&told.lock);
+}
+
+static const struct machine_owner owner = {told_event, NULL};
+
+static struct machine_event told_next(void)
+{
+    int64_t deadline_ms = clock_mono_ms() + WAIT_MS;
+    struct machine_event event = {0};
+    bool came;
+
+    lock_take(&told.lock);
+    while (told.taken == told.n && cond_wait_until(&told.more, &told.lock, deadline_ms))
+        ;
+    came = told.taken < told.n;
+    if (came)
+        event = told.events[told.taken++];
+    lock_drop(&told.lock);
+    assert_true(came);
+    return event;
+}
+
+static void assert_told(enum machine_event_kind kind, enum vm_reason reason)
+{
+    struct machine_event event = told_next();
+
+    assert_int_equal(event.kind, kind);
+    assert_int_equal(event.reason, reason);
+}
+
+/* ---- one machine a test ---- */
+
+static struct machine *machine;
+static int log_fd; /* our own copy */
+
+static void log_text(char *out, size_t cap)
+{
+    struct err err = {0};
+    uint64_t at = 0;
+    ssize_t n = ringlog_read(log_fd, &at, out, cap - 1, NULL, &err);
+
+    assert_true(n >= 0);
+    out[n] = 0;
+}
+
+/* Waits until the log holds 'words'. */
+static void await_words(const char *words)
+{
+    int64_t deadline_ms = clock_mono_ms() + WAIT_MS;
+    char text[4096];
+    bool found;
+
+    lock_take(&told.lock);
+    for (;;) {
+        log_text(text, sizeof text);
+        found = strstr(text, words) != NULL;
+        if (found || !cond_wait_until(&told.more, &told.lock, deadline_ms))
+            break;
+    }
+    lock_drop(&told.lock);
+    if (!found)
+        fail_msg("'%s' is not in the log: %s", words, text);
+}
+
+/* Fails when anything is told within 'ms'. */
+static void await_silence(int64_t ms)
+{
+    int64_t deadline_ms = clock_mono_ms() + ms;
+    uint64_t end;
+
+    lock_take(&told.lock);
+    end = told.serial_end;
+    while (told.serial_end == end && cond_wait_until(&told.more, &told.lock, deadline_ms))
+        ;
+    assert_int_equal(told.serial_end, end);
+    lock_drop(&told.lock);
+}
+
+static bool start(struct err *err)
+{
+    struct machine_plan plan = {.vm = vm, .kernel_fd = -1, .initrd_fd = -1, .qemu_log_fd = -1};
+
+    plan.serial_log_fd = memfd_create("serial", MFD_CLOEXEC);
+    log_fd = fcntl(plan.serial_log_fd, F_DUPFD_CLOEXEC, 3);
+    return backend_fake.start(&plan, &owner, &machine, err);
+}
+
+static int set_up(void **state)
+{
+    struct err err = {0};
+
+    memset(&told, 0, sizeof told);
+    lock_init(&told.lock);
+    cond_init(&told.more);
+    return start(&err) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    backend_fake.release(machine);
+    close(log_fd);
+    return 0;
+}
+
+static void type(const char *text)
+{
+    struct err err = {0};
+
+    assert_true(backend_fake.serial_write(machine, text, strlen(text), &err));
+}
+
+static void boot(void)
+{
+    struct err err = {0};
+
+    assert_true(backend_fake.cont(machine, &err));
+    assert_told(MACHINE_RUNNING, VM_REASON_NONE);
+    await_words("fake machine booted\r\n# ");
+}
+
+/* ---- the story ---- */
+
+static void it_boots_when_it_is_let_run_and_answers(void **state)
+{
+    char text[64];
+
+    log_text(text, sizeof text);
+    assert_string_equal(text, "");
+    boot();
+    type("hello\r");
+    await_words("you said: hello\r\n# ");
+}
+
+static void a_pause_stops_its_ticks_and_input_until_it_goes_on(void **state)
+{
+    char before[4096], text[4096];
+    struct err err = {0};
+
+    boot();
+    await_words("tick 1");
+    assert_true(backend_fake.pause(machine, &err));
+    assert_told(MACHINE_PAUSED, VM_REASON_USER);
+    assert_false(backend_fake.serial_write(machine, "x", 1, &err));
+    assert_int_equal(err.code, ERR_BUSY);
+    log_text(before, sizeof before);
+    await_silence(5 * fake_tick_ms);
+    log_text(text, sizeof text);
+    assert_string_equal(text, before);
+    assert_true(backend_fake.cont(machine, &err));
+    assert_told(MACHINE_RUNNING, VM_REASON_NONE);
+    await_words("tick 2");
+    log_text(text, sizeof text);
+    assert_null(
+        strstr(strstr(text, "booted") + 1, "booted")); /* it went on, it did not start over */
+}
+
+static void a_reset_starts_it_over(void **state)
+{
+    struct err err = {0};
+
+    boot();
+    type("mark\r");
+    await_words("you said: mark");
+    assert_true(backend_fake.reset(machine, &err));
+    assert_told(MACHINE_RESET, VM_REASON_NONE);
+    await_words("fake machine booted\r\n# ");
+    type("reboot\r");
+    assert_told(MACHINE_RESET, VM_REASON_NONE);
+}
+
+static void assert_ended(enum vm_reason reason)
+{
+    struct machine_event event = told_next();
+    struct err err = {0};
+
+    assert_int_equal(event.kind, MACHINE_EXITED);
+    assert_int_equal(event.run, VM_OFF);
+    assert_int_equal(event.reason, reason);
+    assert_false(backend_fake.cont(machine, &err));
+    assert_int_equal(err.code, ERR_UNAVAILABLE);
+}
+
+static void the_power_button_ends_it(void **state)
+{
+    struct err err = {0};
+
+    boot();
+    assert_true(backend_fake.powerdown(machine, &err));
+    assert_ended(VM_REASON_GUEST_SHUTDOWN);
+    await_words("power button");
+}
+
+static void a_power_off_from_inside_is_off(void **state)
+{
+    boot();
+    type("poweroff\rnot heard any more\r");
+    assert_ended(VM_REASON_GUEST_SHUTDOWN);
+}
+
+static void a_kill_ends_it_once(void **state)
+{
+    struct err err = {0};
+
+    boot();
+    assert_true(backend_fake.kill(machine, &err));
+    assert_true(backend_fake.kill(machine, &err));
+    assert_ended(VM_REASON_USER);
+    assert_int_equal(told.n, told.taken);
+}
+
+static uint32_t be32(const char *p)
+{
+    const uint8_t *b = (const uint8_t *)p;
+
+    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
+static void its_screen_is_a_picture_that_shows_the_state(void **state)
+{
+    CLEANUP(mem_freep) char *running = NULL;
+    CLEANUP(mem_freep) char *paused = NULL;
+    size_t running_len, paused_len;
+    struct err err = {0};
+
+    boot();
+    assert_true(backend_fake.screenshot(machine, &running, &running_len, &err));
+    assert_true(backend_fake.pause(machine, &err));
+    assert_true(backend_fake.screenshot(machine, &paused, &paused_len, &err));
+    assert_int_equal(png_measure(running, running_len), running_len);
+    assert_int_equal(be32(running + 16), 640);
+    assert_int_equal(be32(running + 20), 400);
+    assert_int_equal(running_len, paused_len);
+    assert_memory_not_equal(running, paused, running_len);
+}
+
+static void a_long_line_is_cut_not_overrun(void **state)
+{
+    char line[2000];
+
+    memset(line, 'y', sizeof line - 1);
+    line[sizeof line - 1] = 0;
+    boot();
+    type(line);
+    type("\rok\r");
+    await_words("you said: ok");
+}
+
+static void it_does_not_outlive_its_daemon(void **state)
+{
+    struct machine *other = machine;
+    struct machine_report report;
+    struct err err = {0};
+
+    assert_true(backend_fake.attach(&vm, &owner, &other, &report, &err));
+    assert_null(other);
+    assert_int_equal(report.ended.kind, MACHINE_EXITED);
+    assert_int_equal(report.ended.run, VM_CRASHED);
+    assert_int_equal(report.ended.reason, VM_REASON_WORKER_LOST);
+}
+
+#ifdef VMMD_FAILPOINTS
+static void every_call_can_be_made_to_fail(void **state)
+{
+    struct machine *kept = machine;
+    int kept_log = log_fd;
+    struct err err = {0};
+
+    failpoint_arm("fake.start=fail");
+    assert_false(start(&err));
+    close(log_fd);
+    machine = kept;
+    log_fd = kept_log;
+    failpoint_arm("fake.cont=fail");
+    assert_false(backend_fake.cont(machine, &err));
+    assert_int_equal(err.code, ERR_INTERNAL);
+    failpoint_arm(NULL);
+    boot();
+}
+#endif
+
+#define STORY(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(it_boots_when_it_is_let_run_and_answers),
+        STORY(a_pause_stops_its_ticks_and_input_until_it_goes_on),
+        STORY(a_reset_starts_it_over),
+        STORY(the_power_button_ends_it),
+        STORY(a_power_off_from_inside_is_off),
+        STORY(a_kill_ends_it_once),
+        STORY(its_screen_is_a_picture_that_shows_the_state),
+        STORY(a_long_line_is_cut_not_overrun),
+        STORY(it_does_not_outlive_its_daemon),
+#ifdef VMMD_FAILPOINTS
+        STORY(every_call_can_be_made_to_fail),
+#endif
+    };
+
+    fake_tick_ms = 20;
+    return cmocka_run_group_tests_name("fake/machine", tests, NULL, NULL);
+}
