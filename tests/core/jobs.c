@@ -1,0 +1,138 @@
+/* Operations: listing, waiting, cancelling, and what a crowd of them does. */
+#include "tests/lib/world.h"
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/job/job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct world w;
+
+static int setup(void **state)
+{
+    world_make(&w);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_remove(&w);
+    return 0;
+}
+
+static void they_are_listed_newest_first_and_by_vm(void **state)
+{
+    CLEANUP(json_decrefp) json_t *all = NULL, *page = NULL, *rest = NULL, *of_a = NULL;
+    struct err err = {0};
+    json_t *newest;
+
+    world_create(&w, "a", "");
+    world_create(&w, "b", "");
+    assert_string_equal(world_act(&w, "b", VM_VERB_START), "succeeded");
+    all = job_list(w.core, NULL, NULL, 100, NULL, &err);
+    assert_int_equal(json_array_size(json_object_get(all, "items")), 3);
+    newest = json_array_get(json_object_get(all, "items"), 0);
+    assert_string_equal(json_get_text(newest, "kind"), "vm.start");
+    assert_string_equal(json_get_text(json_object_get(newest, "object"), "name"), "b");
+    page = job_list(w.core, NULL, NULL, 2, NULL, &err);
+    rest = job_list(w.core, NULL, NULL, 2, json_get_text(page, "next_page_token"), &err);
+    assert_int_equal(json_array_size(json_object_get(rest, "items")), 1);
+    of_a = job_list(w.core, "a", "succeeded", 100, NULL, &err);
+    assert_int_equal(json_array_size(json_object_get(of_a, "items")), 1);
+}
+
+static void a_wrong_page_token_is_refused(void **state)
+{
+    struct err err = {0};
+
+    assert_null(job_list(w.core, NULL, NULL, 2, "../etc", &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_null(job_list(w.core, "nobody", NULL, 2, NULL, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+static void what_has_ended_cannot_be_cancelled(void **state)
+{
+    struct uuid op, unknown = uuid_new();
+    struct err err = {0};
+
+    assert_true(world_try_create(&w, "a", "", &op, &err));
+    json_decref(world_end_of(&w, &op));
+    assert_false(job_cancel(w.core, &op, &world_admin, &err));
+    assert_int_equal(err.code, ERR_WRONG_STATE);
+    err = (struct err){0};
+    assert_false(job_cancel(w.core, &unknown, &world_admin, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+static void fifty_vms_are_made_at_once_and_all_of_them_exist(void **state)
+{
+    CLEANUP(json_decrefp) json_t *list = NULL;
+    struct uuid ops[50];
+    struct err err = {0};
+    char name[16];
+
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(name, sizeof name, "vm%02u", i);
+        assert_true(world_try_create(&w, name, "", &ops[i], &err));
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        CLEANUP(json_decrefp) json_t *job = world_end_of(&w, &ops[i]);
+        assert_string_equal(json_get_text(job, "state"), "succeeded");
+    }
+    list = vm_list(w.core, NULL, 100, NULL, &err);
+    assert_int_equal(json_array_size(json_object_get(list, "items")), 50);
+}
+
+static void two_who_start_the_same_vm_do_not_both_win(void **state)
+{
+    struct uuid first, second;
+    struct err err = {0};
+    bool again;
+
+    world_create(&w, "a", "");
+    assert_true(vm_act(w.core, "a", VM_VERB_START, NULL, &world_admin, &first, &err));
+    again = vm_act(w.core, "a", VM_VERB_START, NULL, &world_admin, &second, &err);
+    assert_false(again);
+    assert_true(err.code == ERR_BUSY || err.code == ERR_WRONG_STATE);
+    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, &first);
+    assert_string_equal(json_get_text(job, "state"), "succeeded");
+}
+
+static void a_stop_ends_whatever_the_vm_was_doing(void **state)
+{
+    static const enum vm_verb verbs[] = {VM_VERB_PAUSE, VM_VERB_RESET, VM_VERB_SHUTDOWN};
+
+    world_create(&w, "a", "");
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        struct uuid op;
+        struct err err = {0};
+        const char *stopped;
+
+        assert_string_equal(world_act(&w, "a", VM_VERB_START), "succeeded");
+        assert_true(vm_act(w.core, "a", verbs[i], NULL, &world_admin, &op, &err));
+        stopped = world_act(&w, "a", VM_VERB_STOP);
+        assert_true(str_eq(stopped, "succeeded") || str_eq(stopped, "wrong-state"));
+        json_decref(world_end_of(&w, &op));
+        world_await(&w, "a", "run.state", "off");
+        world_await(&w, "a", "job", "null");
+    }
+}
+
+#define STORY(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(they_are_listed_newest_first_and_by_vm),
+        STORY(a_wrong_page_token_is_refused),
+        STORY(what_has_ended_cannot_be_cancelled),
+        STORY(fifty_vms_are_made_at_once_and_all_of_them_exist),
+        STORY(two_who_start_the_same_vm_do_not_both_win),
+        STORY(a_stop_ends_whatever_the_vm_was_doing),
+    };
+
+    return cmocka_run_group_tests_name("core/jobs", tests, NULL, NULL);
+}
