@@ -141,8 +141,10 @@ bool str_unhex(const char *hex, uint8_t *out, size_t len)
 
 size_t str_copy(char *dst, size_t size, const char *src)
 {
-    size_t n = strnlen(src, size - 1);
+    size_t n = strlen(src);
 
+    if (n > size - 1)
+        n = size - 1;
     memcpy(dst, src, n);
     dst[n] = 0;
     return n;

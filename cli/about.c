@@ -1,0 +1,90 @@
+/* vmmctl version, help and man: about vmmctl itself. */
+#include "cli/help.h"
+#include "cli/man.h"
+#include "cli/output.h"
+#include "cli/suggest.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+
+static bool version_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool help_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool man_run(struct cli *cli, struct fault *fault) MUST_USE;
+
+static const struct column columns[] = {
+    {"CLIENT", "client", CELL_TEXT, false},
+    {"SERVICE", "service.version", CELL_TEXT, false},
+    {"API", "service.api", CELL_TEXT, false},
+    {0},
+};
+static const struct flag version_flags[] = {
+    {"client", 0, NULL, "do not ask the service"},
+    {0},
+};
+
+const struct command version_commands[] = {
+    {NULL, "", 0, 0, USES_OUTPUT, version_flags, "print the versions of vmmctl and of the service",
+     NULL, "  vmmctl version --client", version_run, false},
+    {0},
+};
+const struct command help_commands[] = {
+    {NULL, "[COMMAND [VERB]]", 0, 2, 0, NULL, "show help for a command", NULL,
+     "  vmmctl help vm create", help_run, false},
+    {0},
+};
+const struct command man_commands[] = {
+    {NULL, "", 0, 0, 0, NULL, "print the man page's source", NULL,
+     "  vmmctl man >docs/man/vmmctl.1", man_run, true},
+    {0},
+};
+
+static bool version_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/version");
+    CLEANUP(json_decrefp) json_t *both = json_object();
+    json_t *service = NULL;
+
+    json_put_text(both, "client", VMMD_VERSION);
+    if (!args_has(cli->args, "client"))
+        service = http_get(cli->http, path, fault);
+    json_put(both, "service", service);
+    if (cli->output_given || cli->fields) {
+        if (!output_object(cli, both, columns, fault))
+            return false;
+    } else {
+        fprintf(cli->out, "vmmctl %s\n", VMMD_VERSION);
+        if (service)
+            fprintf(cli->out, "vmmd %s (API %s)\n", json_get_text(service, "version"),
+                    json_get_text(service, "api"));
+    }
+    return service || args_has(cli->args, "client");
+}
+
+static void print(struct cli *cli, struct strbuf *text)
+{
+    fputs(text->data ? text->data : "", cli->out);
+    strbuf_clear(text);
+}
+
+/* As "vmmctl COMMAND VERB --help". */
+static bool help_run(struct cli *cli, struct fault *fault)
+{
+    char *argv[] = {"vmmctl", "--help", (char *)cli_word(cli, 0), (char *)cli_word(cli, 1)};
+    struct args wanted;
+    struct strbuf text = {0};
+
+    if (!args_parse(2 + (int)cli->args->n_words, argv, &wanted, fault))
+        return false;
+    help_write(&wanted, cli->columns, &text);
+    args_clear(&wanted);
+    print(cli, &text);
+    return true;
+}
+
+static bool man_run(struct cli *cli, struct fault *fault)
+{
+    struct strbuf text = {0};
+
+    man_write(&text);
+    print(cli, &text);
+    return true;
+}

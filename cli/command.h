@@ -1,0 +1,69 @@
+/* The table of commands: it drives parsing, --help at every level, suggestions and the man page.
+ * Each noun's file defines its own rows; commands.c lists the nouns. */
+#pragma once
+#include "cli/fault.h"
+
+struct cli;
+struct args;
+
+struct flag {
+    const char *name;  /* without the dashes */
+    char letter;       /* 0: long form only */
+    const char *value; /* what the value is called in the help; NULL: a switch */
+    const char *help;
+};
+
+/* Groups of flags that a command takes besides its own; the connection's always count. */
+enum command_uses {
+    USES_OUTPUT = 1,  /* -o, --fields, --no-headers, -q */
+    USES_WAIT = 2,    /* --wait, --no-wait, --timeout */
+    USES_CONFIRM = 4, /* --yes */
+};
+
+struct command {
+    const char *verb; /* NULL: the noun alone is the command */
+    const char *args; /* "NAME", "VM...": as in the help; one word each, "" for none */
+    unsigned min_args, max_args;
+    unsigned uses;
+    const struct flag *flags; /* own ones, ended by a name of NULL; NULL for none */
+    const char *summary;      /* one line without a full stop */
+    const char *details;      /* paragraphs separated by an empty line, or NULL */
+    const char *example;      /* lines as typed, or NULL */
+    bool (*run)(struct cli *cli, struct fault *fault) MUST_USE;
+    bool hidden; /* not in the help */
+};
+
+struct noun {
+    const char *name;
+    const char *summary;
+    const struct command *commands; /* ended by a run of NULL */
+    const char *fallback;           /* verb when none is given, or NULL */
+};
+
+/* "start VM" for "vm start VM". */
+struct shortcut {
+    const char *word, *noun, *verb;
+};
+
+extern const struct noun nouns[];         /* ended by a name of NULL */
+extern const struct shortcut shortcuts[]; /* ended by a word of NULL */
+
+extern const struct flag flags_connection[], flags_output[], flags_wait[], flags_confirm[];
+
+const struct noun *noun_find(const char *name);
+const struct command *command_find(const struct noun *noun, const char *verb);
+/* "vm create"; in a buffer of the caller. */
+const char *command_name(const struct noun *noun, const struct command *command, char out[64]);
+
+/* The tables of flags that count for a command, in the order of the help. */
+struct flag_tables {
+    const struct flag *table[5];
+    const char *title[5];
+    unsigned n;
+};
+struct flag_tables command_flags(const struct command *command);
+
+/* The noun tables. */
+extern const struct command vm_commands[], console_commands[], screenshot_commands[], op_commands[],
+    event_commands[], token_commands[], pool_commands[], disk_commands[], host_commands[],
+    doctor_commands[], api_commands[], version_commands[], help_commands[], man_commands[];

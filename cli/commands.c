@@ -1,0 +1,106 @@
+/* The nouns of vmmctl and the flags that commands share: see command.h. */
+#include "cli/command.h"
+
+#include "core/base/str.h"
+
+#include <stdio.h>
+
+const struct noun nouns[] = {
+    {"vm", "virtual machines", vm_commands, NULL},
+    {"console", "the serial console of a VM", console_commands, NULL},
+    {"screenshot", "a picture of a VM's screen", screenshot_commands, NULL},
+    {"op", "operations: long work and its outcome", op_commands, NULL},
+    {"event", "what happens, as it happens", event_commands, NULL},
+    {"token", "API tokens", token_commands, NULL},
+    {"pool", "storage pools", pool_commands, NULL},
+    {"disk", "disks of VMs", disk_commands, NULL},
+    {"host", "the machine the service runs on", host_commands, "show"},
+    {"doctor", "what is wrong with the host, and the fix", doctor_commands, NULL},
+    {"api", "any request to the API", api_commands, NULL},
+    {"version", "versions of vmmctl and of the service", version_commands, NULL},
+    {"help", "help for a command", help_commands, NULL},
+    {"man", "the man page", man_commands, NULL},
+    {0},
+};
+
+const struct shortcut shortcuts[] = {
+    {"ls", "vm", "list"},
+    {"start", "vm", "start"},
+    {"stop", "vm", "stop"},
+    {"rm", "vm", "delete"},
+    {0},
+};
+
+const struct flag flags_connection[] = {
+    {"url", 0, "URL", "address of the service, https://HOST:8443"},
+    {"socket", 0, "PATH", "unix socket of the service on this machine"},
+    {"cacert", 0, "FILE", "trust the certificates in this PEM file"},
+    {"accept-fingerprint", 0, "SHA256", "trust the certificate with this SHA-256 fingerprint only"},
+    {"token-file", 0, "FILE", "read the token from the first line of this file"},
+    {"debug", 0, NULL, "show requests and replies on stderr (never the token)"},
+    {"help", 'h', NULL, "show help and exit"},
+    {0},
+};
+
+const struct flag flags_output[] = {
+    {"output", 'o', "FORMAT", "table, wide, json, jsonl, yaml, name or csv"},
+    {"fields", 0, "A,B", "only these members; inner ones as run.state"},
+    {"no-headers", 0, NULL, "no heading above a table or CSV"},
+    {"quiet", 'q', NULL, "only ids on stdout, no progress on stderr"},
+    {0},
+};
+
+const struct flag flags_wait[] = {
+    {"wait", 0, NULL, "wait for the end of the operation (the default)"},
+    {"no-wait", 0, NULL, "print the operation's id and return at once"},
+    {"timeout", 0, "TIME", "give up waiting after this time, such as 90s or 5m (default 120s)"},
+    {0},
+};
+
+const struct flag flags_confirm[] = {
+    {"yes", 'y', NULL, "do not ask (it is asked at a terminal only)"},
+    {0},
+};
+
+const struct noun *noun_find(const char *name)
+{
+    for (const struct noun *n = nouns; n->name; n++)
+        if (str_eq(n->name, name))
+            return n;
+    return NULL;
+}
+
+const struct command *command_find(const struct noun *noun, const char *verb)
+{
+    for (const struct command *c = noun->commands; c->run; c++)
+        if (str_eq(c->verb, verb))
+            return c;
+    return NULL;
+}
+
+const char *command_name(const struct noun *noun, const struct command *command, char out[64])
+{
+    snprintf(out, 64, "%s%s%s", noun->name, command->verb ? " " : "",
+             command->verb ? command->verb : "");
+    return out;
+}
+
+static void add_table(struct flag_tables *t, const struct flag *table, const char *title)
+{
+    if (!table)
+        return;
+    t->table[t->n] = table;
+    t->title[t->n++] = title;
+}
+
+struct flag_tables command_flags(const struct command *command)
+{
+    struct flag_tables t = {0};
+
+    add_table(&t, command->flags, "Flags");
+    add_table(&t, command->uses & USES_WAIT ? flags_wait : NULL, "Waiting");
+    add_table(&t, command->uses & USES_CONFIRM ? flags_confirm : NULL, "Confirmation");
+    add_table(&t, command->uses & USES_OUTPUT ? flags_output : NULL, "Output");
+    add_table(&t, flags_connection, "Connection");
+    return t;
+}

@@ -1,0 +1,199 @@
+/* The man page: see man.h. docs/man/vmmctl.1 is this text; a test compares them. */
+#include "cli/man.h"
+
+#include "cli/command.h"
+#include "cli/help.h"
+#include "cli/spec.h"
+
+#include <string.h>
+
+/* Roff takes a backslash and a leading dot or quote for commands, and a bare - for a hyphen. */
+static void text(struct strbuf *out, const char *s)
+{
+    bool line_start = true;
+
+    for (; *s; s++) {
+        if (line_start && (*s == '.' || *s == '\''))
+            strbuf_adds(out, "\\&");
+        if (*s == '\\')
+            strbuf_adds(out, "\\e");
+        else if (*s == '-')
+            strbuf_adds(out, "\\-");
+        else
+            strbuf_add(out, s, 1);
+        line_start = *s == '\n';
+    }
+}
+
+static void line(struct strbuf *out, const char *macro, const char *s)
+{
+    strbuf_addf(out, ".%s ", macro);
+    text(out, s);
+    strbuf_adds(out, "\n");
+}
+
+/* ".TP", a bold tag, and what it means. */
+static void item(struct strbuf *out, const char *tag, const char *meaning)
+{
+    strbuf_adds(out, ".TP\n.B ");
+    text(out, tag);
+    strbuf_adds(out, "\n");
+    text(out, meaning);
+    strbuf_adds(out, "\n");
+}
+
+static void literal(struct strbuf *out, const char *s)
+{
+    strbuf_adds(out, ".PP\n.nf\n");
+    text(out, s);
+    strbuf_adds(out, "\n.fi\n");
+}
+
+static void flags(struct strbuf *out, const struct flag *table)
+{
+    for (const struct flag *f = table; f && f->name; f++) {
+        struct strbuf tag = {0};
+
+        help_flag(f, &tag);
+        item(out, tag.data, f->help);
+        strbuf_clear(&tag);
+    }
+}
+
+static void uses(struct strbuf *out, unsigned groups)
+{
+    if (!groups)
+        return;
+    strbuf_adds(out, ".PP\nAlso takes the flags of");
+    if (groups & USES_WAIT)
+        strbuf_adds(out, " WAITING");
+    if (groups & USES_CONFIRM)
+        strbuf_addf(out, "%s CONFIRMATION", groups & USES_WAIT ? "," : "");
+    if (groups & USES_OUTPUT)
+        strbuf_addf(out, "%s OUTPUT", groups & (USES_WAIT | USES_CONFIRM) ? "," : "");
+    strbuf_adds(out, ".\n");
+}
+
+static void command(struct strbuf *out, const struct noun *noun, const struct command *c)
+{
+    char name[64];
+    struct strbuf title = {0};
+
+    strbuf_addf(&title, "vmmctl %s%s%s", command_name(noun, c, name), *c->args ? " " : "", c->args);
+    line(out, "SS", title.data);
+    strbuf_clear(&title);
+    strbuf_addf(out, "%c", c->summary[0] - 'a' + 'A');
+    text(out, c->summary + 1);
+    strbuf_adds(out, ".\n");
+    if (c->details) {
+        strbuf_adds(out, ".PP\n");
+        text(out, c->details);
+        strbuf_adds(out, "\n");
+    }
+    flags(out, c->flags);
+    uses(out, c->uses);
+    if (c->example)
+        literal(out, c->example);
+}
+
+static void commands(struct strbuf *out)
+{
+    strbuf_adds(out, ".SH COMMANDS\n");
+    for (const struct noun *n = nouns; n->name; n++)
+        for (const struct command *c = n->commands; c->run; c++)
+            if (!c->hidden)
+                command(out, n, c);
+    strbuf_adds(out, ".SH SHORTCUTS\n");
+    for (const struct shortcut *s = shortcuts; s->word; s++) {
+        struct strbuf meaning = {0};
+
+        strbuf_addf(&meaning, "is vmmctl %s %s", s->noun, s->verb);
+        item(out, s->word, meaning.data);
+        strbuf_clear(&meaning);
+    }
+}
+
+static void shared_flags(struct strbuf *out)
+{
+    strbuf_adds(out, ".SH CONNECTION\nEvery command takes these.\n");
+    flags(out, flags_connection);
+    strbuf_adds(out,
+                ".SH OUTPUT\nOnly data goes to standard output; messages, questions and "
+                "progress go to standard error. JSON is the API's object as it came; lists are "
+                "arrays of such objects, with jsonl one a line.\n");
+    flags(out, flags_output);
+    strbuf_adds(out,
+                ".SH WAITING\nCtrl\\-C while waiting leaves the operation running and says how "
+                "to follow it; a second Ctrl\\-C within two seconds cancels it.\n");
+    flags(out, flags_wait);
+    strbuf_adds(out, ".SH CONFIRMATION\n");
+    flags(out, flags_confirm);
+}
+
+static void exits(struct strbuf *out)
+{
+    strbuf_adds(out, ".SH EXIT STATUS\n");
+#define X(name, code, meaning) item(out, #code, meaning);
+    CLI_EXITS(X)
+#undef X
+}
+
+static void set_keys(struct strbuf *out)
+{
+    const char *name, *help;
+
+    strbuf_adds(out, ".SH MEMBERS FOR VM EDIT \\-\\-SET\n");
+    for (size_t i = 0; (name = spec_key(i, &help)); i++)
+        item(out, name, help);
+    item(out, "label.KEY", "your own pairs");
+}
+
+static void environment(struct strbuf *out)
+{
+    strbuf_adds(out, ".SH ENVIRONMENT\n");
+    item(out, "VMMD_URL", "address of the service, as --url");
+    item(out, "VMMD_SOCKET", "unix socket of the service, as --socket; VMMD_URL wins");
+    item(out, "VMMD_TOKEN", "the token");
+    item(out, "VMMD_TOKEN_FILE", "file with the token, as --token-file");
+    item(out, "VMMD_CACERT", "as --cacert");
+    item(out, "VMMD_FINGERPRINT", "as --accept-fingerprint");
+    item(out, "VMMD_CONFIG", "configuration file instead of the one below");
+    item(out, "NO_COLOR", "no colours, if not empty");
+    item(out, "COLUMNS", "width of the terminal");
+    item(out, "TERM", "with dumb no progress bar and no colours");
+    item(out, "VISUAL, EDITOR", "editor for vm edit (default vi)");
+}
+
+static void files(struct strbuf *out)
+{
+    strbuf_adds(out, ".SH FILES\n");
+    item(out, "~/.config/vmmd/config",
+         "Lines key = value with the keys url, socket, cacert, fingerprint, token and token_file; "
+         "# begins a comment. It must be closed to other users (mode 0600). Flags win over the "
+         "environment, the environment over this file.");
+    item(out, "/run/vmmd/api.sock",
+         "Where the service is asked when nothing else is given; for other users than root "
+         "$XDG_RUNTIME_DIR/vmmd/api.sock where that variable is set.");
+}
+
+void man_write(struct strbuf *out)
+{
+    strbuf_adds(out, ".\\\" Made by \"vmmctl man\": edit cli/, not this file.\n"
+                     ".TH VMMCTL 1 \"\" \"vmmd " VMMD_VERSION "\" \"vmmd\"\n"
+                     ".SH NAME\nvmmctl \\- virtual machines from the command line\n"
+                     ".SH SYNOPSIS\n.B vmmctl\n.I COMMAND\n.RI [ VERB ]\n.RI [ ARGUMENTS ]\n"
+                     ".RI [ FLAGS ]\n"
+                     ".SH DESCRIPTION\nvmmctl manages the virtual machines of a vmmd service, on "
+                     "this machine over a unix socket or elsewhere over HTTPS. It can do nothing "
+                     "that the API cannot; see\n.B vmmctl api\nfor the rest of it.\n"
+                     ".PP\nFlags may stand anywhere; \\-\\- ends them. Sizes are bytes or have a "
+                     "unit K, M, G or T (powers of 1024); times are seconds or have a unit ms, s, "
+                     "m, h or d.\n");
+    commands(out);
+    set_keys(out);
+    shared_flags(out);
+    exits(out);
+    environment(out);
+    files(out);
+    strbuf_adds(out, ".SH SEE ALSO\n.BR curl (1)\n");
+}

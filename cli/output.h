@@ -1,0 +1,33 @@
+/* API objects on stdout, in the format that -o asks for. */
+#pragma once
+#include "cli/cli.h"
+
+enum cell {
+    CELL_TEXT,    /* as it is; lists of texts joined by commas; null is "-" */
+    CELL_BYTES,   /* "512 MiB" */
+    CELL_TIME,    /* "2026-11-21 01:02:03" */
+    CELL_COUNT,   /* elements of a list */
+    CELL_PERCENT, /* of {done, total} */
+};
+
+struct column {
+    const char *title;
+    const char *path; /* "run.state": member of a member */
+    enum cell cell;
+    bool wide; /* with -o wide only */
+};
+
+/* What a list of one kind of object looks like; ended by a title of NULL. */
+bool output_list(struct cli *cli, const json_t *items, const struct column *columns,
+                 struct fault *fault) MUST_USE;
+/* One object: as a table it is a list of all its members, one a line. */
+bool output_object(struct cli *cli, const json_t *object, const struct column *columns,
+                   struct fault *fault) MUST_USE;
+/* All pages of a list; 'path' may have a query. Owned by the caller. */
+json_t *output_fetch_all(struct cli *cli, const char *path, struct fault *fault) MUST_USE;
+/* fetch_all and output_list. */
+bool output_fetched(struct cli *cli, const char *path, const struct column *columns,
+                    struct fault *fault) MUST_USE;
+/* GET of one object and output_object. */
+bool output_shown(struct cli *cli, const char *path, const struct column *columns,
+                  struct fault *fault) MUST_USE;

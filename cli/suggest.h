@@ -1,0 +1,13 @@
+/* "Did you mean": the known word nearest to what was typed. */
+#pragma once
+#include <stddef.h>
+
+struct suggest {
+    const char *typed;
+    const char *best; /* NULL while nothing is near enough */
+    size_t distance;
+};
+
+void suggest_try(struct suggest *s, const char *known);
+/* ", did you mean 'x'?" or "", in 'out'. */
+const char *suggest_text(const struct suggest *s, const char *dashes, char out[96]);

@@ -1,0 +1,15 @@
+/* What the files of the noun "vm" share. */
+#pragma once
+#include "cli/output.h"
+
+extern const struct column vm_columns[];
+extern const struct flag vm_create_flags[], vm_edit_flags[];
+
+bool vm_create_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_edit_run(struct cli *cli, struct fault *fault) MUST_USE;
+
+/* Prints the VM now, when -o or -q was given or 'always'. */
+bool vm_print(struct cli *cli, const char *ref, bool always, struct fault *fault) MUST_USE;
+/* POST /vms/{ref}/actions/{verb} and wait for it. */
+bool vm_action(struct cli *cli, const char *ref, const char *verb, const json_t *body,
+               struct fault *fault) MUST_USE;
