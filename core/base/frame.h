@@ -32,8 +32,8 @@ struct frame {
 struct frame_reader {
     int sock; /* borrowed */
     char *buffer;
-    size_t len, cap; /* bytes held */
-    size_t taken;    /* bytes of the frame that frame_next() gave out last */
+    size_t len, cap;            /* bytes held */
+    size_t taken;               /* bytes of the frame that frame_next() gave out last */
     int fds[2 * FRAME_MAX_FDS]; /* one frame may be half here when the next one's arrive */
     unsigned n_fds;
     uint32_t max_payload; /* 0: FRAME_MAX_PAYLOAD */

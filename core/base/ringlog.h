@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Makes an empty (or all-zero) file a ring log of 'capacity' bytes; a file that is one already keeps its content
- * and its own capacity. */
+/* Makes an empty (or all-zero) file a ring log of 'capacity' bytes; a file that is one already
+ * keeps its content and its own capacity. */
 bool ringlog_open(int fd, uint64_t capacity, struct err *err) MUST_USE;
 bool ringlog_append(int fd, const void *data, size_t len, uint64_t *end, struct err *err) MUST_USE;
 /* Reads up to 'cap' bytes from '*offset' on; '*offset' is raised to the oldest byte kept when it

@@ -1,8 +1,8 @@
 /* The inside of core: what its services share. Included by core's own files only.
  *
- * Locks, in this order: registry -> jobs -> store (inside store/) -> events. A VM's 'writing' lock comes
- * before all of them: it serialises the writes of one VM's row and memory, and is the only one that is
- * held over a flush to the disk. None is held across a machine call or a helper call. */
+ * Locks, in this order: a VM's 'writing' -> a store transaction -> registry -> jobs -> events. 'writing'
+ * serialises the writes of one VM's row and memory, and is the only one that is held over a flush to
+ * the disk. None is held across a machine call or a helper call. */
 #pragma once
 #include "core/base/thread.h"
 #include "core/core/core.h"

@@ -124,6 +124,26 @@ static bool choose_slot(struct core *core, uint32_t *slot, struct err *err)
                                    most);
 }
 
+/* What the host lacks for this VM, said before anything begins. */
+static bool host_has_all(struct core *core, const struct vm_spec *spec, struct err *err)
+{
+    if (spec->backend != VM_BACKEND_QEMU)
+        return true;
+    if (!core->probe.qemu_found)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "QEMU is missing (%s): install the package qemu-system-x86 and restart vmmd",
+                       host_qemu_path());
+    if (!core->facts.userns)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "this host does not allow user namespaces, which the jail needs: see "
+                       "'vmmctl doctor'");
+    if (spec->n_nics && !core->probe.passt_found)
+        return err_field(err, ERR_UNSUPPORTED, "/nics/0",
+                         "a network card of the kind 'user' needs passt: install the package passt "
+                         "and restart vmmd, or remove the card");
+    return true;
+}
+
 static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct err *err)
 {
     struct machine_plan *m = &p->machine;
@@ -138,7 +158,8 @@ static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct e
     if (!p->spec)
         return false;
     m->spec = p->spec;
-    if (!host_choose_accel(core, (enum vm_accel)p->spec->accel, &m->accel, reason, err))
+    if (!host_has_all(core, p->spec, err) ||
+        !host_choose_accel(core, (enum vm_accel)p->spec->accel, &m->accel, reason, err))
         return false;
     lock_take(&core->registry.lock);
     str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);

@@ -1,0 +1,365 @@
+// The contract test: openapi.yaml against the table of routes and against a running daemon with the
+// fake backend. Every reply of every test below is validated by Client.call().
+import assert from 'node:assert/strict';
+import {existsSync} from 'node:fs';
+import {after, before, describe, test} from 'node:test';
+import {badBodies} from './lib/bad.mjs';
+import {Client} from './lib/client.mjs';
+import {startDaemon} from './lib/daemon.mjs';
+import {servedRoutes} from './lib/routes.mjs';
+import {ROOT, Spec} from './lib/spec.mjs';
+
+const V1 = '/api/v1', VMS = `${V1}/vms`, OPS = `${V1}/operations`, TOKENS = `${V1}/tokens`, POOLS = `${V1}/pools`, DISKS = `${V1}/disks`;
+const NOBODY = '3f2504e0-4f89-41d3-9a0c-0305e82c3301';
+const WAIT = {prefer: 'wait=30'};
+const spec = new Spec(), routes = servedRoutes();
+let daemon, api, tokens;
+
+before(async () => {
+    daemon = startDaemon();
+    api = new Client(daemon, spec);
+});
+after(() => {
+    api?.close();
+    assert.equal(daemon?.stop() ?? 0, 0, 'the daemon did not end in time, or a sanitizer spoke');
+});
+
+const newToken = async (name, role, ttl_s = 0) => (await api.expect(201, 'POST', TOKENS, {json: {name, role, ttl_s}})).json;
+const newVm = async (name, more = {}) =>
+    (await api.expect(201, 'POST', VMS, {headers: WAIT, json: {name, backend: 'fake', ...more}})).json;
+const act = async (vm, verb, json) => {
+    const reply = await api.expect(200, 'POST', `${VMS}/${vm}/actions/${verb}`, {headers: WAIT, json});
+    assert.equal(reply.json.state, 'succeeded');
+    return reply;
+};
+const show = async (vm) => (await api.expect(200, 'GET', `${VMS}/${vm}`)).json;
+const until = async (what, reached, deadline = Date.now() + 15000) => {
+    while (!await reached())
+        assert.ok(Date.now() < deadline, `not within 15 s: ${what}`);
+};
+// What must not change when a request is refused.
+const inventory = async () => {
+    const lists = await Promise.all([VMS, TOKENS, POOLS, DISKS].map((p) => api.expect(200, 'GET', `${p}?page_size=1000`)));
+    return JSON.stringify(lists.map((l) => l.json.items.map((i) => [i.id, i.name, i.revision])));
+};
+
+describe('the contract and the table of routes', () => {
+    test('name the same paths, methods, operations and roles', () => {
+        const line = (r) => `${r.method} ${r.path} ${r.id} ${r.role}`;
+        assert.ok(routes.length > 20, 'api/routes.c was not understood');
+        assert.deepEqual(spec.operations.map(line).sort(), routes.map(line).sort());
+    });
+    test('every operation has an id of its own, and a problem for refusals', () => {
+        assert.equal(new Set(spec.operations.map((o) => o.id)).size, spec.operations.length);
+        for (const o of spec.operations)
+            assert.ok(spec.response(o, 400) && spec.response(o, 500), o.id);
+    });
+    test('examples are valid', () => {
+        for (const [name, schema] of Object.entries(spec.doc.components.schemas))
+            if (schema.example)
+                assert.deepEqual(spec.validate(['components', 'schemas', name], schema.example), [], name);
+    });
+});
+
+describe('the host and the daemon', () => {
+    test('introduce themselves', async () => {
+        await api.expect(200, 'GET', '/healthz', {token: null});
+        await api.expect(200, 'GET', `${V1}/version`);
+        const host = (await api.expect(200, 'GET', `${V1}/host`)).json;
+        assert.deepEqual(host.pool_roots.map((r) => r.id), ['main', 'second']);
+    });
+    test('serve the contract that was read here, and a page', async () => {
+        const reply = await api.expect(200, 'GET', `${V1}/openapi.yaml`, {token: null});
+        assert.deepEqual(new Spec(reply.body.toString()).doc, spec.doc);
+        const page = existsSync(`${ROOT}web/index.html`) ? 200 : 404;
+        await api.expect(page, 'GET', '/', {token: null});
+        await api.expect(page, 'GET', '/ui/app.js', {token: null});
+        await api.refused(404, 'not-found', 'GET', '/ui/none.js', {token: null});
+    });
+    test('answer HEAD as GET, without a body', async () => {
+        for (const path of ['/healthz', VMS, `${V1}/host`])
+            await api.expect(200, 'HEAD', path);
+    });
+});
+
+describe('pools', () => {
+    test('are made below a configured root and found by id and name', async () => {
+        assert.equal((await api.expect(200, 'POST', `${POOLS}?dry_run=true`, {json: {name: 'one', root: 'main'}})).json.dry_run, true);
+        await api.refused(404, 'not-found', 'GET', `${POOLS}/one`);
+        const pool = (await api.expect(201, 'POST', POOLS, {json: {name: 'one', root: 'main'}})).json;
+        assert.deepEqual((await api.expect(200, 'GET', `${POOLS}/${pool.id}`)).json.name, 'one');
+        assert.deepEqual((await api.expect(200, 'GET', `${POOLS}/one`)).json.id, pool.id);
+        await api.refused(409, 'exists', 'POST', POOLS, {json: {name: 'one', root: 'second'}});
+        await api.expect(201, 'POST', POOLS, {json: {name: 'spare', root: 'second'}});
+        assert.ok([404, 422].includes((await api.call('POST', POOLS, {json: {name: 'bad', root: 'none'}})).status));
+        await api.expect(204, 'DELETE', `${POOLS}/spare`);
+    });
+});
+
+describe('the life of a VM', () => {
+    let vm, etag;
+    test('begins with its creation, tried first', async () => {
+        const body = {name: 'life', backend: 'fake', labels: {ci: 'yes'}, disks: [{size_bytes: 1 << 20, pool: 'one'}]};
+        assert.ok((await api.expect(200, 'POST', `${VMS}?dry_run=true`, {json: body})).json.dry_run);
+        await api.refused(404, 'not-found', 'GET', `${VMS}/life`);
+        const made = await api.expect(201, 'POST', VMS, {headers: WAIT, json: body});
+        vm = made.json;
+        assert.equal(made.headers.location, `${VMS}/${vm.id}`);
+        assert.equal(vm.run.state, 'off');
+        assert.ok(vm.actions.includes('start'));
+        await api.refused(409, 'exists', 'POST', VMS, {json: body});
+    });
+    test('is seen in lists, by filter, page after page', async () => {
+        await newVm('life2');
+        const first = (await api.expect(200, 'GET', `${VMS}?page_size=1`)).json;
+        assert.equal(first.items.length, 1);
+        const second = (await api.expect(200, 'GET', `${VMS}?page_size=1&page_token=${encodeURIComponent(first.next_page_token)}`)).json;
+        assert.notEqual(second.items[0].id, first.items[0].id);
+        const filtered = (await api.expect(200, 'GET', `${VMS}?filter=${encodeURIComponent('label.ci==yes')}`)).json;
+        assert.deepEqual(filtered.items.map((v) => v.name), ['life']);
+    });
+    test('has a version that guards edits', async () => {
+        const reply = await api.expect(200, 'GET', `${VMS}/life`);
+        etag = reply.headers.etag;
+        await api.expect(304, 'GET', `${VMS}/life`, {headers: {'if-none-match': etag}});
+        const patch = {headers: {'if-match': etag, 'content-type': 'application/merge-patch+json'}, json: {notes: 'edited'}};
+        assert.ok((await api.expect(200, 'PATCH', `${VMS}/life?dry_run=true`, patch)).json.dry_run);
+        const edited = await api.expect(200, 'PATCH', `${VMS}/life`, patch);
+        assert.equal(edited.json.notes, 'edited');
+        await api.refused(412, 'revision-conflict', 'PATCH', `${VMS}/life`, patch);
+        await api.refused(415, 'media-type', 'PATCH', `${VMS}/life`, {headers: {'content-type': 'text/plain'}, body: '{}'});
+        assert.equal((await api.expect(200, 'PATCH', `${VMS}/life`, {json: {notes: null}})).json.notes, null);
+    });
+    test('goes through every action', async () => {
+        await api.expect(200, 'POST', `${VMS}/life/actions/start?dry_run=true`);
+        assert.equal((await show('life')).run.state, 'off');
+        await act('life', 'start');
+        assert.equal((await show('life')).run.state, 'running');
+        const refusal = await api.refused(409, 'wrong-state', 'POST', `${VMS}/life/actions/start`);
+        assert.match(refusal.detail, /running/);
+        await api.refused(409, 'wrong-state', 'DELETE', `${VMS}/life`);
+        await act('life', 'pause');
+        assert.equal((await show('life')).run.reason, 'user');
+        await act('life', 'resume');
+        await act('life', 'reset', {});
+        assert.deepEqual((await api.expect(200, 'PATCH', `${VMS}/life`, {json: {vcpus: 2}})).json.pending, {vcpus: 2});
+        await act('life', 'shutdown', {timeout_s: 30});
+        await until('off after shutdown', async () => (await show('life')).run.state === 'off');
+        assert.equal((await show('life')).pending, null);
+        await act('life', 'start');
+        await act('life', 'stop');
+        assert.equal((await show('life')).run.state, 'off');
+        await api.refused(409, 'wrong-state', 'POST', `${VMS}/life/actions/pause`);
+    });
+    test('has a console and a screen', async () => {
+        await act('life', 'start');
+        const octets = {headers: {'content-type': 'application/octet-stream'}};
+        await api.expect(204, 'POST', `${VMS}/life/serial`, {...octets, body: 'hello\n'});
+        const log = await api.expect(200, 'GET', `${VMS}/life/serial?offset=0&limit=4096&wait=5`);
+        assert.equal(Number(log.headers['vmmd-serial-next']) - Number(log.headers['vmmd-serial-offset']), log.body.length);
+        await api.refused(413, 'too-large', 'POST', `${VMS}/life/serial`, {...octets, body: 'x'.repeat(65537)});
+        await api.refused(415, 'media-type', 'POST', `${VMS}/life/serial`, {json: {}});
+        const screen = await api.expect(200, 'GET', `${VMS}/life/screenshot`);
+        assert.equal(screen.body.subarray(1, 4).toString(), 'PNG');
+        await act('life', 'stop');
+        await api.refused(409, 'wrong-state', 'POST', `${VMS}/life/serial`, {...octets, body: 'x'});
+    });
+    test('has disks in a pool, which cannot go before it', async () => {
+        const disks = (await api.expect(200, 'GET', `${DISKS}?vm=life`)).json.items;
+        assert.equal(disks.length, 1);
+        assert.equal((await api.expect(200, 'GET', `${DISKS}/${disks[0].id}`)).json.vm, vm.id);
+        await api.refused(409, 'in-use', 'DELETE', `${POOLS}/one`);
+    });
+    test('ends with its deletion and leaves nothing', async () => {
+        await api.expect(200, 'DELETE', `${VMS}/life?dry_run=true`);
+        const op = (await api.expect(202, 'DELETE', `${VMS}/life`)).json;
+        const ended = (await api.expect(200, 'GET', `${OPS}/${op.id}?wait=30`)).json;
+        assert.equal(ended.state, 'succeeded');
+        await api.refused(404, 'not-found', 'GET', `${VMS}/${vm.id}`);
+        assert.equal((await api.expect(200, 'GET', DISKS)).json.items.length, 0);
+        await api.expect(200, 'DELETE', `${VMS}/life2`, {headers: WAIT});
+    });
+});
+
+describe('operations', () => {
+    test('can be listed, shown, waited for; an ended one cannot be cancelled', async () => {
+        const accepted = await api.expect(202, 'POST', VMS, {json: {name: 'op', backend: 'fake'}});
+        assert.equal(accepted.headers.location, `${OPS}/${accepted.json.id}`);
+        const ended = (await api.expect(200, 'GET', `${accepted.headers.location}?wait=30`)).json;
+        assert.equal(ended.state, 'succeeded');
+        await api.refused(409, 'wrong-state', 'POST', `${OPS}/${ended.id}/actions/cancel`);
+        const listed = (await api.expect(200, 'GET', `${OPS}?vm=op&state=succeeded`)).json.items;
+        assert.ok(listed.some((o) => o.id === ended.id));
+        await api.refused(404, 'not-found', 'GET', `${OPS}/${NOBODY}`);
+    });
+    test('a shutdown in its grace can be cancelled, and says so', async () => {
+        await act('op', 'start');
+        const asked = await api.call('POST', `${VMS}/op/actions/shutdown`, {json: {timeout_s: 60}});
+        assert.equal(asked.status, 202);
+        const cancelled = await api.call('POST', `${OPS}/${asked.json.id}/actions/cancel`);
+        assert.ok([202, 409].includes(cancelled.status), 'asked, or too late');
+        spec.hit.add('cancelOperation'); // a fake guest may shut down faster than anybody can ask
+        const ended = (await api.expect(200, 'GET', `${OPS}/${asked.json.id}?wait=60`)).json;
+        assert.ok(['cancelled', 'succeeded'].includes(ended.state), ended.state);
+        await api.call('POST', `${VMS}/op/actions/stop`, {headers: WAIT});
+    });
+    test('a failure within the wait is a problem that names the operation', async () => {
+        const reply = await api.call('POST', VMS, {headers: WAIT, json: {name: 'huge', backend: 'fake', disks: [{size_bytes: 64 * 2 ** 40, format: 'raw', pool: 'no-such-pool'}]}});
+        assert.ok([404, 422, 507].includes(reply.status), reply.body.toString());
+        await api.refused(404, 'not-found', 'GET', `${VMS}/huge`);
+    });
+});
+
+describe('repetition', () => {
+    test('of a key gives the same object once', async () => {
+        const options = {headers: {'idempotency-key': 'k-1', ...WAIT}, json: {name: 'idem', backend: 'fake'}};
+        const first = await api.expect(201, 'POST', VMS, options), second = await api.call('POST', VMS, options);
+        assert.equal(second.headers['idempotency-replayed'], 'true');
+        assert.ok(second.json.id === first.json.id || second.json.object?.id === first.json.id);
+        await api.refused(422, 'idempotency-mismatch', 'POST', VMS, {...options, json: {name: 'other', backend: 'fake'}});
+        const replies = await Promise.all(Array.from({length: 8}, () => api.call('POST', `${VMS}/idem/actions/start`, {headers: {'idempotency-key': 'k-2'}})));
+        assert.deepEqual([...new Set(replies.map((r) => r.json.id))].length, 1, JSON.stringify(replies.map((r) => r.json)));
+    });
+    test('does not show a secret twice', async () => {
+        const options = {headers: {'idempotency-key': 'k-3'}, json: {name: 'once', role: 'viewer'}};
+        assert.match((await api.expect(201, 'POST', TOKENS, options)).json.token, /^vmmd_/);
+        const again = await api.expect(201, 'POST', TOKENS, options);
+        assert.equal(again.json.token, null);
+        assert.ok(again.json.note);
+        assert.doesNotMatch((await api.expect(200, 'GET', `${TOKENS}/once`)).body.toString(), /vmmd_/);
+        await api.expect(204, 'DELETE', `${TOKENS}/once`);
+    });
+});
+
+describe('events', () => {
+    test('are numbered without gaps and can be listed and awaited', async () => {
+        const list = (await api.expect(200, 'GET', `${V1}/events?after=0&wait=0&page_size=1000`)).json;
+        assert.ok(list.items.length > 10);
+        list.items.forEach((e, i) => assert.equal(e.seq, list.items[0].seq + i));
+        const vms = (await api.expect(200, 'GET', `${V1}/events?after=0&types=vm.state`, {headers: {accept: 'application/json'}})).json;
+        assert.ok(vms.items.length > 0 && vms.items.every((e) => e.type === 'vm.state'));
+        const [next] = await Promise.all([api.expect(200, 'GET', `${V1}/events?after=${list.next_after}&wait=30`), newVm('event')]);
+        assert.ok(next.json.items.length > 0);
+    });
+    test('are streamed from any number on, and an unknown number is told', async () => {
+        const [reply, text] = await api.stream(`${V1}/events`, (t) => t.split('\n\n').length > 5, {headers: {'last-event-id': '2'}});
+        assert.equal(reply.headers['content-type'], 'text/event-stream');
+        const ids = [...text.matchAll(/^id: (\d+)\nevent: /gm)].map((m) => Number(m[1]));
+        ids.slice(0, 4).forEach((id, i) => assert.equal(id, 3 + i));
+        for (const [, data] of text.slice(0, text.lastIndexOf('\n\n')).matchAll(/^data: (\{"seq".*)$/gm))
+            assert.deepEqual(spec.validate(['components', 'schemas', 'Event'], JSON.parse(data)), []);
+        await api.stream(`${V1}/events?after=999999999`, (t) => /^event: reset$/m.test(t));
+        assert.equal((await api.expect(200, 'GET', `${V1}/events?after=999999999&wait=0`)).json.reset, true);
+    });
+});
+
+describe('permission', () => {
+    before(async () => {
+        tokens = {viewer: (await newToken('p-viewer', 'viewer')).token, operator: (await newToken('p-operator', 'operator')).token,
+                  gone: (await newToken('p-gone', 'admin')).token, expired: (await newToken('p-expired', 'admin', 1)).token};
+        await api.expect(204, 'DELETE', `${TOKENS}/p-gone`);
+        await until('the token expires', async () => (await api.call('GET', `${V1}/version`, {token: tokens.expired})).status === 401);
+    });
+    const rank = {none: 0, viewer: 1, operator: 2, admin: 3};
+    const path = (route) => route.path.replace('{id}', NOBODY);
+    const strangers = [['no token', () => null], ['nonsense', () => 'nonsense'], ['another id', () => `vmmd_${NOBODY}_${'0'.repeat(64)}`],
+                       ['a revoked one', () => tokens.gone], ['an expired one', () => tokens.expired]];
+
+    for (const [name, token] of strangers)
+        test(`with ${name}: 401 on every route that is not public`, async () => {
+            for (const route of routes.filter((r) => r.role !== 'none')) {
+                const reply = await api.call(route.method, path(route), {token: token(), json: route.method === 'POST' ? {} : undefined});
+                assert.equal(reply.status, 401, `${route.method} ${route.path}`);
+                assert.match(reply.headers['www-authenticate'], /^Bearer/);
+            }
+        });
+    for (const role of ['viewer', 'operator'])
+        test(`of a ${role}: 403 exactly where the table wants more`, async () => {
+            for (const route of routes.filter((r) => r.role !== 'none' && r.id !== 'readEvents')) {
+                const {status} = await api.call(route.method, path(route), {token: tokens[role], json: ['POST', 'PATCH'].includes(route.method) ? {no_such_member: 1} : undefined});
+                assert.equal(status === 403, rank[route.role] > rank[role], `${route.method} ${route.path} as ${role}: ${status}`);
+                assert.notEqual(status, 401);
+            }
+            await api.expect(200, 'GET', `${V1}/events?wait=0`, {token: tokens[role]});
+        });
+    test('is asked before the body is read', async () => {
+        await api.refused(401, 'unauthenticated', 'POST', VMS, {token: null, body: '{'.repeat(1000)});
+        await api.refused(403, 'forbidden', 'POST', VMS, {token: tokens.viewer, body: '{'.repeat(1000)});
+    });
+});
+
+describe('paths and methods', () => {
+    test('every route of the table is served', async () => {
+        for (const route of routes.filter((r) => r.id !== 'readEvents' && r.path !== '/ui/{id}')) {
+            const reply = await api.send(route.method, route.path.replace('{id}', NOBODY), {json: ['POST', 'PATCH'].includes(route.method) ? {no_such_member: 1} : undefined});
+            assert.ok(reply.status !== 405 && !/no such path/.test(reply.json?.detail ?? ''), `${route.method} ${route.path}: ${reply.status}`);
+        }
+    });
+    test('an unknown path is 404, another method 405 with Allow', async () => {
+        for (const path of ['/api', '/api/v1', '/api/v2/vms', `${VMS}/x/actions/explode`, `${VMS}//x`, '/ui/../api/routes.c', `${VMS}/%2e%2e`, `${VMS}/a%00b`, '/ui/%2e%2e%2fx'])
+            assert.ok([400, 404].includes((await api.send('GET', path)).status), path);
+        for (const [method, path] of [['PUT', VMS], ['DELETE', VMS], ['PATCH', `${V1}/host`], ['GET', `${VMS}/x/actions/start`], ['POST', '/healthz']]) {
+            const reply = await api.call(method, path, {json: method === 'GET' ? undefined : {}});
+            assert.equal(reply.status, 405, `${method} ${path}`);
+            assert.ok(reply.headers.allow);
+        }
+    });
+    test('unknown and wrong query parameters are refused', async () => {
+        for (const query of ['nonsense=1', 'page_size=0', 'page_size=1001', 'page_size=x', 'page_size=-1', 'page_size=99999999999999999999', 'page_token=%00', 'filter=nonsense', 'page_size=1&page_size=2'])
+            assert.ok([400, 422].includes((await api.call('GET', `${VMS}?${query}`)).status), query);
+        assert.ok([400, 422].includes((await api.call('GET', `${OPS}/${NOBODY}?wait=61`)).status));
+    });
+});
+
+describe('bad bodies', () => {
+    for (const operation of spec.operations.filter((o) => o.bodySchema && o.id !== 'writeSerial'))
+        test(`of ${operation.id} are refused and create nothing`, async () => {
+            const path = operation.path.replace('{id}', operation.id === 'cancelOperation' ? NOBODY : 'op');
+            const before = await inventory();
+            let n = 0;
+            for (const [what, body] of badBodies(spec, operation)) {
+                const reply = await api.call(operation.method, path, {body, type: 'application/json'});
+                assert.ok(reply.status >= 400 && reply.status < 500, `${operation.id}, ${what}: ${reply.status} ${reply.body.toString().slice(0, 200)}`);
+                n++;
+            }
+            assert.ok(n > 15, `${n} bodies only`);
+            assert.equal(await inventory(), before);
+        });
+    test('hostile texts in every place of a VM are refused or kept as they are', async () => {
+        const refused = [{boot: {cmdline: 'a\nb'}}, {boot: {kernel: '/boot/vmlinuz'}}, {boot: {kernel: 'no-such-entry'}}, {disks: [{size_bytes: 1 << 20, pool: '../x'}]},
+                         {nics: [{mac: '01:00:5e:00:00:01'}]}, {labels: {'../x': 'y'}}, {labels: {k: 'a\nb'}}, {qemu_args: ['-drive']}, {memory_bytes: (1 << 24) + 1}];
+        for (const more of refused) {
+            const reply = await api.call('POST', VMS, {headers: WAIT, json: {name: 'hostile', backend: 'fake', ...more}});
+            assert.ok(reply.status >= 400 && reply.status < 500, JSON.stringify(more));
+        }
+        const notes = '"\\\u202e\u0007$(x)\n<b>\ud83d\udc27';
+        assert.equal((await newVm('kept', {notes})).notes, notes);
+    });
+    test('10 MiB are refused without being read', async () => {
+        const reply = await api.send('POST', VMS, {body: '['.repeat(10 << 20)}).catch((error) => ({status: 413, closed: error}));
+        assert.equal(reply.status, 413);
+        await api.expect(200, 'GET', '/healthz');
+    });
+});
+
+describe('afterwards', () => {
+    test('what was made is deleted', async () => {
+        for (const vm of (await api.expect(200, 'GET', VMS)).json.items) {
+            if (vm.run.state !== 'off')
+                await act(vm.id, 'stop');
+            await api.expect(200, 'DELETE', `${VMS}/${vm.id}`, {headers: WAIT});
+        }
+        await api.expect(204, 'DELETE', `${POOLS}/one`);
+        const listed = (await api.expect(200, 'GET', TOKENS)).json.items;
+        for (const token of listed.filter((t) => t.name.startsWith('p-')))
+            await api.expect(204, 'DELETE', `${TOKENS}/${token.id}`);
+    });
+    test('every operation of the contract was hit', () => {
+        const page = existsSync(`${ROOT}web/index.html`) ? [] : ['getUi', 'getUiFile'];
+        assert.deepEqual(spec.operations.map((o) => o.id).filter((id) => !spec.hit.has(id) && !page.includes(id)), []);
+    });
+    test('every error code that was seen is in the contract, and many were', () => {
+        assert.deepEqual([...spec.seen].filter((code) => !spec.codes.includes(code)), []);
+        assert.ok(spec.seen.size >= 10, [...spec.seen].join(' '));
+    });
+});

@@ -1,0 +1,54 @@
+"""Tries the runner on programs that pass, fail, crash, hang, leave processes behind or say nothing: a
+runner that cannot fail is worthless."""
+import os
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import count as counting
+import supervise
+
+GOOD = "[==========] Running 2 test(s).\\n[  PASSED  ] 2 test(s).\\n"
+BAD = "[  PASSED  ] 1 test(s).\\n[  FAILED  ] 1 test(s), listed below:\\n[  FAILED  ] a_test\\n"
+
+# shell script, (passed, failed, skipped), word in the reason
+CASES = [
+    (f"printf '{GOOD}'", (2, 0, 0), ""),
+    (f"printf '{GOOD}[  SKIPPED ] 1 test(s), listed below:\\n'", (2, 0, 1), ""),
+    (f"printf '{BAD}'; exit 1", (1, 1, 0), "a_test"),
+    (f"printf '{GOOD}'; exit 3", (2, 1, 0), "exit status 3"),
+    (f"printf '{GOOD}'; kill -SEGV $$", (2, 1, 0), "signal 11"),
+    (f"printf '{GOOD}'; exec sleep 60", (2, 1, 0), "time limit"),
+    (f"printf '{GOOD}'; sleep 60 & exit 0", (2, 1, 0), "sleep"),
+    (f"printf '{GOOD}'; (setsid sh -c 'exec sleep 60' &); exit 0", (2, 1, 0), "sleep"),
+    (f"printf '{GOOD}'; echo '==1==ERROR: AddressSanitizer: heap-use-after-free'", (2, 1, 0), "sanitizer"),
+    ("true", (0, 1, 0), "ran no test"),
+    ("exec /does/not/exist", (0, 1, 0), "exit status 127"),
+]
+
+
+def check(script, expected, word):
+    """What is wrong, or None."""
+    with tempfile.NamedTemporaryFile(prefix="vmmd-selftest-") as log:
+        outcome = supervise.run(["/bin/sh", "-c", script], dict(os.environ), "/", 2, log.name)
+    count = counting.judge("x", outcome, counting.cmocka(outcome.output))
+    if (count.passed, count.failed, count.skipped) != expected or word not in " ".join(count.why):
+        return f"'{script[-40:]}': {count}, {count.why}"
+    return None
+
+
+def main():
+    """Prints TAP."""
+    os.environ["VMMD_SUPERVISE_GRACE_S"] = "1"
+    wrong = [w for w in (check(*case) for case in CASES) if w]
+    tap = counting.tap("ok 1 - a\nnot ok 2 - b\n# pass 4\n# fail 1\n# cancelled 0\n# skipped 2\n# todo 0\n")
+    if (tap.passed, tap.failed, tap.skipped, tap.why) != (4, 1, 2, ["b"]):
+        wrong.append(f"node's summary is read wrongly: {tap}")
+    for reason in wrong:
+        print(f"not ok 1 - {reason}")
+    print(f"# pass {len(CASES) + 1 - len(wrong)}\n# fail {len(wrong)}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

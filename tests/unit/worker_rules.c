@@ -1,0 +1,137 @@
+/* Which QMP commands pass the worker. */
+#include "tests/lib/harness.h"
+
+#include "core/base/json.h"
+#include "vmmd/worker/rules.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum err_code verdict(const char *text)
+{
+    CLEANUP(json_decrefp) json_t *request = json_loads(text, JSON_DECODE_ANY, NULL);
+    const char *command = NULL;
+    struct err err = {0};
+    bool ok = rules_check(request, &command, &err);
+
+    assert_non_null(request);
+    assert_true(ok == (err.code == ERR_NONE));
+    if (ok)
+        assert_string_equal(command, json_get_text(request, "execute"));
+    return err.code;
+}
+
+static enum err_code verdict_on(const char *name, const char *arguments)
+{
+    char text[400];
+
+    snprintf(text, sizeof text, "{\"execute\":\"%s\",\"arguments\":%s}", name, arguments);
+    return verdict(text);
+}
+
+/* Among them the first and the last of the table, which a bisection gone wrong would miss. */
+static void what_a_vm_needs_passes(void **state)
+{
+    static const char *const names[] = {"add-fd",
+                                        "blockdev-add",
+                                        "blockdev-mirror",
+                                        "blockdev-snapshot",
+                                        "block-commit",
+                                        "block-stream",
+                                        "block-job-cancel",
+                                        "block-job-complete",
+                                        "block-job-finalize",
+                                        "block-job-dismiss",
+                                        "block_resize",
+                                        "cont",
+                                        "device_add",
+                                        "device_del",
+                                        "getfd",
+                                        "job-finalize",
+                                        "object-add",
+                                        "query-status",
+                                        "query-named-block-nodes",
+                                        "quit",
+                                        "remove-fd",
+                                        "send-key",
+                                        "stop",
+                                        "system_powerdown",
+                                        "system_reset",
+                                        "transaction"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+        if (verdict_on(names[i], "{}") != ERR_NONE)
+            fail_msg("%s is refused", names[i]);
+    assert_int_equal(verdict("{\"execute\":\"cont\"}"), ERR_NONE);
+}
+
+static void what_leads_out_of_the_jail_does_not(void **state)
+{
+    static const char *const names[] = {"human-monitor-command",
+                                        "",
+                                        "x-exit-preconfig",
+                                        "chardev-add",
+                                        "netdev_add",
+                                        "pmemsave",
+                                        "memsave",
+                                        "dump-guest-memory",
+                                        "xen-save-devices-state",
+                                        "trace-event-set-state",
+                                        "object_add",
+                                        "CONT",
+                                        "cont ",
+                                        "query-status;quit",
+                                        "query-Status\\u0041",
+                                        "snapshot-save",
+                                        "set_password",
+                                        "qom-list-types",
+                                        "device-list-properties",
+                                        "qmp_capabilities",
+                                        "block-export-add",
+                                        "nbd-server-start"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+        if (verdict_on(names[i], "{}") == ERR_NONE)
+            fail_msg("'%s' passes", names[i]);
+}
+
+static void streams_and_files_are_passed_descriptors(void **state)
+{
+    assert_int_equal(verdict_on("migrate", "{\"uri\":\"fd:mig\"}"), ERR_NONE);
+    assert_int_equal(verdict_on("migrate", "{\"uri\":\"exec:cat\"}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("migrate", "{\"uri\":\"tcp:1.2.3.4:5\"}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("migrate", "{}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict("{\"execute\":\"migrate\"}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("migrate", "{\"uri\":[\"fd:\"]}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("migrate-incoming", "{\"uri\":\"exec:cat\"}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("screendump", "{\"filename\":\"/dev/fdset/4\"}"), ERR_NONE);
+    assert_int_equal(verdict_on("screendump", "{\"filename\":\"/tmp/x\"}"), ERR_FORBIDDEN);
+}
+
+static void a_request_has_its_two_members_only(void **state)
+{
+    static const char *const wrong[] = {"[]",
+                                        "1",
+                                        "\"cont\"",
+                                        "{}",
+                                        "{\"execute\":1}",
+                                        "{\"execute\":\"cont\",\"id\":\"w1.1\"}",
+                                        "{\"execute\":\"cont\",\"arguments\":[]}",
+                                        "{\"exec-oob\":\"cont\"}",
+                                        "{\"execute\":\"cont\",\"control\":{\"run-oob\":true}}"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
+        assert_int_equal(verdict(wrong[i]), ERR_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_vm_needs_passes),
+        cmocka_unit_test(what_leads_out_of_the_jail_does_not),
+        cmocka_unit_test(streams_and_files_are_passed_descriptors),
+        cmocka_unit_test(a_request_has_its_two_members_only),
+    };
+
+    return cmocka_run_group_tests_name("worker/rules", tests, NULL, NULL);
+}
