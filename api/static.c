@@ -16,9 +16,9 @@ static const struct page_file {
     const char *type;
     const char *begin, *end;
 } files[] = {
-    {"index.html", "text/html; charset=utf-8", asset_index, asset_index_end},
-    {"app.js", "text/javascript; charset=utf-8", asset_script, asset_script_end},
-    {"app.css", "text/css; charset=utf-8", asset_style, asset_style_end},
+#define X(symbol, path, type) {path + sizeof UI_FOLDER - 1, type, symbol, symbol##_end},
+    UI_FILES(X)
+#undef X
 };
 
 static bool serve_from(struct request *rq, const char *dir, const struct page_file *file,
@@ -46,9 +46,8 @@ static bool serve_file(struct request *rq, const char *name, struct err *err)
             continue;
         if (dir)
             return serve_from(rq, dir, &files[i], err);
-        if (files[i].begin != files[i].end)
-            return reply_static(rq, files[i].type, files[i].begin,
-                                (size_t)(files[i].end - files[i].begin));
+        return reply_static(rq, files[i].type, files[i].begin,
+                            (size_t)(files[i].end - files[i].begin));
     }
     return err_set(err, ERR_NOT_FOUND, "there is no such file in the web UI");
 }

@@ -17,9 +17,10 @@
 
 /* Requests; each is answered by OK or ERROR with the same id. Payloads are JSON but for INPUT. */
 enum worker_type {
-    WORKER_HELLO = 1, /* {"min":1,"max":1,"events_after":n} -> {"version","vm","pid","phase",
-                       *  "status":"running|paused|prelaunch|…"(QEMU's run state),"events":last seq,
-                       *  "serial_end":bytes,"held":bool}; events after n follow as EVENT frames */
+    WORKER_HELLO = 1, /* {"min":1,"max":1,"events_after":n} -> {"version","vm","pid","qemu_pid",
+                       *  "phase","status":"running|paused|…"(QEMU's run state, "" before LAUNCH),
+                       *  "events":last seq,"serial_end":bytes,"held":bool}; events after n follow
+                       *  as EVENT frames */
     WORKER_LAUNCH, /* struct worker_launch as JSON (below) + descriptors -> {"qemu_pid":n} once QMP
                     *  answers and the jail is sealed; the guest has not run an instruction */
     WORKER_QMP,    /* {"execute":"…","arguments":{…}} + descriptors -> QMP's "return" value */
@@ -30,7 +31,9 @@ enum worker_type {
     WORKER_OK = 100,
     WORKER_ERROR, /* {"code":slug,"detail":"…"} */
     WORKER_EVENT, /* {"seq":n,"at":wall ms,"event":"RESET|STOP|RESUME|SHUTDOWN|…","data":{…}};
-                   *  the worker's own: "WORKER_EXITED" with the exit record as data */
+                   *  the worker's own: "WORKER_EXITED" with the exit record as data, and
+                   *  "WORKER_PASST_ENDED": the guest has lost its network. Data that is too large
+                   * is left out and "truncated":true added */
     WORKER_SERIAL /* u64 end of the serial log, at most every 20 ms */
 };
 
@@ -46,7 +49,8 @@ enum worker_type {
 /* Phases of a worker, in HELLO's reply. */
 #define WORKER_PHASES(X) X(idle) X(launching) X(ready) X(exited)
 
-/* The exit record: {"boot_id","cause","wstatus","qemu_log":"last lines","at"}; causes: */
+/* The exit record: {"boot_id","cause","wstatus","qemu_log":"last lines","at"} and, for
+ * launch-failed, "detail"; causes: */
 #define WORKER_CAUSES(X)                                                                           \
     X(guest_shutdown, "guest-shutdown") /* the guest powered off */                                \
     X(killed, "killed")                 /* WORKER_KILL */                                          \

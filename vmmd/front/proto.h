@@ -10,10 +10,10 @@
 /* front -> main, SEQPACKET, with one descriptor: the decrypted byte stream. */
 struct front_conn {
     uint32_t version;
-    uint32_t family;      /* AF_INET or AF_INET6 */
-    uint64_t id;          /* the front's number of the connection, for the logs */
-    uint8_t address[16];  /* of the peer, network order; the first 4 for AF_INET */
-    uint16_t port;        /* host order */
+    uint32_t family;     /* AF_INET or AF_INET6 */
+    uint64_t id;         /* the front's number of the connection, for the logs */
+    uint8_t address[16]; /* of the peer, network order; the first 4 for AF_INET */
+    uint16_t port;       /* host order */
     uint16_t pad[3];
     uint8_t cert_sha256[32]; /* of the client's certificate; zero if it showed none */
 };

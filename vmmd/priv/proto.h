@@ -1,8 +1,8 @@
-/* What main may ask of the privileged helper: fixed-size messages over one SEQPACKET socket, ids in,
- * descriptors out. The helper parses nothing else that comes from main; see docs/processes.md.
+/* What main may ask of the privileged helper: fixed-size messages over one SEQPACKET socket, ids
+ * in, descriptors out. The helper parses nothing else that comes from main; see docs/processes.md.
  *
- * Every request is answered, in order, by one reply; a malformed request (size, version, unknown op,
- * non-zero padding) ends the helper. Fields that an op does not name must be zero. */
+ * Every request is answered, in order, by one reply; a malformed request (size, version, unknown
+ * op, non-zero padding) ends the helper. Fields that an op does not name must be zero. */
 #pragma once
 #include "core/base/id.h"
 
@@ -19,13 +19,13 @@ enum jail_fd { JAIL_FD_WORKER = 3, JAIL_FD_LIFELINE };
 
 /* X(name, number of descriptors in a good reply) */
 #define PRIV_OPS(X)                                                                                \
-    X(READY, 0)        /* main serves requests now: the front may hand connections over */        \
-    X(FACTS, 0)        /* -> facts */                                                             \
-    X(ROOT_OPEN, 1)    /* index: pool root in the order of vmmd.conf -> its directory */          \
-    X(BOOT_OPEN, 1)    /* index: boot entry, arg: 0 kernel, 1 initrd -> the file, O_RDONLY */     \
-    X(KVM_OPEN, 1)     /* -> /dev/kvm, O_RDWR */                                                  \
-    X(WORKER_SPAWN, 1) /* vm, index: uid slot, flags -> stream socket to the new worker */        \
-    X(WORKER_KILL, 0)  /* vm: end all its processes, wait until none is left, sweep its leaf */   \
+    X(READY, 0)        /* main serves requests now: the front may hand connections over */         \
+    X(FACTS, 0)        /* -> facts */                                                              \
+    X(ROOT_OPEN, 1)    /* index: pool root in the order of vmmd.conf -> its directory */           \
+    X(BOOT_OPEN, 1)    /* index: boot entry, arg: 0 kernel, 1 initrd -> the file, O_RDONLY */      \
+    X(KVM_OPEN, 1)     /* -> /dev/kvm, O_RDWR */                                                   \
+    X(WORKER_SPAWN, 1) /* vm, index: uid slot, flags -> stream socket to the new worker */         \
+    X(WORKER_KILL, 0)  /* vm: end all its processes, wait until none is left, sweep its leaf */    \
     X(WORKER_LIST, 0)  /* index: from this position on -> leaves */
 
 enum priv_op {

@@ -1,0 +1,337 @@
+// The page against the real daemon.
+import assert from 'node:assert/strict';
+import {after, before, describe, test} from 'node:test';
+import {accessible, Browser, fits, shot} from './lib/browser.mjs';
+import {startDaemon} from './lib/daemon.mjs';
+
+const XSS = '<img src=x onerror=alert(1)><script>alert(1)</script>';
+const NARROW = {viewport: {width: 320, height: 700}};
+
+let daemon, browser;
+before(async () => {
+    daemon = startDaemon();
+    browser = await Browser.start(daemon);
+});
+after(async () => {
+    await browser?.stop();
+    assert.equal(daemon?.stop(), 0, 'the daemon ended by itself and without a report');
+});
+
+const row = (page, name) => page.getByRole('row').filter({has: page.getByRole('link', {name, exact: true})});
+const state = (scope, text) => scope.locator(`.state[data-state="${text}"]`).waitFor();
+const open = async (page, name) => {
+    await page.getByRole('link', {name, exact: true}).click();
+    await page.getByRole('heading', {level: 1, name, exact: true}).waitFor();
+};
+const serial = (page, text) => page.locator('#serial div').filter({hasText: text}).first().waitFor();
+
+describe('signing in', () => {
+    test('a token that is none is refused with a sentence and stays out of the storage', () => browser.page(async (page) => {
+        await page.getByLabel('API token').fill('vmmd_00000000_nope');
+        await page.getByRole('button', {name: 'Sign in'}).click();
+        await page.getByText('does not accept this token').waitFor();
+        assert.equal(await page.evaluate(() => sessionStorage.length + localStorage.length), 0);
+        await page.getByLabel('API token').fill('two words');
+        await page.getByLabel('API token').press('Enter');
+        await page.getByText('it begins with vmmd_').waitFor();
+        await shot(page, 'sign-in');
+        await accessible(page);
+    }, {signedIn: false, expected: [/status of 401/]}));
+
+    test('a good token opens the page; signing out forgets it', () => browser.page(async (page) => {
+        await page.getByLabel('API token').fill(daemon.token);
+        await page.getByLabel('API token').press('Enter');
+        await page.getByRole('heading', {name: 'Virtual machines'}).waitFor();
+        assert.ok(!page.url().includes('vmmd_'));
+        await page.getByRole('button', {name: 'Sign out'}).click();
+        await page.getByLabel('API token').waitFor();
+        assert.equal(await page.evaluate(() => sessionStorage.getItem('vmmd.token')), null);
+        assert.ok(!(await page.content()).includes(daemon.token));
+    }, {signedIn: false}));
+
+    test('a token that is revoked while the page is open leads back to the form', async () => {
+        const token = await daemon.send('POST', '/tokens', {name: 'short', role: 'operator'});
+        await browser.page(async (page) => {
+            await page.getByLabel('API token').fill(token.token);
+            await page.getByLabel('API token').press('Enter');
+            await page.getByText('No virtual machines yet').waitFor();
+            await daemon.send('DELETE', '/tokens/short');
+            await daemon.fake('unseen');
+            await daemon.send('DELETE', '/vms/unseen', undefined, {prefer: 'wait=30'});
+            await page.getByText('no longer accepts your token').waitFor({timeout: 30000});
+        }, {signedIn: false, expected: [/status of 401/]});
+    });
+});
+
+describe('the list', () => {
+    test('an empty one offers to create a VM and shows the host', () => browser.page(async (page) => {
+        await page.getByRole('heading', {name: 'No virtual machines yet'}).waitFor();
+        const host = await daemon.send('GET', '/host');
+        await page.locator('#host-accel', {hasText: host.accel.chosen.toUpperCase()}).waitFor();
+        assert.equal(await page.locator('#host-reason').textContent(), host.accel.reason);
+        assert.equal(await page.locator('#findings li').count(), host.findings.filter((f) => f.severity !== 'info').length);
+        await shot(page, 'empty');
+        await accessible(page);
+    }));
+
+    test('a VM is created in the dialog; what is wrong stands at its field', () => browser.page(async (page) => {
+        await page.getByRole('button', {name: 'Create VM'}).click();
+        await page.getByLabel('Name').fill('../x');
+        await page.getByLabel('Memory').fill('lots');
+        await page.getByRole('checkbox').uncheck();
+        await page.getByRole('button', {name: 'Create', exact: true}).click();
+        await page.locator('#create [aria-invalid="true"]').first().waitFor();
+        assert.notEqual(await page.locator('#create-name-error').textContent() + await page.locator('#create-memory-error').textContent(), '');
+        await page.getByText('The same with curl').click();
+        assert.ok(!(await page.locator('#create-curl').textContent()).includes(daemon.token));
+        await shot(page, 'create');
+        await accessible(page);
+        await page.getByLabel('Name').fill('made-here');
+        await page.getByLabel('Memory').fill('128');
+        await page.getByLabel('Disk').fill('0.01');
+        assert.match(await page.locator('#create-curl').textContent(), /-d '\{"name":"made-here","vcpus":1,"memory_bytes":134217728,"disks":\[\{"size_bytes":\d+\}\]\}'/);
+        await page.getByRole('button', {name: 'Create', exact: true}).click();
+        await page.getByRole('heading', {level: 1, name: 'made-here'}).waitFor();
+        const vm = await daemon.send('GET', '/vms/made-here');
+        assert.equal(vm.memory_bytes, 128 << 20);
+        assert.equal(vm.disks[0].size_bytes % 512, 0);
+        assert.equal(vm.run.state, 'off');
+        await page.getByRole('link', {name: 'All virtual machines'}).click();
+        await state(row(page, 'made-here'), 'off');
+    }, {expected: [/status of 4\d\d/]}));
+
+    test('Escape closes the dialog and gives the focus back', () => browser.page(async (page) => {
+        const button = page.getByRole('button', {name: 'Create VM'});
+        await button.focus();
+        await page.keyboard.press('Enter');
+        await page.getByRole('dialog').waitFor();
+        await page.keyboard.press('Escape');
+        await page.getByRole('dialog').waitFor({state: 'hidden'});
+        assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Create VM');
+    }));
+
+    test('a VM created elsewhere appears by itself, and what others do to it shows', async () => {
+        await browser.page(async (page) => {
+            await page.getByRole('heading', {name: 'Virtual machines'}).waitFor();
+            await daemon.fake('elsewhere');
+            await state(row(page, 'elsewhere'), 'off');
+            await daemon.act('elsewhere', 'start');
+            await state(row(page, 'elsewhere'), 'running');
+            await page.locator('#spoken', {hasText: 'elsewhere is running'}).waitFor({state: 'attached'});
+            await daemon.act('elsewhere', 'stop');
+            await state(row(page, 'elsewhere'), 'off');
+            await daemon.send('DELETE', '/vms/elsewhere', undefined, {prefer: 'wait=30'});
+            await row(page, 'elsewhere').waitFor({state: 'detached'});
+        });
+    });
+
+    test('the search narrows it and lies in the address', async () => {
+        await daemon.fake('alpha', {labels: {team: 'red'}});
+        await daemon.fake('beta', {labels: {team: 'blue'}});
+        await browser.page(async (page) => {
+            await row(page, 'alpha').waitFor();
+            await page.keyboard.press('/');
+            await page.keyboard.type('blue');
+            await row(page, 'alpha').waitFor({state: 'detached'});
+            await row(page, 'beta').waitFor();
+            assert.equal(await page.evaluate(() => location.hash), '#/?q=blue');
+            await page.reload();
+            await row(page, 'beta').waitFor();
+            assert.equal(await page.getByLabel('Search').inputValue(), 'blue');
+            await page.getByLabel('Search').fill('nothing like it');
+            await page.getByText('No virtual machine matches').waitFor();
+        });
+    });
+
+    test('start, pause, resume and power off by the buttons; a job disables them', async () => {
+        await daemon.fake('buttons');
+        await browser.page(async (page) => {
+            const it = row(page, 'buttons');
+            const press = (name) => it.getByRole('button', {name: `${name} buttons`}).click();
+            await state(it, 'off');
+            assert.equal(await it.getByRole('button', {name: 'Pause buttons'}).count(), 0);
+            await press('Start');
+            await state(it, 'running');
+            await it.getByRole('button', {name: 'Shut down buttons'}).waitFor();
+            await shot(page, 'list');
+            await accessible(page);
+            await press('Pause');
+            await state(it, 'paused');
+            await press('Resume');
+            await state(it, 'running');
+            await press('Power off');
+            await state(it, 'off');
+            await page.getByText('Operations', {exact: false}).first().click();
+            await page.locator('#operations-list li', {hasText: 'Power off buttons'}).first().waitFor();
+            await shot(page, 'operations');
+            await accessible(page);
+        });
+    });
+
+    test('a refusal is said, and can be closed', async () => {
+        await daemon.fake('late');
+        await browser.page(async (page) => {
+            const button = row(page, 'late').getByRole('button', {name: 'Start late'});
+            await button.waitFor();
+            await page.route('**/actions/start', async (route) => { // somebody was faster
+                await daemon.act('late', 'start');
+                await route.continue();
+            });
+            await button.click();
+            await page.locator('.note', {hasText: 'Start late'}).waitFor();
+            await page.getByRole('button', {name: 'Close this message'}).click();
+            await page.locator('.note').waitFor({state: 'detached'});
+        }, {expected: [/status of 409/]});
+    });
+});
+
+describe('a VM', () => {
+    before(async () => {
+        await daemon.fake('talker', {vcpus: 2, labels: {ci: 'true'}, notes: 'first\nsecond'});
+        await daemon.act('talker', 'start');
+    });
+
+    test('shows its configuration, its screen and what applies later', () => browser.page(async (page) => {
+        await open(page, 'talker');
+        await state(page.locator('#vm-body'), 'running');
+        await page.locator('#screen[src^="blob:"]').waitFor();
+        const first = await page.locator('#screen').getAttribute('src');
+        await page.waitForFunction((src) => document.getElementById('screen').src !== src, first);
+        assert.equal(await page.locator('#screen').evaluate((img) => img.decode().then(() => img.naturalWidth)), 640);
+        await daemon.send('PATCH', '/vms/talker', {memory_bytes: 128 << 20}, {'content-type': 'application/merge-patch+json'});
+        await page.locator('#vm-pending', {hasText: '128 MiB'}).waitFor();
+        await shot(page, 'vm');
+        await accessible(page);
+    }));
+
+    test('its serial port is shown as it speaks, and answers a typed line', () => browser.page(async (page) => {
+        await open(page, 'talker');
+        await serial(page, 'fake machine booted');
+        await page.getByLabel('Line to type').fill('hello there');
+        await page.getByLabel('Line to type').press('Enter');
+        await serial(page, 'you said: hello there');
+        const ticks = await page.locator('#serial div').filter({hasText: /^tick/}).count();
+        await page.waitForFunction((n) => [...document.querySelectorAll('#serial div')].filter((d) => d.textContent.startsWith('tick')).length > n, ticks);
+    }));
+
+    test('every key goes to the guest when asked for, and there is a way out', () => browser.page(async (page) => {
+        await open(page, 'talker');
+        await serial(page, 'tick');
+        await page.getByRole('button', {name: 'Send every key'}).click();
+        await page.keyboard.type('raw keys/');
+        await page.keyboard.press('Enter');
+        await serial(page, 'you said: raw keys/');
+        await page.keyboard.press('Control+]');
+        assert.equal(await page.getByRole('button', {name: 'Send every key'}).getAttribute('aria-pressed'), 'false');
+        assert.equal(await page.evaluate(() => document.activeElement.id), 'serial-raw');
+    }));
+
+    test('what guest and users write is text and nothing else', async () => {
+        await daemon.fake('hostile', {labels: {x: XSS, esc: '\u202e\u0007gnp.exe'}, notes: XSS});
+        await daemon.act('hostile', 'start');
+        await browser.page(async (page) => {
+            await row(page, 'hostile').locator('.label', {hasText: '<img src=x'}).waitFor();
+            await open(page, 'hostile');
+            await page.locator('#vm-config dd', {hasText: '<script>alert(1)</script>'}).first().waitFor();
+            await page.getByLabel('Line to type').fill(`${XSS}\x1b[31mred\x1b]0;title\x07`);
+            await page.getByLabel('Line to type').press('Enter');
+            await serial(page, `you said: ${XSS}red`);
+            await page.goto(`${daemon.url}/#/?q=${encodeURIComponent(XSS)}`);
+            await page.getByText('No virtual machine matches').waitFor();
+            assert.equal(await page.locator('#app script, #app img[src="x"], #app [onerror]').count(), 0);
+        });
+        await daemon.act('hostile', 'stop');
+    });
+
+    test('is deleted only after its name was typed', async () => {
+        await daemon.fake('doomed');
+        await browser.page(async (page) => {
+            await open(page, 'doomed');
+            await page.getByRole('button', {name: 'Delete…'}).click();
+            await accessible(page);
+            await page.getByLabel('Type its name').fill('doome');
+            await page.getByLabel('Type its name').press('Enter');
+            assert.equal(await page.getByRole('button', {name: 'Delete', exact: true}).getAttribute('aria-disabled'), 'true');
+            await page.getByLabel('Type its name').fill('doomed');
+            await page.getByLabel('Type its name').press('Enter');
+            await page.getByRole('heading', {name: 'Virtual machines'}).waitFor();
+            await row(page, 'doomed').waitFor({state: 'detached'});
+        });
+        await assert.rejects(daemon.send('GET', '/vms/doomed'), /404/);
+    });
+
+    test('an address of one that is gone says so', () => browser.page(async (page) => {
+        await page.getByText('It does not exist, or not any more').waitFor();
+    }, {path: '/#/vm/3f2504e0-4f89-41d3-9a0c-0305e82c3301'}));
+
+    test('a crash shows its reason and last words', () => browser.page(async (page) => {
+        const vm = await daemon.send('GET', '/vms/talker');
+        await page.route(`**/vms/${vm.id}`, (route) => route.fulfill({json: {...vm, state: 'crashed',
+            run: {...vm.run, state: 'crashed', reason: 'signal', detail: 'qemu: <b>bad</b> thing'}, actions: ['start', 'delete']}}));
+        await open(page, 'talker');
+        await daemon.act('talker', 'pause'); // an event: the page asks again
+        await page.locator('#vm-detail', {hasText: 'qemu: <b>bad</b> thing'}).waitFor();
+        await page.getByText('QEMU was killed by a signal').waitFor();
+        await accessible(page);
+        await daemon.act('talker', 'resume');
+    }));
+});
+
+describe('a daemon that goes away', () => {
+    test('is told in a banner; afterwards the page catches up', async () => {
+        await daemon.fake('patient');
+        await browser.page(async (page) => {
+            await state(row(page, 'patient'), 'off');
+            // a stream that was cut and cannot be had again: the page's own requests fail, ours do not
+            await page.context().setOffline(true);
+            await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+            await page.getByText('The daemon does not answer').waitFor({timeout: 40000});
+            await shot(page, 'offline');
+            await daemon.act('patient', 'start');
+            await page.context().setOffline(false);
+            await page.getByText('The daemon does not answer').waitFor({state: 'hidden'});
+            await state(row(page, 'patient'), 'running');
+        }, {expected: [/ERR_INTERNET_DISCONNECTED|ERR_NETWORK_CHANGED/]});
+    });
+
+    test('the stream goes on from the last number, and a reset loads everything again', () => browser.page(async (page) => {
+        const asked = [];
+        let reset = false;
+        await page.route('**/api/v1/events*', async (route) => {
+            asked.push(route.request().headers()['last-event-id'] ?? null);
+            if (asked.length === 1)
+                await route.fulfill({contentType: 'text/event-stream', body: 'retry: 2000\nid: 41\n\n: alive\nid: 42\n\n'});
+            else if (!reset) {
+                reset = true;
+                await daemon.fake('after-reset');
+                await route.fulfill({contentType: 'text/event-stream', body: 'retry: 2000\nid: 42\n\nid: 90\nevent: reset\ndata: {"newest":90}\n\n'});
+            } else
+                await route.continue();
+        });
+        await page.reload();
+        await row(page, 'after-reset').waitFor();
+        await page.waitForFunction(() => document.getElementById('offline').hidden);
+        assert.deepEqual(asked.slice(0, 2), [null, '42']);
+    }));
+});
+
+describe('every width and light', () => {
+    for (const [name, options] of [['320', NARROW], ['dark', {colorScheme: 'dark'}], ['320-dark', {...NARROW, colorScheme: 'dark'}]])
+        test(`${name}: list and VM fit and can be read`, () => browser.page(async (page) => {
+            await row(page, 'talker').waitFor();
+            await fits(page);
+            await shot(page, `list-${name}`);
+            await accessible(page);
+            await open(page, 'talker');
+            await page.locator('#screen[src^="blob:"]').waitFor();
+            await serial(page, 'tick');
+            await fits(page);
+            await shot(page, `vm-${name}`);
+            await accessible(page);
+            await page.getByRole('link', {name: 'All virtual machines'}).click();
+            await page.getByRole('button', {name: 'Create VM'}).click();
+            await fits(page);
+            await shot(page, `create-${name}`);
+            await accessible(page);
+        }, options));
+});

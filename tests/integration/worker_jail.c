@@ -1,0 +1,377 @@
+/* What the jail shuts in, looked at from outside (/proc) and from inside (a shell in QEMU's place),
+ * as root's and as an ordinary user's; and passt beside it. Needs root, qemu-system-x86_64 and
+ * passt. */
+#include "tests/lib/harness.h"
+
+#include "core/base/frame.h"
+#include "core/base/str.h"
+#include "tests/lib/worker_client.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---------------------------------------------------------------- looking into /proc */
+
+/* The value of "Key:\tvalue" in /proc/PID/status. */
+static void status_value(pid_t pid, const char *key, char *out, size_t size)
+{
+    char path[64], line[512];
+    size_t n = strlen(key);
+    FILE *file;
+
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    file = fopen(path, "re");
+    assert_non_null(file);
+    *out = 0;
+    while (fgets(line, sizeof line, file)) {
+        if (strncmp(line, key, n) != 0 || line[n] != ':')
+            continue;
+        line[strcspn(line, "\n")] = 0;
+        str_copy(out, size, line + n + 1 + strspn(line + n + 1, "\t "));
+    }
+    fclose(file);
+}
+
+static void expect_status(pid_t pid, const char *key, const char *expected)
+{
+    char value[256];
+
+    status_value(pid, key, value, sizeof value);
+    if (strcmp(value, expected) != 0)
+        fail_msg("%s of %d is '%s', not '%s'", key, (int)pid, value, expected);
+}
+
+static void link_text(pid_t pid, const char *name, char *out, size_t size)
+{
+    char path[96];
+    ssize_t n;
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    n = readlink(path, out, size - 1);
+    if (n < 0)
+        fail_msg("cannot read %s", path);
+    out[n] = 0;
+}
+
+/* The names in a directory of /proc/PID, joined by blanks; owned by the caller. */
+static char *names_in(pid_t pid, const char *dir)
+{
+    struct dirent **list;
+    struct strbuf all = {0};
+    char path[96];
+    int n;
+
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, dir);
+    n = scandir(path, &list, NULL, alphasort);
+    if (n < 0)
+        fail_msg("cannot list %s", path);
+    for (int i = 0; i < n; i++) {
+        if (list[i]->d_name[0] != '.')
+            strbuf_addf(&all, "%s%s", all.len ? " " : "", list[i]->d_name);
+        free(list[i]);
+    }
+    free(list);
+    return strbuf_take(&all);
+}
+
+static void expect_names(pid_t pid, const char *dir, const char *expected)
+{
+    char *names = names_in(pid, dir);
+
+    if (strcmp(names, expected) != 0)
+        fail_msg("%s holds '%s', not '%s'", dir, names, expected);
+    free(names);
+}
+
+/* How many descriptors of the process point to something whose name begins with 'prefix'. */
+static unsigned count_fds(pid_t pid, const char *prefix)
+{
+    char *names = names_in(pid, "fd"), *rest = names, *name;
+    unsigned n = 0;
+
+    while ((name = strsep(&rest, " "))) {
+        char what[32], target[256];
+        snprintf(what, sizeof what, "fd/%s", name);
+        link_text(pid, what, target, sizeof target);
+        n += str_starts(target, prefix);
+    }
+    free(names);
+    return n;
+}
+
+static unsigned count_all_fds(pid_t pid)
+{
+    return count_fds(pid, "");
+}
+
+static void expect_gone(int pidfd)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+    if (poll(&p, 1, WORKER_TEST_MS) != 1)
+        fail_msg("a process still lives");
+    close(pidfd);
+}
+
+/* ---------------------------------------------------------------- QEMU, sealed */
+
+static void expect_no_rights(pid_t pid, int uid)
+{
+    static const char *const sets[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"};
+    char ids[64];
+
+    for (unsigned i = 0; i < ARRAY_LEN(sets); i++)
+        expect_status(pid, sets[i], "0000000000000000");
+    expect_status(pid, "NoNewPrivs", "1");
+    expect_status(pid, "Seccomp", "2");
+    snprintf(ids, sizeof ids, "%d\t%d\t%d\t%d", uid, uid, uid, uid);
+    expect_status(pid, "Uid", ids);
+    expect_status(pid, "Gid", ids);
+}
+
+static void expect_own_namespaces(pid_t pid)
+{
+    static const char *const kinds[] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(kinds); i++) {
+        char name[32], ours[64], theirs[64];
+        snprintf(name, sizeof name, "ns/%s", kinds[i]);
+        link_text(getpid(), name, ours, sizeof ours);
+        link_text(pid, name, theirs, sizeof theirs);
+        if (strcmp(ours, theirs) == 0)
+            fail_msg("QEMU lives in our own %s namespace", kinds[i]);
+    }
+}
+
+/* Only what was passed, and what QEMU makes itself. */
+static void expect_own_fds(pid_t pid)
+{
+    unsigned known = count_fds(pid, "pipe:") + count_fds(pid, "socket:") +
+                     count_fds(pid, "/memfd:disk") + count_fds(pid, "anon_inode:") +
+                     count_fds(pid, "/dev/null");
+
+    assert_int_equal(count_fds(pid, "pipe:"), 2);   /* its standard output and error */
+    assert_int_equal(count_fds(pid, "socket:"), 2); /* monitor and serial port */
+    assert_int_equal(count_fds(pid, "anon_inode:[pidfd]"), 0);
+    assert_int_equal(count_all_fds(pid), known);
+}
+
+static void expect_sealed(const struct guest *g, int uid)
+{
+    expect_no_rights(g->qemu, uid);
+    expect_own_namespaces(g->qemu);
+    expect_names(g->qemu, "root", "dev");
+    expect_names(g->qemu, "root/dev", "null");
+    expect_names(g->qemu, "net/dev_snmp6", "lo");
+    expect_own_fds(g->qemu);
+}
+
+static void a_sealed_qemu_has_nothing(void **state)
+{
+    struct guest g;
+
+    guest_boot(&g, false);
+    expect_sealed(&g, SPAWN_JAIL_UID + 1);
+    expect_status(g.qemu, "Groups", "");
+    guest_type(&g, "and it works");
+    guest_await_serial(&g, "and it wo");
+    guest_clear(&g);
+}
+
+static void an_ordinary_users_qemu_has_nothing_either(void **state)
+{
+    struct guest g;
+
+    guest_boot(&g, true);
+    expect_sealed(&g, SPAWN_ROOTLESS_UID);
+    client_tell(&g.c, WORKER_KILL, "{}");
+    guest_expect_clean_end(&g);
+    guest_expect_record(&g, "killed", SIGKILL);
+    guest_clear(&g);
+}
+
+static void init_keeps_nothing_but_the_kill(void **state)
+{
+    struct guest g;
+
+    guest_boot(&g, false);
+    expect_status(g.s.jail, "CapPrm", "0000000000000020"); /* CAP_KILL in its own namespace */
+    expect_status(g.s.jail, "CapBnd", "0000000000000000");
+    expect_status(g.s.jail, "NoNewPrivs", "1");
+    assert_int_equal(count_fds(g.s.jail, "/memfd:"), 0);
+    assert_int_equal(count_fds(g.s.jail, "socket:"), 1);
+    assert_int_equal(count_fds(g.s.jail, g.s.run), 1); /* alive */
+    guest_clear(&g);
+}
+
+/* An image's lock belongs to the open file: a copy of ours would outlive QEMU. */
+static void the_worker_keeps_no_image(void **state)
+{
+    struct guest g;
+
+    guest_boot(&g, false);
+    assert_int_equal(count_fds(g.s.worker, "/memfd:disk"), 0);
+    assert_int_equal(count_fds(g.s.worker, "/memfd:kernel"), 0);
+    assert_int_equal(count_fds(g.s.worker, "/memfd:serial"), 1);
+    guest_clear(&g);
+}
+
+/* ---------------------------------------------------------------- the jail from inside */
+
+/* Runs a shell script in QEMU's place; what it prints is in the launch error. Owned by the caller.
+ */
+static char *run_inside(const char *script, bool rootless)
+{
+    CLEANUP(json_decrefp)
+    json_t *launch =
+        json_pack("{s:[s,s,s],s:[{s:i,s:s},{s:s,s:s,s:i}]}", "argv", "/usr/bin/sh", "-c", script,
+                  "fds", "fd", 3, "role", "qmp", "input", "kernel", "role", "file", "index", 0);
+    char *text = json_dumps(launch, 0), *words;
+    struct guest g;
+    bool failed;
+    FILE *input = tmpfile();
+    json_t *body;
+    int fd;
+
+    guest_init(&g, rootless);
+    fputs("kernel text", input);
+    fflush(input);
+    fd = fileno(input);
+    body =
+        client_answer(&g.c, client_send(&g.c, WORKER_LAUNCH, text, strlen(text), &fd, 1), &failed);
+    assert_true(failed);
+    words = strdup(json_get_text(body, "detail"));
+    json_decref(body);
+    free(text);
+    fclose(input);
+    guest_expect_clean_end(&g);
+    guest_clear(&g);
+    return words;
+}
+
+static void expect_inside(const char *script, bool rootless, const char *expected)
+{
+    char *words = run_inside(script, rootless);
+
+    if (!strstr(words, expected))
+        fail_msg("the script '%s' says: %s", script, words);
+    free(words);
+}
+
+static void the_jail_shows_what_was_given(void **state)
+{
+    for (int rootless = 0; rootless < 2; rootless++) {
+        expect_inside("cat /in/kernel", rootless, "QEMU did not start: kernel text");
+        expect_inside("env | sort | tr '\\n' ' '", rootless, "HOME=/ LC_ALL=C PATH=/usr/bin PWD=/");
+        expect_inside("echo host=$(uname -n) pid=$$", rootless, "host=vm pid=2");
+    }
+}
+
+static void the_jail_lets_nothing_else_happen(void **state)
+{
+    static const char *const forbidden[] = {
+        "ls / >/dev/null",
+        "cat /etc/passwd",
+        "cat /proc/self/status",
+        "touch /x",
+        "touch /in/x",
+        "touch /usr/x",
+        "touch /dev/x",
+        "cp /usr/bin/true /in/true && /in/true",
+        "kill -9 1 && test $(id -u) = 1", /* one uid for both: sent, but init cannot be hurt */
+        "mount -t tmpfs x /in",
+        "mount -t proc x /usr",
+        "umount /usr",
+        "unshare -U true",
+        "setpriv --reuid 0 true && id -u | grep -v 0",
+        "cat /dev/kvm",
+        "mknod /in/null c 1 3",
+        "ls /tmp",
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(forbidden); i++) {
+        char *script =
+            str_format("{ %s; } </dev/null && echo POSSIBLE || echo denied", forbidden[i]);
+        expect_inside(script, false, "denied");
+        expect_inside(script, true, "denied");
+        free(script);
+    }
+}
+
+/* ---------------------------------------------------------------- passt */
+
+/* The worker's child whose name begins with "passt"; 0 when there is none. */
+static pid_t find_passt(pid_t worker)
+{
+    char path[64], name[64];
+    FILE *file;
+    int pid, found = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)worker, (int)worker);
+    file = fopen(path, "re");
+    assert_non_null(file);
+    while (!found && fscanf(file, "%d", &pid) == 1) {
+        status_value(pid, "Name", name, sizeof name);
+        found = str_starts(name, "passt") ? pid : 0;
+    }
+    fclose(file);
+    return found;
+}
+
+static void a_guest_outlives_its_passt(void **state)
+{
+    struct guest g;
+    pid_t passt;
+
+    guest_init(&g, false);
+    guest_launch(&g, "1400");
+    passt = find_passt(g.s.worker);
+    assert_true(passt > 0);
+    kill(passt, SIGKILL);
+    client_await_event(&g.c, "WORKER_PASST_ENDED");
+    json_decref(client_qmp(&g.c, "cont"));
+    guest_await_serial(&g, "BOOT\n");
+    guest_clear(&g);
+}
+
+static void passt_ends_with_the_vm(void **state)
+{
+    for (int how = 0; how < 2; how++) {
+        struct guest g;
+        int passt;
+
+        guest_init(&g, how == 1);
+        guest_launch(&g, "1400");
+        passt = pidfd_open(find_passt(g.s.worker), 0);
+        assert_true(passt >= 0);
+        if (how == 0)
+            kill(g.s.worker, SIGKILL);
+        else
+            client_tell(&g.c, WORKER_KILL, "{}");
+        expect_gone(passt);
+        guest_clear(&g);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sealed_qemu_has_nothing),
+        cmocka_unit_test(an_ordinary_users_qemu_has_nothing_either),
+        cmocka_unit_test(init_keeps_nothing_but_the_kill),
+        cmocka_unit_test(the_worker_keeps_no_image),
+        cmocka_unit_test(the_jail_shows_what_was_given),
+        cmocka_unit_test(the_jail_lets_nothing_else_happen),
+        cmocka_unit_test(a_guest_outlives_its_passt),
+        cmocka_unit_test(passt_ends_with_the_vm),
+    };
+
+    return cmocka_run_group_tests_name("integration/worker_jail", tests, NULL, NULL);
+}

@@ -1,0 +1,131 @@
+/* Starting main and the front: see child.h. */
+#include "vmmd/priv/child.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/sock.h"
+#include "vmmd/priv/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+_Noreturn static void leave(const struct err *err)
+{
+    log_error("%s", err->detail);
+    _exit(EXIT_INTERNAL);
+}
+
+_Noreturn static void become_main(const struct host *h, int sock)
+{
+    static const char *const argv[] = {"vmmd-main", NULL};
+    int fds[] = {sock, h->link[0], h->config_text, h->api};
+    struct exec_plan plan = {.program = h->program[PROGRAM_MAIN],
+                             .argv = argv,
+                             .fds = fds,
+                             .n_fds = ARRAY_LEN(fds),
+                             .drop = h->root,
+                             .uid = h->config->uid,
+                             .gid = h->config->gid,
+                             .keep_cap = -1};
+    struct err err = {0};
+
+    exec_program(&plan, &err);
+    leave(&err);
+}
+
+/* As root the front gets no network but its open sockets, and one capability: with it the program
+ * makes the empty directory it stands in its root, once it is loaded. */
+_Noreturn static void become_front(const struct host *h, int sock)
+{
+    char total[16], each[16];
+    const char *argv[] = {"vmmd-front", "--connections", total, "--per-address", each, NULL};
+    int fds[] = {sock, h->link[1], h->listener, h->cert, h->key};
+    uid_t uid = h->config->uid_base + CONFIG_UID_FRONT;
+    struct exec_plan plan = {.program = h->program[PROGRAM_FRONT],
+                             .argv = argv,
+                             .fds = fds,
+                             .n_fds = ARRAY_LEN(fds),
+                             .drop = h->root,
+                             .uid = uid,
+                             .gid = uid,
+                             .keep_cap = CAP_SYS_CHROOT};
+    struct err err = {0};
+
+    snprintf(total, sizeof total, "%u", h->config->max_connections);
+    snprintf(each, sizeof each, "%u", h->config->max_connections_per_address);
+    if (fchdir(h->empty_dir) < 0)
+        err_errno(&err, errno, "enter the front's empty directory");
+    else if (h->root && unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
+        err_errno(&err, errno, "give the front namespaces of its own");
+    else
+        exec_program(&plan, &err);
+    leave(&err);
+}
+
+static bool may_start(struct child *child, struct err *err)
+{
+    int64_t *oldest = &child->starts[child->n_starts % CHILD_STARTS];
+    int64_t now = clock_mono_ms();
+
+    if (child->n_starts >= CHILD_STARTS && now - *oldest < CHILD_WINDOW_MS)
+        return err_set(err, ERR_UNAVAILABLE, "%s was started %d times in %d s", child->name,
+                       CHILD_STARTS, CHILD_WINDOW_MS / 1000);
+    *oldest = now;
+    child->n_starts++;
+    return true;
+}
+
+bool child_start(struct child *child, const struct host *h, struct err *err)
+{
+    int pair[2];
+    CLEANUP(closep) int theirs = -1;
+
+    if (!may_start(child, err) || !sock_pair(SOCK_SEQPACKET, pair, err))
+        return false;
+    child->sock = pair[0];
+    theirs = pair[1];
+    if (fcntl(child->sock, F_SETFL, O_NONBLOCK) < 0)
+        return err_errno(err, errno, "set up a socket");
+    child->pid = fork();
+    if (child->pid < 0) {
+        child->pid = 0;
+        return err_errno(err, errno, "fork");
+    }
+    if (child->pid == 0) {
+        setsid(); /* a terminal's ^C goes to the parent only, which ends its children in order */
+        if (child->program == PROGRAM_MAIN)
+            become_main(h, theirs);
+        become_front(h, theirs);
+    }
+    return true;
+}
+
+void child_gone(struct child *child)
+{
+    closep(&child->sock);
+    child->pid = 0;
+}
+
+void child_signal(const struct child *child, int signal_number)
+{
+    if (child->pid > 0)
+        kill(child->pid, signal_number);
+}
+
+const char *child_cause(int wait_status, char *out, size_t size)
+{
+    if (WIFSIGNALED(wait_status))
+        snprintf(out, size, "signal %d (%s)", WTERMSIG(wait_status),
+                 strsignal(WTERMSIG(wait_status)));
+    else
+        snprintf(out, size, "exit code %d", WEXITSTATUS(wait_status));
+    return out;
+}

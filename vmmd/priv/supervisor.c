@@ -1,0 +1,234 @@
+/* The parent's loop: see supervisor.h.
+ *
+ * Theory of operation. One poll() over {signals, main's socket}; everything happens in this thread.
+ *
+ *   running ──SIGTERM, SIGINT, a child that cannot run──► ending main ──gone──► ending front ──►
+ * done └ a child dies: started again, at most 5 times in 10 s
+ *
+ * Ending: SIGTERM, and SIGKILL when the time is over (main 15 s, the front 5 s). Requests of main
+ * are served as long as it lives. Workers are not our children and are left alone. A broken
+ * protocol (HELPER_BROKEN) ends the parent at once: the children see their sockets close and leave.
+ */
+#include "vmmd/priv/supervisor.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/sock.h"
+#include "vmmd/front/proto.h"
+#include "vmmd/priv/child.h"
+#include "vmmd/priv/helper.h"
+#include "vmmd/priv/notify.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAIN_STOP_MS  15000
+#define FRONT_STOP_MS 5000
+
+enum phase { PHASE_RUNNING, PHASE_ENDING_MAIN, PHASE_ENDING_FRONT, PHASE_DONE };
+
+struct supervisor {
+    const struct host *h;
+    struct child main, front;
+    struct helper helper;
+    enum phase phase;
+    int64_t deadline; /* of the phase, monotonic */
+    int exit_code;
+};
+
+static int signals = -1; /* signalfd */
+
+bool supervisor_init(struct err *err)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return signals >= 0 || err_errno(err, errno, "make a signalfd");
+}
+
+static void tell_front(struct supervisor *s)
+{
+    struct front_state state = {.version = FRONT_VERSION, .main_up = s->helper.ready};
+    struct err err = {0};
+
+    if (s->front.sock >= 0)
+        err_ignore(sock_send(s->front.sock, &state, sizeof state, NULL, 0, &err), &err);
+}
+
+static void enter(struct supervisor *s, enum phase phase, const struct child *child, int64_t ms)
+{
+    s->phase = phase;
+    s->deadline = clock_mono_ms() + ms;
+    child_signal(child, SIGTERM);
+}
+
+/* Goes on to what is left to be ended. */
+static void advance(struct supervisor *s)
+{
+    if (s->phase == PHASE_ENDING_MAIN && s->main.pid == 0)
+        enter(s, PHASE_ENDING_FRONT, &s->front, FRONT_STOP_MS);
+    if (s->phase == PHASE_ENDING_FRONT && s->front.pid == 0)
+        s->phase = PHASE_DONE;
+}
+
+static void stop(struct supervisor *s, int exit_code)
+{
+    if (s->phase != PHASE_RUNNING)
+        return;
+    s->exit_code = exit_code;
+    notify_systemd("STOPPING=1");
+    enter(s, PHASE_ENDING_MAIN, &s->main, MAIN_STOP_MS);
+    advance(s);
+}
+
+static void start(struct supervisor *s, struct child *child)
+{
+    struct err err = {0};
+
+    if (child == &s->main)
+        s->helper = (struct helper){.host = s->h};
+    if (!child_start(child, s->h, &err)) {
+        log_error("%s: giving up", err.detail);
+        stop(s, EXIT_INTERNAL);
+        return;
+    }
+    log_info("%s started as process %d", child->name, child->pid);
+    tell_front(s);
+}
+
+/* Exit codes that say "it makes no sense to try again". */
+static bool is_final(int status)
+{
+    return WIFEXITED(status) &&
+           (WEXITSTATUS(status) == EXIT_TAKEN || WEXITSTATUS(status) == EXIT_CONFIG);
+}
+
+static void on_death(struct supervisor *s, struct child *child, int status)
+{
+    char cause[80];
+
+    child_gone(child);
+    if (child == &s->main) {
+        s->helper.ready = false;
+        tell_front(s);
+    }
+    if (s->phase == PHASE_RUNNING) {
+        log_error("%s ended by %s", child->name, child_cause(status, cause, sizeof cause));
+        if (is_final(status))
+            stop(s, WEXITSTATUS(status));
+        else
+            start(s, child);
+    }
+    advance(s);
+}
+
+/* Children that are not main or the front are workers on a host whose init is this process. */
+static void reap(struct supervisor *s)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == s->main.pid)
+            on_death(s, &s->main, status);
+        else if (pid == s->front.pid)
+            on_death(s, &s->front, status);
+    }
+}
+
+static void on_signal(struct supervisor *s)
+{
+    struct signalfd_siginfo info;
+
+    while (read(signals, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGCHLD) {
+            reap(s);
+        } else if (info.ssi_signo == SIGHUP) {
+            log_info("SIGHUP: the configuration is read at start only; restart vmmd to change it");
+        } else {
+            log_info("%s: stopping; virtual machines go on", strsignal((int)info.ssi_signo));
+            stop(s, 0);
+        }
+    }
+}
+
+/* False when the parent has to leave at once. */
+static bool on_request(struct supervisor *s)
+{
+    switch (helper_serve(&s->helper, s->main.sock)) {
+    case HELPER_READY:
+        log_info("vmmd-main serves");
+        notify_systemd("READY=1");
+        tell_front(s);
+        break;
+    case HELPER_CLOSED: /* it is about to die, or has to: nothing works without the helper */
+        close(s->main.sock);
+        s->main.sock = -1;
+        break;
+    case HELPER_MUTE:
+        child_signal(&s->main, SIGKILL);
+        break;
+    case HELPER_BROKEN:
+        return false;
+    case HELPER_SERVED:
+        break;
+    }
+    return true;
+}
+
+static void on_deadline(struct supervisor *s)
+{
+    const struct child *late = s->phase == PHASE_ENDING_MAIN ? &s->main : &s->front;
+
+    log_warn("%s did not end in time: killed", late->name);
+    child_signal(late, SIGKILL);
+    s->deadline = clock_mono_ms() + FRONT_STOP_MS; /* SIGKILL needs a moment, too */
+}
+
+static int time_left(const struct supervisor *s)
+{
+    return s->phase == PHASE_RUNNING ? -1 : (int)clock_left_ms(s->deadline);
+}
+
+static int loop(struct supervisor *s)
+{
+    while (s->phase != PHASE_DONE) {
+        struct pollfd p[] = {{.fd = signals, .events = POLLIN},
+                             {.fd = s->main.sock, .events = POLLIN}};
+        int n = poll(p, ARRAY_LEN(p), time_left(s));
+
+        if (n == 0)
+            on_deadline(s);
+        if (n > 0 && p[1].revents && !on_request(s))
+            return EXIT_INTERNAL;
+        if (n > 0 && p[0].revents)
+            on_signal(s);
+    }
+    return s->exit_code;
+}
+
+int supervisor_run(const struct host *h)
+{
+    struct supervisor s = {
+        .h = h,
+        .main = {.program = PROGRAM_MAIN, .name = "vmmd-main", .sock = -1},
+        .front = {.program = PROGRAM_FRONT, .name = "vmmd-front", .sock = -1},
+        .helper = {.host = h},
+    };
+
+    start(&s, &s.front);
+    if (s.phase == PHASE_RUNNING)
+        start(&s, &s.main);
+    return loop(&s);
+}

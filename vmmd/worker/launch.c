@@ -1,0 +1,199 @@
+/* Launching QEMU: see launch.h.
+ *
+ *   LAUNCH ─► passt, JAIL_RUN ─► (QEMU's greeting, capabilities) ─► JAIL_SEAL ─► SEALED ─► answer
+ *
+ * The jail is sealed only when QMP answers: QEMU has opened its firmware and modules by then, and
+ * afterwards there is nothing left to open. Our copies of the descriptors are closed as soon as the
+ * jail has them: a lock on an image belongs to the open file, and must end with QEMU. */
+#include "vmmd/worker/launch.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/sock.h"
+#include "core/base/str.h"
+#include "net/passt.h"
+#include "vmmd/worker/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The pairs between us (or passt) and QEMU. */
+struct wires {
+    int qmp[2], serial[2], passt[2],
+        words[2]; /* [0]: our end, [1]: QEMU's; -1 when there is none */
+};
+
+static void close_wires(struct wires *s)
+{
+    int *all[] = {s->qmp, s->serial, s->passt, s->words};
+
+    for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
+        closep(&all[i][0]);
+        closep(&all[i][1]);
+    }
+}
+
+static bool stay_ready(int fd, struct err *err)
+{
+    return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0 ||
+           err_errno(err, errno, "make a socket non-blocking");
+}
+
+static bool make_wires(const struct spec *spec, struct wires *s, struct err *err)
+{
+    if (!sock_pair(SOCK_STREAM, s->qmp, err) || !stay_ready(s->qmp[0], err))
+        return false;
+    if (spec->has_serial &&
+        (!sock_pair(SOCK_STREAM, s->serial, err) || !stay_ready(s->serial[0], err)))
+        return false;
+    if (spec->has_passt && !sock_pair(SOCK_STREAM, s->passt, err))
+        return false;
+    if (pipe2(s->words, O_CLOEXEC) < 0)
+        return err_errno(err, errno, "make a pipe");
+    return stay_ready(s->words[0], err);
+}
+
+static bool start_passt(struct worker *w, const struct spec *spec, const struct wires *s,
+                        struct err *err)
+{
+    if (!spec->has_passt)
+        return true;
+    w->passt_pidfd = passt_start(spec->passt, spec->n_passt, s->passt[0], s->words[1], err);
+    return w->passt_pidfd >= 0;
+}
+
+static int take_log(struct frame *f, int index)
+{
+    return index < 0 ? -1 : TAKE_FD(f->fds[index]);
+}
+
+static bool start(struct worker *w, const struct spec *spec, struct frame *f, struct wires *s,
+                  struct err *err)
+{
+    struct jail_ends ends;
+
+    if (!make_wires(spec, s, err) ||
+        !serial_open(w, TAKE_FD(s->serial[0]), take_log(f, spec->serial_log), err))
+        return false;
+    words_open(w, TAKE_FD(s->words[0]), take_log(f, spec->qemu_log));
+    ends = (struct jail_ends){s->qmp[1], s->serial[1], s->passt[1], s->words[1]};
+    if (!start_passt(w, spec, s, err) || !jail_link_run(w, spec, f->fds, &ends, err))
+        return false;
+    qmp_open(w, TAKE_FD(s->qmp[0]));
+    return true;
+}
+
+/* Back to idle: nothing has been executed in the jail. passt ends with its socket. */
+static void undo(struct worker *w)
+{
+    serial_close(w);
+    words_close(w);
+    closep(&w->passt_pidfd);
+}
+
+bool launch_begin(struct worker *w, const struct request *from, struct frame *f, struct err *err)
+{
+    CLEANUP(spec_freep) struct spec *spec = NULL;
+    CLEANUP(close_wires) struct wires wires = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+
+    if (w->phase != WORKER_IDLE)
+        return err_set(err, ERR_WRONG_STATE, "this worker has started its VM already");
+    if (w->jail.sock < 0 && w->launch.why.code) {
+        *err = w->launch.why;
+        return false;
+    }
+    spec = spec_read(f->payload, f->head.length, f->head.n_fds, err);
+    if (!spec)
+        return false;
+    if (!start(w, spec, f, &wires, err)) {
+        undo(w);
+        return false;
+    }
+    w->phase = WORKER_LAUNCHING;
+    w->launch = (struct launch){.from = *from, .deadline_ms = clock_mono_ms() + WORKER_SEAL_MS};
+    return true;
+}
+
+void launch_qmp_is_up(struct worker *w)
+{
+    struct err err = {0};
+
+    if (w->phase == WORKER_LAUNCHING && !jail_link_seal(w, &err))
+        launch_abort(w, &err);
+}
+
+void launch_sealed(struct worker *w)
+{
+    CLEANUP(mem_freep) char *text = NULL;
+
+    if (w->phase != WORKER_LAUNCHING)
+        return;
+    w->phase = WORKER_READY;
+    if (!w->status[0])
+        status_set(w, "prelaunch"); /* it is started with -S; its own answer follows */
+    status_refresh(w);
+    text = str_format("{\"qemu_pid\":%d}", (int)w->jail.qemu_pid);
+    daemon_reply(w, &w->launch.from, text);
+    w->launch.from = (struct request){0};
+}
+
+void launch_abort(struct worker *w, const struct err *why)
+{
+    if (w->phase != WORKER_LAUNCHING)
+        return;
+    if (!w->launch.why.code)
+        w->launch.why = *why;
+    jail_link_cut(w);
+}
+
+/* QEMU's own words, or how it ended when it said nothing. */
+static void explain(const struct worker *w, struct err *err)
+{
+    char words[WORDS_TAIL + 1];
+    size_t len;
+
+    words_text(w, words);
+    len = strlen(words);
+    if (len)
+        err_set(err, ERR_HYPERVISOR, "QEMU did not start: %s", words + (len > 360 ? len - 360 : 0));
+    else if (WIFSIGNALED(w->ending.wstatus))
+        err_set(err, ERR_HYPERVISOR, "QEMU was ended by signal %d while it started",
+                WTERMSIG(w->ending.wstatus));
+    else
+        err_set(err, ERR_HYPERVISOR, "QEMU ended with status %d while it started",
+                WEXITSTATUS(w->ending.wstatus));
+}
+
+void launch_answer_failure(struct worker *w)
+{
+    struct err err = w->launch.why;
+
+    if (w->policy.killed)
+        err_set(&err, ERR_CANCELLED, "the start was cancelled");
+    else if (!err.code)
+        explain(w, &err);
+    log_warn("launch failed: %s", err.detail);
+    daemon_fail(w, &w->launch.from, &err);
+    w->launch.from = (struct request){0};
+    w->launch.why = err;
+}
+
+int64_t launch_tick(struct worker *w, int64_t now_ms)
+{
+    struct err err = {0};
+
+    if (w->phase != WORKER_LAUNCHING || w->launch.why.code)
+        return INT64_MAX;
+    if (now_ms < w->launch.deadline_ms)
+        return w->launch.deadline_ms;
+    err_set(&err, ERR_TIMEOUT, "QEMU did not answer within %d s", WORKER_SEAL_MS / 1000);
+    launch_abort(w, &err);
+    return INT64_MAX;
+}

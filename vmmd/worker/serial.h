@@ -1,0 +1,32 @@
+/* The guest's first serial port: its output goes to the ring log, main's input to the guest. A
+ * guest that prints without end or never reads cannot block the worker. */
+#pragma once
+#include "core/base/str.h"
+#include "vmmd/worker/daemon.h"
+
+#define SERIAL_MAX_INPUT 65536 /* bytes that wait for the guest */
+
+struct worker;
+
+struct serial {
+    int sock; /* -1: none */
+    int log;  /* ring log, -1: none */
+    uint64_t end;
+    bool news;       /* 'end' has moved since the daemon was told */
+    bool log_failed; /* said so in the log already */
+    int64_t told_ms;
+    struct strbuf input; /* what the guest has not read */
+    size_t sent;
+};
+
+/* Takes 'sock' and 'log' over; either may be -1. */
+bool serial_open(struct worker *w, int sock, int log, struct err *err) MUST_USE;
+short serial_wants(const struct worker *w);
+void serial_ready(struct worker *w, short revents);
+/* Queues input for the guest: all of it, or BUSY. */
+bool serial_input(struct worker *w, const void *data, size_t len, struct err *err) MUST_USE;
+/* Tells the daemon that the log grew, at most every 20 ms. Returns when to look again, INT64_MAX
+ * when there is nothing to tell. */
+int64_t serial_tick(struct worker *w, int64_t now_ms);
+/* Reads what an ended QEMU left in the socket, tells it, and closes. */
+void serial_close(struct worker *w);

@@ -1,0 +1,107 @@
+// The one place that talks to the daemon: requests with the token in their Authorization header, and
+// refusals as Problem. Knows no page. The token lives in sessionStorage (this tab, until it is
+// closed) and is never part of an address.
+
+const TOKEN = 'vmmd.token';
+
+export const ROOT = '/api/v1';
+
+// What the daemon refused (RFC 9457): 'message' is its sentence.
+export class Problem extends Error {
+    constructor(status, body) {
+        super(typeof body.detail === 'string' && body.detail ? body.detail : `The daemon answered with status ${status}.`);
+        this.status = status;
+        this.code = body.code ?? '';
+        this.requestId = body.request_id ?? '';
+        this.errors = Array.isArray(body.errors) ? body.errors : [];
+    }
+}
+
+// No answer at all, or one that is not the daemon's.
+export class Unreachable extends Error {
+    constructor() {
+        super('The daemon does not answer.');
+    }
+}
+
+export const token = {
+    get: () => sessionStorage.getItem(TOKEN),
+    set: (text) => sessionStorage.setItem(TOKEN, text),
+    drop: () => sessionStorage.removeItem(TOKEN),
+};
+
+async function problemOf(response) {
+    const type = response.headers.get('Content-Type') ?? '';
+    if (!type.startsWith('application/problem+json'))
+        return response.status >= 500 ? new Unreachable() : new Problem(response.status, {});
+    try {
+        return new Problem(response.status, await response.json());
+    } catch {
+        return new Unreachable();
+    }
+}
+
+let onSignedOut = () => {};
+
+// 'f' is called when the daemon no longer takes the token.
+export function whenSignedOut(f) {
+    onSignedOut = f;
+}
+
+// Resolves to a Response that is ok; else throws a Problem, Unreachable, or the AbortError of 'signal'.
+export async function send(method, path, {json, body, type, headers = {}, signal, as = token.get()} = {}) {
+    const all = {Authorization: `Bearer ${as}`, ...headers};
+    if (json !== undefined || type)
+        all['Content-Type'] = type ?? 'application/json';
+    let response;
+    try {
+        response = await fetch(ROOT + path, {
+            method, headers: all, body: json !== undefined ? JSON.stringify(json) : body, signal,
+            cache: 'no-store', credentials: 'omit', redirect: 'error', referrerPolicy: 'no-referrer',
+        });
+    } catch (error) {
+        throw error.name === 'AbortError' ? error : new Unreachable();
+    }
+    if (response.ok)
+        return response;
+    const problem = await problemOf(response);
+    if (problem.status === 401 && as === token.get())
+        onSignedOut();
+    throw problem;
+}
+
+export async function getJson(path, options) {
+    const response = await send('GET', path, options);
+    try {
+        return await response.json();
+    } catch (error) {
+        throw error.name === 'AbortError' ? error : new Unreachable();
+    }
+}
+
+// Every page of a list.
+export async function getAll(path) {
+    const items = [];
+    for (let next = ''; next !== null;) {
+        const page = await getJson(`${path}?page_size=500${next && `&page_token=${encodeURIComponent(next)}`}`);
+        items.push(...page.items);
+        next = page.next_page_token;
+    }
+    return items;
+}
+
+export const vmPath = (id, rest = '') => `/vms/${encodeURIComponent(id)}${rest}`;
+export const operationPath = (id, rest = '') => `/operations/${encodeURIComponent(id)}${rest}`;
+
+export async function vmAct(id, verb) {
+    return (await send('POST', vmPath(id, `/actions/${verb}`), {headers: {'Idempotency-Key': crypto.randomUUID()}})).json();
+}
+
+// The operation once it has ended, however long that takes.
+export async function operationEnd(id) {
+    for (;;) {
+        const operation = await getJson(operationPath(id, '?wait=30'));
+        if (operation.ended_at)
+            return operation;
+    }
+}
