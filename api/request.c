@@ -83,7 +83,8 @@ static bool check_framing(struct request *rq, struct err *err)
     struct scan scan = {.head = h};
 
     MHD_get_connection_values(rq->mhd, MHD_HEADER_KIND, on_header, &scan);
-    h->has_body = h->transfer_encoding || (h->content_length && strcmp(h->content_length, "0"));
+    h->has_body =
+        h->transfer_encoding || (h->content_length && strcmp(h->content_length, "0") != 0);
     if (scan.count > REQUEST_MAX_HEADERS || scan.misnamed)
         return err_set(err, ERR_MALFORMED,
                        "the request has more than %d headers, or one whose name is none",

@@ -1,5 +1,6 @@
 /* Threads and locks, annotated for clang's -Wthread-safety. Nobody holds a lock across QMP, helper
- * calls, file copies or sleeps. Lock order: a VM's 'writing' -> store (an open transaction) -> registry
+ * calls, file copies or sleeps. Lock order: a VM's 'writing' -> store (an open transaction) ->
+ * registry
  * -> jobs -> events: a transaction is never begun with one of the last three held. */
 #pragma once
 #include "core/base/err.h"

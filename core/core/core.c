@@ -46,8 +46,7 @@ static bool host_was_reset(struct core *core)
     if (then_fd >= 0)
         err_ignore(fs_read_all(then_fd, 128, &then, NULL, &err), &err);
     reset = then && strcmp(then, now) != 0;
-    if (!str_eq(then, now) &&
-        !fs_publish(core->state_fd, "boot_id", now, strlen(now), 0600, &err))
+    if (!str_eq(then, now) && !fs_publish(core->state_fd, "boot_id", now, strlen(now), 0600, &err))
         log_warn("the boot id was not written: %s", err.detail);
     return reset;
 }

@@ -32,8 +32,8 @@ struct core_config {
     void (*on_epoch)(uint32_t epoch);
 };
 
-/* Opens the store, loads everything, probes the host, takes up the running machines (all in parallel),
- * settles open jobs. On return the world is consistent and requests may be served. */
+/* Opens the store, loads everything, probes the host, takes up the running machines (all in
+ * parallel), settles open jobs. On return the world is consistent and requests may be served. */
 struct core *core_open(const struct core_config *config, struct err *err) MUST_USE;
 /* Wakes and refuses all who wait, lets running jobs come to a point where they can be taken up
  * again, releases the machines (guests go on). */
@@ -44,6 +44,7 @@ void core_interrupt(struct core *core);
 bool core_is_broken(struct core *core);
 
 /* ---- Idempotency: looks a key up before anything is done. '*found': the earlier request is the
- * same and made 'object' of 'type' ("operation", "pool", "token"); IDEM_MISMATCH: it was another. */
+ * same and made 'object' of 'type' ("operation", "pool", "token"); IDEM_MISMATCH: it was another.
+ */
 bool core_idem_find(struct core *core, const struct origin *origin, bool *found, char type[16],
                     struct uuid *object, struct err *err) MUST_USE;

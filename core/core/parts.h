@@ -1,8 +1,8 @@
 /* The inside of core: what its services share. Included by core's own files only.
  *
- * Locks, in this order: a VM's 'writing' -> a store transaction -> registry -> jobs -> events. 'writing'
- * serialises the writes of one VM's row and memory, and is the only one that is held over a flush to
- * the disk. None is held across a machine call or a helper call. */
+ * Locks, in this order: a VM's 'writing' -> a store transaction -> registry -> jobs -> events.
+ * 'writing' serialises the writes of one VM's row and memory, and is the only one that is held over
+ * a flush to the disk. None is held across a machine call or a helper call. */
 #pragma once
 #include "core/base/thread.h"
 #include "core/core/core.h"
@@ -42,12 +42,12 @@ struct vm {
     uint32_t slot;
     uint64_t revision, state_revision;
     int64_t updated_ms, state_since_ms;
-    struct uuid job;          /* holds the claim; zero when free */
-    const char *job_kind;     /* of that job */
-    struct machine *machine;  /* NULL unless live */
-    unsigned machine_users;   /* calls under way into it */
-    bool ending;              /* an exit is being settled */
-    enum vm_accel accel;      /* chosen at the last start */
+    struct uuid job;         /* holds the claim; zero when free */
+    const char *job_kind;    /* of that job */
+    struct machine *machine; /* NULL unless live */
+    unsigned machine_users;  /* calls under way into it */
+    bool ending;             /* an exit is being settled */
+    enum vm_accel accel;     /* chosen at the last start */
     char accel_reason[256];
 
     UT_hash_handle by_id, by_name;
@@ -124,7 +124,7 @@ struct job_order {
     const char *object_type;
     struct uuid object;
     const char *object_name;
-    json_t *args; /* taken; may be NULL */
+    json_t *args;   /* taken; may be NULL */
     struct uuid id; /* chosen by the caller with uuid_new() */
     /* More rows for the same transaction, or NULL. */
     bool (*also)(struct store_txn *txn, void *ctx, struct err *err);
@@ -141,7 +141,7 @@ void jobs_resume(struct core *core);
 bool job_submit(struct core *core, struct job_order *order, const struct origin *origin,
                 struct err *err) MUST_USE;
 void job_ask_cancel(struct core *core, const struct uuid *id); /* no checks: 'stop' does this */
-extern const struct job_kind *const job_kinds[]; /* NULL-terminated */
+extern const struct job_kind *const job_kinds[];               /* NULL-terminated */
 const struct job_kind *job_kind_find(const char *name);
 bool idem_add(struct store_txn *txn, const struct origin *origin, const char *object_type,
               const struct uuid *object, struct err *err) MUST_USE;

@@ -208,8 +208,8 @@ static bool write_disk(struct store_txn *txn, const struct disk *d, const char *
     return store_disk_put(txn, &row, err);
 }
 
-bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm,
-                 const char *state, const struct uuid *job, struct err *err)
+bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm, const char *state,
+                 const struct uuid *job, struct err *err)
 {
     size_t n;
     struct disk_copy *list = copy_disks(core, vm, &n);

@@ -1,8 +1,9 @@
 /* Pools, disks and their files in memory and on the disk: for core's own files.
  *
- * A disk of a new VM passes: planned (pool and size checked) -> rows 'creating' committed -> file made and
- * flushed -> rows 'live'. Deleting goes: rows 'trash' committed -> file unlinked, directory flushed ->
- * rows removed. A crash in between is settled by the job that is entered again. */
+ * A disk of a new VM passes: planned (pool and size checked) -> rows 'creating' committed -> file
+ * made and flushed -> rows 'live'. Deleting goes: rows 'trash' committed -> file unlinked,
+ * directory flushed -> rows removed. A crash in between is settled by the job that is entered
+ * again. */
 #pragma once
 #include "core/core/parts.h"
 
@@ -19,8 +20,8 @@ bool disks_plan(struct core *core, struct vm_spec *spec, struct err *err) MUST_U
 void disks_enlist(struct core *core, const struct vm *vm);
 void disks_delist(struct core *core, const struct uuid *vm);
 /* Rows of a VM's disks and files, with the files in 'state' and held by 'job' (zero: none). */
-bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm,
-                 const char *state, const struct uuid *job, struct err *err) MUST_USE;
+bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm, const char *state,
+                 const struct uuid *job, struct err *err) MUST_USE;
 bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uuid *vm,
                        struct err *err) MUST_USE;
 /* Makes the files of a VM's disks; those that exist are made anew. */

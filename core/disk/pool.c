@@ -1,6 +1,6 @@
 /* Storage pools: see pool.h. A pool is the directory <root>/<pool id>; its row is written after the
- * directory exists and removed before the directory goes, so a crash leaves at most an empty directory
- * with a uuid name. */
+ * directory exists and removed before the directory goes, so a crash leaves at most an empty
+ * directory with a uuid name. */
 #include "core/disk/pool.h"
 
 #include "core/base/clock.h"
@@ -84,8 +84,8 @@ static bool load_pool(void *ctx, const struct pool_record *r)
     struct err err = {0};
 
     if (root >= 0 && core->root_dirs[root] >= 0)
-        pool->dir = fs_open(core->root_dirs[root], UUID_STR(&r->id), O_RDONLY | O_DIRECTORY, 0,
-                            &err);
+        pool->dir =
+            fs_open(core->root_dirs[root], UUID_STR(&r->id), O_RDONLY | O_DIRECTORY, 0, &err);
     if (pool->dir < 0)
         log_error("the pool %s cannot be reached: %s", r->name,
                   root < 0 ? "its root is not in vmmd.conf" : err.detail);
@@ -156,10 +156,8 @@ NO_TSA void disks_clear(struct core *core)
 static bool write_new(struct core *core, const struct pool *pool, const struct origin *origin,
                       struct err *err)
 {
-    const struct pool_record record = {.id = pool->id,
-                                       .name = pool->name,
-                                       .root = pool->root,
-                                       .created_ms = pool->created_ms};
+    const struct pool_record record = {
+        .id = pool->id, .name = pool->name, .root = pool->root, .created_ms = pool->created_ms};
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
     json_t *data;
 
@@ -181,7 +179,8 @@ static bool check_new(struct core *core, const char *name, const char *root, int
         return err_field(err, ERR_NOT_FOUND, "/root",
                          "there is no pool root '%.64s' in vmmd.conf: GET /host lists them", root);
     if (core->root_dirs[*index] < 0)
-        return err_field(err, ERR_UNAVAILABLE, "/root", "the pool root '%s' cannot be opened", root);
+        return err_field(err, ERR_UNAVAILABLE, "/root", "the pool root '%s' cannot be opened",
+                         root);
     lock_take(&core->registry.lock);
     taken = pool_find(core, name) != NULL;
     lock_drop(&core->registry.lock);
@@ -189,8 +188,8 @@ static bool check_new(struct core *core, const char *name, const char *root, int
            err_field(err, ERR_EXISTS, "/name", "there is a pool named '%s' already", name);
 }
 
-bool pool_create(struct core *core, const char *name, const char *root,
-                 const struct origin *origin, struct uuid *id, struct err *err)
+bool pool_create(struct core *core, const char *name, const char *root, const struct origin *origin,
+                 struct uuid *id, struct err *err)
 {
     struct uuid new_id = uuid_new();
     struct pool *pool;

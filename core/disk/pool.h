@@ -3,8 +3,8 @@
 #include "core/core/core.h"
 
 /* A pool is a directory named by its id below a configured root. */
-bool pool_create(struct core *core, const char *name, const char *root,
-                 const struct origin *origin, struct uuid *id, struct err *err) MUST_USE;
+bool pool_create(struct core *core, const char *name, const char *root, const struct origin *origin,
+                 struct uuid *id, struct err *err) MUST_USE;
 json_t *pool_show(struct core *core, const char *ref, struct err *err) MUST_USE;
 json_t *pool_list(struct core *core, unsigned page_size, const char *page_token,
                   struct err *err) MUST_USE;

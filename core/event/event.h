@@ -8,9 +8,10 @@ struct event_line {
     char *json;    /* the whole event as one JSON line, owned */
 };
 
-/* Waits up to 'wait_ms' for events after 'after', then fills up to 'cap'. '*gap' is true when events
- * after 'after' were trimmed already or 'after' lies in the future: the client must reload, and goes on
- * from '*newest'. Returns the count; -1 on failure (UNAVAILABLE after core_interrupt()). */
+/* Waits up to 'wait_ms' for events after 'after', then fills up to 'cap'. '*gap' is true when
+ * events after 'after' were trimmed already or 'after' lies in the future: the client must reload,
+ * and goes on from '*newest'. Returns the count; -1 on failure (UNAVAILABLE after
+ * core_interrupt()). */
 ssize_t event_wait(struct core *core, uint64_t after, int64_t wait_ms, struct event_line *out,
                    unsigned cap, bool *gap, uint64_t *newest, struct err *err) MUST_USE;
 void event_line_clear(struct event_line *line);

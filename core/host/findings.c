@@ -1,5 +1,5 @@
-/* The findings of GET /host and `vmmctl doctor`: one row a check, each with what was seen and what to
- * do about it. */
+/* The findings of GET /host and `vmmctl doctor`: one row a check, each with what was seen and what
+ * to do about it. */
 #include "core/host/findings.h"
 
 #include "core/base/str.h"

@@ -97,8 +97,8 @@ static json_t *roots_view(struct core *core)
         json_t *v = json_object();
         uint64_t total, free_bytes;
         struct err err = {0};
-        bool ok = core->root_dirs[i] >= 0 &&
-                  fs_space(core->root_dirs[i], &total, &free_bytes, &err);
+        bool ok =
+            core->root_dirs[i] >= 0 && fs_space(core->root_dirs[i], &total, &free_bytes, &err);
         json_put_text(v, "id", host_root_id(i));
         json_put_bool(v, "available", ok);
         json_put(v, "total_bytes", ok ? json_integer((json_int_t)total) : NULL);

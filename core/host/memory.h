@@ -2,8 +2,9 @@
 #pragma once
 #include "core/core/parts.h"
 
-/* Promises the memory that a VM of 'spec' takes. '*promised' is to be given back by memory_release()
- * when QEMU runs (its memory counts as used then) or the start failed. NO_MEMORY. */
+/* Promises the memory that a VM of 'spec' takes. '*promised' is to be given back by
+ * memory_release() when QEMU runs (its memory counts as used then) or the start failed. NO_MEMORY.
+ */
 bool memory_promise(struct core *core, const struct vm_spec *spec, uint64_t *promised,
                     struct err *err) MUST_USE;
 void memory_release(struct core *core, uint64_t promised);

@@ -138,8 +138,8 @@ static bool write_end(struct job *job, struct err *err)
     return txn && put_row(txn, job, err) && add_event(txn, job, err) && store_commit(&txn, err);
 }
 
-/* Writes the end until it is written: on a full disk that takes until somebody made room. False when
- * the daemon ends before that; the next one enters the job again. */
+/* Writes the end until it is written: on a full disk that takes until somebody made room. False
+ * when the daemon ends before that; the next one enters the job again. */
 static bool record_end(struct job *job)
 {
     struct jobs *jobs = job->jobs;
@@ -276,8 +276,7 @@ static void enqueue(struct jobs *jobs, struct job *job)
 
 /* ---- submitting ---- */
 
-static struct job *job_new(struct jobs *jobs, struct job_order *order,
-                           const struct origin *origin)
+static struct job *job_new(struct jobs *jobs, struct job_order *order, const struct origin *origin)
 {
     struct job *job = mem_alloc(sizeof *job);
 

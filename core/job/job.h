@@ -1,7 +1,8 @@
 /* Jobs: long work that survives the daemon. In the API they are "operations" (schema Operation).
  *
- * A kind has a linear run(), which may be entered again after a restart and then asks the world what
- * is done already, and an idempotent settle(), which makes the outcome true whatever happened. */
+ * A kind has a linear run(), which may be entered again after a restart and then asks the world
+ * what is done already, and an idempotent settle(), which makes the outcome true whatever happened.
+ */
 #pragma once
 #include "core/core/core.h"
 
@@ -24,8 +25,8 @@ struct job_kind {
 /* ---- for the API ---- */
 json_t *job_show(struct core *core, const struct uuid *id, struct err *err) MUST_USE;
 /* As job_show(), but waits up to 'wait_ms' for the end. */
-json_t *job_wait(struct core *core, const struct uuid *id, int64_t wait_ms, struct err *err)
-    MUST_USE;
+json_t *job_wait(struct core *core, const struct uuid *id, int64_t wait_ms,
+                 struct err *err) MUST_USE;
 /* {"items":[Operation…],"next_page_token":…}, newest first. 'vm' (ref) and 'state' narrow. */
 json_t *job_list(struct core *core, const char *vm, const char *state, unsigned page_size,
                  const char *page_token, struct err *err) MUST_USE;
@@ -42,5 +43,6 @@ const struct uuid *job_id(const struct job *job);
 const char *job_kind_name(const struct job *job); /* static text */
 const struct uuid *job_object(const struct job *job);
 const json_t *job_args(const struct job *job); /* borrowed */
-const char *job_step_reached(const struct job *job); /* NULL before the first; set after a restart */
+const char *job_step_reached(
+    const struct job *job); /* NULL before the first; set after a restart */
 void job_set_result(struct job *job, json_t *result); /* takes it */

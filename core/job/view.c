@@ -1,4 +1,5 @@
-/* Jobs as the API shows them: schema Operation. Open ones from memory, ended ones from the store. */
+/* Jobs as the API shows them: schema Operation. Open ones from memory, ended ones from the store.
+ */
 #include "core/job/inside.h"
 
 #include "core/base/clock.h"
@@ -8,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-const char *const job_state_texts[] = {"queued",    "running",   "cancelling", "succeeded",
-                                       "failed",    "cancelled", "interrupted"};
+const char *const job_state_texts[] = {"queued", "running",   "cancelling", "succeeded",
+                                       "failed", "cancelled", "interrupted"};
 
 static json_t *progress(uint64_t done, uint64_t total)
 {
@@ -48,7 +49,7 @@ static json_t *error(const char *code, const char *pointer, const char *detail)
 
 static bool ended(const char *state)
 {
-    return strcmp(state, "queued") && strcmp(state, "running") && strcmp(state, "cancelling");
+    return !str_eq(state, "queued") && !str_eq(state, "running") && !str_eq(state, "cancelling");
 }
 
 static json_t *view_record(const struct job_record *r)

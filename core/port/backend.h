@@ -1,6 +1,6 @@
 /* What core needs of a hypervisor: a table of functions, since there are several (qemu, fake). A
- * machine is the running thing of one VM. All calls block; each is safe from any thread. None is made
- * with a lock held. */
+ * machine is the running thing of one VM. All calls block; each is safe from any thread. None is
+ * made with a lock held. */
 #pragma once
 #include "core/base/err.h"
 #include "core/model/state.h"
@@ -19,9 +19,9 @@ enum machine_event_kind {
 
 struct machine_event {
     enum machine_event_kind kind;
-    enum vm_run run;       /* EXITED: VM_OFF or VM_CRASHED */
+    enum vm_run run; /* EXITED: VM_OFF or VM_CRASHED */
     enum vm_reason reason;
-    char detail[1024];     /* EXITED after a failure: last lines of QEMU's log */
+    char detail[1024]; /* EXITED after a failure: last lines of QEMU's log */
     uint64_t serial_end;
 };
 
@@ -47,10 +47,10 @@ struct machine_plan {
     struct uuid vm;
     uint32_t slot;
     const struct vm_spec *spec;
-    enum vm_accel accel;       /* KVM or TCG, decided */
-    int kernel_fd, initrd_fd;  /* -1 when none */
-    int serial_log_fd;         /* a ring log (core/base/ringlog.h), O_RDWR */
-    int qemu_log_fd;           /* O_RDWR, appended */
+    enum vm_accel accel;      /* KVM or TCG, decided */
+    int kernel_fd, initrd_fd; /* -1 when none */
+    int serial_log_fd;        /* a ring log (core/base/ringlog.h), O_RDWR */
+    int qemu_log_fd;          /* O_RDWR, appended */
     struct plan_disk *disks;
     size_t n_disks;
 };
@@ -94,11 +94,11 @@ extern const struct backend backend_fake;
 struct backend_probe {
     bool qemu_found;
     char qemu_version[64];
-    bool kvm_healthy;        /* the self-test passed */
-    char kvm_verdict[200];   /* one sentence: why KVM is used or not */
-    char kvm_fix[200];       /* what to do about it, "" when nothing */
-    char kvm_state[32];      /* ok, missing, no-access, software, broken */
-    uint64_t kvm_minsn_s;    /* million instructions a second measured */
+    bool kvm_healthy;      /* the self-test passed */
+    char kvm_verdict[200]; /* one sentence: why KVM is used or not */
+    char kvm_fix[200];     /* what to do about it, "" when nothing */
+    char kvm_state[32];    /* ok, missing, no-access, software, broken */
+    uint64_t kvm_minsn_s;  /* million instructions a second measured */
     bool passt_found;
 };
 bool backend_probe_host(struct backend_probe *out, struct err *err) MUST_USE;

@@ -1,6 +1,6 @@
 /* What core and the backends need of the privileged helper. Implemented by vmmd/main (a client of
- * vmmd/priv/proto.h) and by a fake in tests. Blocking, thread-safe; a lost helper is UNAVAILABLE and
- * ends the daemon soon after. */
+ * vmmd/priv/proto.h) and by a fake in tests. Blocking, thread-safe; a lost helper is UNAVAILABLE
+ * and ends the daemon soon after. */
 #pragma once
 #include "core/base/err.h"
 #include "core/base/id.h"
@@ -8,12 +8,12 @@
 #include <stdint.h>
 
 struct host_facts {
-    bool root;       /* runs as root: own uids for VMs */
-    bool userns;     /* user namespaces work */
-    bool cgroup_v2;  /* each worker has a cgroup of its own */
-    bool kvm_node;   /* /dev/kvm exists */
-    bool kvm_opens;  /* ... and can be opened */
-    uint32_t slots;  /* how many VMs can have a uid of their own */
+    bool root;      /* runs as root: own uids for VMs */
+    bool userns;    /* user namespaces work */
+    bool cgroup_v2; /* each worker has a cgroup of its own */
+    bool kvm_node;  /* /dev/kvm exists */
+    bool kvm_opens; /* ... and can be opened */
+    uint32_t slots; /* how many VMs can have a uid of their own */
 };
 bool host_facts(struct host_facts *out, struct err *err) MUST_USE;
 /* Directory of the configured pool root number 'index'. The caller owns the descriptor. */

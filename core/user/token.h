@@ -14,10 +14,10 @@ bool token_create(struct core *core, const char *name, enum role role, uint64_t 
                   const struct origin *origin, struct uuid *id, char text[TOKEN_TEXT],
                   struct err *err) MUST_USE;
 /* UNAUTHENTICATED for anything that is not a live token; takes the same time for all of them. */
-bool token_check(struct core *core, const char *text, struct token_who *out, struct err *err)
-    MUST_USE;
+bool token_check(struct core *core, const char *text, struct token_who *out,
+                 struct err *err) MUST_USE;
 json_t *token_show(struct core *core, const char *ref, struct err *err) MUST_USE;
-json_t *token_list(struct core *core, unsigned page_size, const char *page_token, struct err *err)
-    MUST_USE;
+json_t *token_list(struct core *core, unsigned page_size, const char *page_token,
+                   struct err *err) MUST_USE;
 bool token_revoke(struct core *core, const char *ref, const struct origin *origin,
                   struct err *err) MUST_USE;

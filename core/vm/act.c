@@ -1,4 +1,5 @@
-/* Verbs on VMs: checking, claiming, submitting. The work itself is in start.c, stop.c and power.c. */
+/* Verbs on VMs: checking, claiming, submitting. The work itself is in start.c, stop.c and power.c.
+ */
 #include "core/vm/vm.h"
 
 #include "core/vm/kinds.h"

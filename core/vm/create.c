@@ -4,7 +4,8 @@
  *   2 image files made and flushed, the VM's directory and disaster copy written
  *   3 * VM 'defined', files 'live'                              one transaction: the commit point
  *
- * Entered again after a crash it does 2 and 3 once more. When it fails, the files go, then the rows. */
+ * Entered again after a crash it does 2 and 3 once more. When it fails, the files go, then the
+ * rows. */
 #include "core/vm/vm.h"
 
 #include "core/base/clock.h"
@@ -164,9 +165,8 @@ static bool define(struct core *core, struct vm *vm, struct err *err)
     vm_record_fill(vm, &record, &texts);
     lock_drop(&core->registry.lock);
     record.phase = "defined";
-    ok = store_vm_put(txn, &record, err) &&
-         disks_write(core, txn, &vm->id, "live", &none, err) && FAILPOINT("vm.create.row", err) &&
-         store_commit(&txn, err);
+    ok = store_vm_put(txn, &record, err) && disks_write(core, txn, &vm->id, "live", &none, err) &&
+         FAILPOINT("vm.create.row", err) && store_commit(&txn, err);
     vm_texts_clear(&texts);
     return ok;
 }
@@ -205,8 +205,7 @@ static bool undo(struct core *core, struct vm *vm, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = NULL;
 
-    if (!disks_unlink(core, &vm->id, err) ||
-        !fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), err))
+    if (!disks_unlink(core, &vm->id, err) || !fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), err))
         return false;
     txn = store_begin(core->store, err);
     return txn && disks_remove_rows(core, txn, &vm->id, err) &&
@@ -234,6 +233,9 @@ static void settle(struct core *core, struct job *job, bool ok)
     vm_unclaim(core, vm, job_id(job));
 }
 
-const struct job_kind vm_create_kind = {
-    .name = "vm.create", .lane = JOB_LANE_LIFECYCLE, .cancellable = true, .run = run,
-    .settle = settle, .adopt = vm_adopt};
+const struct job_kind vm_create_kind = {.name = "vm.create",
+                                        .lane = JOB_LANE_LIFECYCLE,
+                                        .cancellable = true,
+                                        .run = run,
+                                        .settle = settle,
+                                        .adopt = vm_adopt};

@@ -105,5 +105,8 @@ static void settle(struct core *core, struct job *job, bool ok)
         vm_unclaim(core, hold.vm, job_id(job));
 }
 
-const struct job_kind vm_delete_kind = {
-    .name = "vm.delete", .lane = JOB_LANE_LIFECYCLE, .run = run, .settle = settle, .adopt = vm_adopt};
+const struct job_kind vm_delete_kind = {.name = "vm.delete",
+                                        .lane = JOB_LANE_LIFECYCLE,
+                                        .run = run,
+                                        .settle = settle,
+                                        .adopt = vm_adopt};

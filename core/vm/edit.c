@@ -1,5 +1,6 @@
-/* Changing a VM's configuration: a merge patch on a copy, one transaction, then memory. What a running
- * VM cannot take up now is "pending": the difference to the configuration it was started with. */
+/* Changing a VM's configuration: a merge patch on a copy, one transaction, then memory. What a
+ * running VM cannot take up now is "pending": the difference to the configuration it was started
+ * with. */
 #include "core/vm/vm.h"
 
 #include "core/base/clock.h"
@@ -69,8 +70,8 @@ static bool is_defined(const struct vm *vm, void *ctx)
 }
 
 /* Under vm->writing. */
-static bool edit(struct core *core, struct vm *vm, const json_t *patch,
-                 const struct etag *if_match, const struct origin *origin, struct err *err)
+static bool edit(struct core *core, struct vm *vm, const json_t *patch, const struct etag *if_match,
+                 const struct origin *origin, struct err *err)
 {
     CLEANUP(vm_spec_clear) struct vm_spec spec = {0};
 

@@ -1,6 +1,6 @@
 /* The observed state of a VM: written to row, event log and memory in this order; and what machines
- * tell us. An exit is settled on a thread of its own: the worker's remains are swept, the machine is
- * released, and only then the VM is shown as off, so that "off" means that nothing is left. */
+ * tell us. An exit is settled on a thread of its own: the worker's remains are swept, the machine
+ * is released, and only then the VM is shown as off, so that "off" means that nothing is left. */
 #include "core/vm/recover.h"
 #include "core/vm/registry.h"
 
@@ -68,8 +68,8 @@ static bool fill_change(struct core *core, struct vm *vm, const struct vm_change
         return false;
     }
     vm_record_fill(vm, record, texts);
-    *event = vm->run != change->run || vm->reason != change->reason ? state_event(vm, change)
-                                                                    : NULL;
+    *event =
+        vm->run != change->run || vm->reason != change->reason ? state_event(vm, change) : NULL;
     lock_drop(&core->registry.lock);
     record->run = vm_run_text(change->run);
     record->reason = vm_reason_text(change->reason);

@@ -1,5 +1,5 @@
-/* Pause, resume and reset: one call into the machine; what it did is seen from the machine's events,
- * which alone change the state. */
+/* Pause, resume and reset: one call into the machine; what it did is seen from the machine's
+ * events, which alone change the state. */
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/vm/kinds.h"
@@ -86,9 +86,18 @@ static void settle(struct core *core, struct job *job, bool ok)
         vm_unclaim(core, hold.vm, job_id(job));
 }
 
-const struct job_kind vm_pause_kind = {
-    .name = "vm.pause", .lane = JOB_LANE_LIFECYCLE, .run = run_pause, .settle = settle, .adopt = vm_adopt};
-const struct job_kind vm_resume_kind = {
-    .name = "vm.resume", .lane = JOB_LANE_LIFECYCLE, .run = run_resume, .settle = settle, .adopt = vm_adopt};
-const struct job_kind vm_reset_kind = {
-    .name = "vm.reset", .lane = JOB_LANE_LIFECYCLE, .run = run_reset, .settle = settle, .adopt = vm_adopt};
+const struct job_kind vm_pause_kind = {.name = "vm.pause",
+                                       .lane = JOB_LANE_LIFECYCLE,
+                                       .run = run_pause,
+                                       .settle = settle,
+                                       .adopt = vm_adopt};
+const struct job_kind vm_resume_kind = {.name = "vm.resume",
+                                        .lane = JOB_LANE_LIFECYCLE,
+                                        .run = run_resume,
+                                        .settle = settle,
+                                        .adopt = vm_adopt};
+const struct job_kind vm_reset_kind = {.name = "vm.reset",
+                                       .lane = JOB_LANE_LIFECYCLE,
+                                       .run = run_reset,
+                                       .settle = settle,
+                                       .adopt = vm_adopt};

@@ -1,6 +1,7 @@
 /* Taking up after a restart: see recover.h and docs/durability.md.
  *
- * What is true is asked of the workers, never of the rows: a row says only which VMs may have one. */
+ * What is true is asked of the workers, never of the rows: a row says only which VMs may have one.
+ */
 #include "core/vm/recover.h"
 
 #include "core/base/clock.h"
@@ -127,7 +128,8 @@ static void record_life(struct core *core, struct vm *vm, struct machine *machin
     vm->machine = machine;
     vm->accel = accel;
     str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);
-    newer = vm->state_revision != state_revision; /* an event came, which is newer than the report */
+    newer =
+        vm->state_revision != state_revision; /* an event came, which is newer than the report */
     cond_wake_all(&core->registry.changed);
     lock_drop(&core->registry.lock);
     if (report->phase == MACHINE_PRELAUNCH || newer)

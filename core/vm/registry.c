@@ -170,8 +170,8 @@ static bool may_claim(const struct vm *vm, enum vm_verb verb, struct err *err)
         return err_set(err, ERR_NOT_FOUND, "the VM %s was deleted", vm->name);
     if (vm_verb_is_exclusive(verb) && !uuid_is_zero(&vm->job))
         return err_set(err, ERR_BUSY,
-                       "%s is held by the operation %s (%s): wait for it or cancel it",
-                       vm->name, UUID_STR(&vm->job), vm->job_kind);
+                       "%s is held by the operation %s (%s): wait for it or cancel it", vm->name,
+                       UUID_STR(&vm->job), vm->job_kind);
     if (vm->phase == VM_CREATING)
         return err_set(err, ERR_BUSY, "%s is still being created", vm->name);
     if (vm->phase == VM_DELETING && verb != VM_VERB_DELETE)

@@ -1,12 +1,13 @@
-/* The table of VMs in memory: finding, counting references, claims, and the writes that keep row and
- * memory the same. For core's own files. */
+/* The table of VMs in memory: finding, counting references, claims, and the writes that keep row
+ * and memory the same. For core's own files. */
 #pragma once
 #include "core/core/parts.h"
 
 void registry_init(struct core *core);
 void registry_clear(struct core *core);
 
-/* By id or name; counts a reference. NOT_FOUND. VMs that are being created are found, deleted not. */
+/* By id or name; counts a reference. NOT_FOUND. VMs that are being created are found, deleted not.
+ */
 struct vm *vm_get(struct core *core, const char *ref, struct err *err) MUST_USE;
 struct vm *vm_get_id(struct core *core, const struct uuid *id, struct err *err) MUST_USE;
 void vm_put(struct core *core, struct vm *vm);
@@ -25,8 +26,8 @@ void vm_delist(struct core *core, struct vm *vm);
 struct vm **vm_get_all(struct core *core, size_t *n);
 void vm_put_all(struct core *core, struct vm **vms);
 
-/* Checks the table of states and takes the VM for 'job'. WRONG_STATE, BUSY. With a zero 'job' it only
- * checks (dry run). */
+/* Checks the table of states and takes the VM for 'job'. WRONG_STATE, BUSY. With a zero 'job' it
+ * only checks (dry run). */
 bool vm_claim(struct core *core, struct vm *vm, enum vm_verb verb, const struct uuid *job,
               const char *job_kind, struct err *err) MUST_USE;
 void vm_unclaim(struct core *core, struct vm *vm, const struct uuid *job);
@@ -40,14 +41,14 @@ void vm_machine_done(struct core *core, struct vm *vm);
 struct vm_change {
     enum vm_run run;
     enum vm_reason reason;
-    const char *detail;           /* NULL clears */
+    const char *detail;             /* NULL clears */
     const enum vm_desired *desired; /* NULL keeps */
-    const uint32_t *slot;         /* NULL keeps */
-    bool set_active;              /* active := spec … */
-    bool clear_active;            /* … or none */
-    bool regardless;              /* memory follows even when the row could not be written: what was
-                                   * seen is true, and the next write of the row brings it along */
-    unsigned only_from;           /* states as bits (1u << VM_…): elsewhere nothing is done; 0: any */
+    const uint32_t *slot;           /* NULL keeps */
+    bool set_active;                /* active := spec … */
+    bool clear_active;              /* … or none */
+    bool regardless;    /* memory follows even when the row could not be written: what was
+                         * seen is true, and the next write of the row brings it along */
+    unsigned only_from; /* states as bits (1u << VM_…): elsewhere nothing is done; 0: any */
 };
 /* Row, event and memory, in this order, durable on return. Takes vm->writing itself. */
 bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *change,
@@ -63,8 +64,7 @@ void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_tex
 void vm_texts_clear(struct vm_texts *texts);
 
 /* Asks 'so' with the registry lock held. */
-bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, void *ctx),
-           void *ctx);
+bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, void *ctx), void *ctx);
 /* Waits until 'done' says so (with the registry lock held) or the deadline. */
 bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm, void *ctx),
              void *ctx, int64_t deadline_mono_ms);

@@ -5,8 +5,8 @@
  *   3 * cont: from here the guest may have run                                the commit point
  *   4 state 'running'                                                          one transaction
  *
- * Entered again after a restart: recovery has attached what lives. A machine in prelaunch goes on at
- * 3, a running one at 4, none at 1. A failure before 3 leaves nothing and the VM 'off'. */
+ * Entered again after a restart: recovery has attached what lives. A machine in prelaunch goes on
+ * at 3, a running one at 4, none at 1. A failure before 3 leaves nothing and the VM 'off'. */
 #include "core/vm/vm.h"
 
 #include "core/base/failpoint.h"
@@ -149,11 +149,8 @@ static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct e
     struct machine_plan *m = &p->machine;
     char reason[256];
 
-    *m = (struct machine_plan){.vm = vm->id,
-                               .kernel_fd = -1,
-                               .initrd_fd = -1,
-                               .serial_log_fd = -1,
-                               .qemu_log_fd = -1};
+    *m = (struct machine_plan){
+        .vm = vm->id, .kernel_fd = -1, .initrd_fd = -1, .serial_log_fd = -1, .qemu_log_fd = -1};
     p->spec = take_spec(core, vm, err);
     if (!p->spec)
         return false;
@@ -303,6 +300,9 @@ static void settle(struct core *core, struct job *job, bool ok)
     vm_unclaim(core, hold.vm, job_id(job));
 }
 
-const struct job_kind vm_start_kind = {
-    .name = "vm.start", .lane = JOB_LANE_LIFECYCLE, .cancellable = true, .run = run,
-    .settle = settle, .adopt = vm_adopt};
+const struct job_kind vm_start_kind = {.name = "vm.start",
+                                       .lane = JOB_LANE_LIFECYCLE,
+                                       .cancellable = true,
+                                       .run = run,
+                                       .settle = settle,
+                                       .adopt = vm_adopt};

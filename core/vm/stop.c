@@ -1,7 +1,7 @@
 /* Ending a VM (S-STOP in docs/durability.md): 'shutdown' presses the ACPI button and waits for the
- * guest; 'stop' needs no claim, cancels whatever job holds the VM, and kills. Both end when the exit has
- * been settled (observe.c): the VM is off and nothing of it is left. Entered again after a restart,
- * they see what is still alive and go on. */
+ * guest; 'stop' needs no claim, cancels whatever job holds the VM, and kills. Both end when the
+ * exit has been settled (observe.c): the VM is off and nothing of it is left. Entered again after a
+ * restart, they see what is still alive and go on. */
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
@@ -63,8 +63,7 @@ static bool run_shutdown(struct core *core, struct job *job, struct err *err)
     if (!vm || !press_button(core, vm, err))
         return false;
     timeout_s = json_get_u64(job_args(job), "timeout_s", grace_s(core, vm));
-    if (!vm_wait(core, vm, is_gone_or_cancelled, job,
-                 clock_mono_ms() + (int64_t)timeout_s * 1000))
+    if (!vm_wait(core, vm, is_gone_or_cancelled, job, clock_mono_ms() + (int64_t)timeout_s * 1000))
         return err_set(err, ERR_TIMEOUT,
                        "%s did not shut down within %llu s: its system may ignore the power "
                        "button; 'stop' forces it off",
@@ -84,7 +83,8 @@ static void settle_shutdown(struct core *core, struct job *job, bool ok)
 
     if (!hold.vm)
         return;
-    if (!ok && !vm_is(core, hold.vm, is_ending, NULL) && !vm_change_state(core, hold.vm, &back, &err))
+    if (!ok && !vm_is(core, hold.vm, is_ending, NULL) &&
+        !vm_change_state(core, hold.vm, &back, &err))
         log_error("%s", err.detail);
     vm_unclaim(core, hold.vm, job_id(job));
 }
@@ -141,8 +141,7 @@ static bool run_stop(struct core *core, struct job *job, struct err *err)
     if (!FAILPOINT("vm.stop.kill", err) || !kill_it(core, vm, err))
         return false;
     return vm_wait(core, vm, is_gone, NULL, clock_mono_ms() + STOP_MS) ||
-           err_set(err, ERR_TIMEOUT, "%s is still not gone after %d s", vm->name,
-                   STOP_MS / 1000);
+           err_set(err, ERR_TIMEOUT, "%s is still not gone after %d s", vm->name, STOP_MS / 1000);
 }
 
 static void settle_stop(struct core *core, struct job *job, bool ok)

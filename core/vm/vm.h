@@ -10,9 +10,9 @@ struct etag {
     uint64_t revision, state_revision;
 };
 
-/* Submits "vm.create": disks, row, disaster copy. '*spec' is taken (cleared) on success and failure.
- * EXISTS, INVALID, NOT_FOUND (pool, boot entry), NO_SPACE with the numbers. With origin->dry_run
- * nothing is submitted and '*op' is zero. */
+/* Submits "vm.create": disks, row, disaster copy. '*spec' is taken (cleared) on success and
+ * failure. EXISTS, INVALID, NOT_FOUND (pool, boot entry), NO_SPACE with the numbers. With
+ * origin->dry_run nothing is submitted and '*op' is zero. */
 bool vm_create(struct core *core, struct vm_spec *spec, const struct origin *origin,
                struct uuid *op, struct uuid *vm, struct err *err) MUST_USE;
 json_t *vm_show(struct core *core, const char *ref, struct etag *etag, struct err *err) MUST_USE;

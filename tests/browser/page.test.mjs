@@ -227,7 +227,7 @@ describe('a VM', () => {
     }));
 
     test('what guest and users write is text and nothing else', async () => {
-        await daemon.fake('hostile', {labels: {x: XSS, esc: '\u202e\u0007gnp.exe'}, notes: XSS});
+        await daemon.fake('hostile', {labels: {x: XSS, esc: '\u202egnp.exe'}, notes: XSS});
         await daemon.act('hostile', 'start');
         await browser.page(async (page) => {
             await row(page, 'hostile').locator('.label', {hasText: '<img src=x'}).waitFor();

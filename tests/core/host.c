@@ -38,9 +38,9 @@ static void the_accelerator_follows_wish_and_health(void **state)
         enum vm_accel wanted, chosen;
         bool ok;
     } rows[] = {
-        {true, VM_ACCEL_AUTO, VM_ACCEL_KVM, true},  {true, VM_ACCEL_KVM, VM_ACCEL_KVM, true},
-        {true, VM_ACCEL_TCG, VM_ACCEL_TCG, true},   {false, VM_ACCEL_AUTO, VM_ACCEL_TCG, true},
-        {false, VM_ACCEL_TCG, VM_ACCEL_TCG, true},  {false, VM_ACCEL_KVM, VM_ACCEL_KVM, false},
+        {true, VM_ACCEL_AUTO, VM_ACCEL_KVM, true}, {true, VM_ACCEL_KVM, VM_ACCEL_KVM, true},
+        {true, VM_ACCEL_TCG, VM_ACCEL_TCG, true},  {false, VM_ACCEL_AUTO, VM_ACCEL_TCG, true},
+        {false, VM_ACCEL_TCG, VM_ACCEL_TCG, true}, {false, VM_ACCEL_KVM, VM_ACCEL_KVM, false},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

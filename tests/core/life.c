@@ -25,8 +25,9 @@ static int teardown(void **state)
 
 static void a_vm_is_created_with_its_disks_and_deleted_with_them(void **state)
 {
-    world_create(&w, "web", "\"disks\":[{\"size_bytes\":1073741824},"
-                            "{\"size_bytes\":1048576,\"format\":\"raw\"}]");
+    world_create(&w, "web",
+                 "\"disks\":[{\"size_bytes\":1073741824},"
+                 "{\"size_bytes\":1048576,\"format\":\"raw\"}]");
     assert_string_equal(world_vm(&w, "web", "state"), "off");
     assert_int_equal(world_files(&w), 2);
     assert_string_equal(world_delete(&w, "web"), "succeeded");
@@ -62,7 +63,8 @@ static void what_the_state_forbids_is_refused(void **state)
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "wrong-state");
     assert_string_equal(world_delete(&w, "web"), "wrong-state");
-    assert_string_equal(world_vm(&w, "web", "actions"), "[\"shutdown\",\"stop\",\"reset\",\"pause\"]");
+    assert_string_equal(world_vm(&w, "web", "actions"),
+                        "[\"shutdown\",\"stop\",\"reset\",\"pause\"]");
 }
 
 static void a_name_is_taken_once(void **state)
@@ -270,7 +272,8 @@ static void everything_is_there_after_a_restart(void **state)
     world_close(&w);
     assert_true(world_open(&w));
     assert_string_equal(world_vm(&w, "web", "notes"), "keep");
-    assert_string_equal(world_vm(&w, "web", "run.state"), "crashed"); /* fakes die with the daemon */
+    assert_string_equal(world_vm(&w, "web", "run.state"),
+                        "crashed"); /* fakes die with the daemon */
     assert_int_equal(world_files(&w), 1);
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
 }

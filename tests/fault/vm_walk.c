@@ -1,8 +1,9 @@
-/* The fault walk: each operation on a VM is made to fail, and is killed, at its n-th failpoint for n = 1
- * until it runs through. After each, the daemon is started again and the invariants are asserted.
+/* The fault walk: each operation on a VM is made to fail, and is killed, at its n-th failpoint for
+ * n = 1 until it runs through. After each, the daemon is started again and the invariants are
+ * asserted.
  *
- * A failpoint stands before each effect and on both sides of each commit, so walking them all visits
- * every state that a crash can leave. */
+ * A failpoint stands before each effect and on both sides of each commit, so walking them all
+ * visits every state that a crash can leave. */
 #include "tests/lib/world.h"
 
 #include "core/base/failpoint.h"
@@ -92,7 +93,7 @@ static bool reset(struct world *w)
     return act(w, VM_VERB_RESET);
 }
 
-static bool delete(struct world *w)
+static bool delete (struct world *w)
 {
     return str_eq(world_delete(w, "web"), "succeeded");
 }
@@ -281,7 +282,8 @@ static void walk(const struct operation *op, bool (*at)(const struct operation *
     assert_true(n > 2); /* a walk that meets no failpoint proves nothing */
 }
 
-/* Whether a fake runs on across the child's start is not the point: stopped VMs are enough there. */
+/* Whether a fake runs on across the child's start is not the point: stopped VMs are enough there.
+ */
 static bool needs_a_running_vm(const struct operation *op)
 {
     return op->before == runs;

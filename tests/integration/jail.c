@@ -102,7 +102,8 @@ static void its_root_is_empty(void **state)
 }
 
 /* Every descriptor is one that QEMU was given or made by itself: sockets, images, event and timer
- * descriptors. Nothing of the daemon's: no directory, no database, no key, no log but its stderr pipe. */
+ * descriptors. Nothing of the daemon's: no directory, no database, no key, no log but its stderr
+ * pipe. */
 static void its_descriptors_are_those_it_was_given(void **state)
 {
     CLEANUP(mem_freep) char *path = str_format("/proc/%d/fd", (int)rig_pids(&rig, "j").qemu);
@@ -190,6 +191,6 @@ int main(void)
         return 0;
     }
     failed = cmocka_run_group_tests_name("jail, as root", tests, setup_as_root, teardown);
-    return failed + cmocka_run_group_tests_name("jail, as an ordinary user", tests,
-                                                setup_as_a_user, teardown);
+    return failed + cmocka_run_group_tests_name("jail, as an ordinary user", tests, setup_as_a_user,
+                                                teardown);
 }

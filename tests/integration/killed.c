@@ -1,8 +1,9 @@
-/* Every process is killed at random moments while VMs run and change state. Within 5 s the states are
- * true again, guests that were not hit run on in the same process, and at the end nothing is left.
+/* Every process is killed at random moments while VMs run and change state. Within 5 s the states
+ * are true again, guests that were not hit run on in the same process, and at the end nothing is
+ * left.
  *
- * The VMs have no system to boot: their firmware runs, which is enough to be alive. $VMMD_SEED repeats
- * a run, $VMMD_ROUNDS makes a longer one. */
+ * The VMs have no system to boot: their firmware runs, which is enough to be alive. $VMMD_SEED
+ * repeats a run, $VMMD_ROUNDS makes a longer one. */
 #include "tests/lib/rig.h"
 
 #include "core/base/clock.h"
@@ -64,8 +65,8 @@ static void wait_a_moment(void)
     (void)poll(NULL, 0, (int)below(40)); /* the randomness of the moment, not a condition */
 }
 
-/* Requests that are under way when the blow falls; what becomes of them is free, but not what is left.
- * The child sends one and leaves. */
+/* Requests that are under way when the blow falls; what becomes of them is free, but not what is
+ * left. The child sends one and leaves. */
 static pid_t disturb(void)
 {
     static const char *const verbs[] = {"pause", "resume", "reset", "stop", "start"};

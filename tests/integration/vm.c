@@ -30,8 +30,9 @@ static void it_sees_the_disk_and_the_card_it_was_given(void **state)
 
 static void what_it_writes_to_its_disk_is_there_after_a_reset(void **state)
 {
-    rig_type(&rig, "g",
-             "printf persist-me | dd of=/dev/vda bs=512 conv=fsync,sync 2>/dev/null; echo w-$((2+2))\n");
+    rig_type(
+        &rig, "g",
+        "printf persist-me | dd of=/dev/vda bs=512 conv=fsync,sync 2>/dev/null; echo w-$((2+2))\n");
     rig_expect(&rig, "g", &at, "w-4", 20000);
     rig_act(&rig, "g", "reset");
     rig_expect(&rig, "g", &at, "VMMD-GUEST READY", 120000);

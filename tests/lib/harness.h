@@ -1,6 +1,7 @@
 /* The tests' harness: verbs shared by the suites. */
 #pragma once
-/* clang-format off: cmocka wants these four first, in this order */
+/* cmocka wants these four first, in this order. */
+/* clang-format off */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>

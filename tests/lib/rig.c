@@ -77,8 +77,7 @@ static void request(struct rig *r, const char *method, const char *path, const c
     curl_easy_cleanup(curl);
 }
 
-json_t *rig_call(struct rig *r, const char *method, const char *path, const char *body,
-                 int *status)
+json_t *rig_call(struct rig *r, const char *method, const char *path, const char *body, int *status)
 {
     json_t *json = NULL;
     struct reply reply;
@@ -154,13 +153,13 @@ static unsigned free_port(void)
 static void write_config(struct rig *r)
 {
     CLEANUP(mem_freep)
-    char *text = str_format("[vmmd]\nlisten = 127.0.0.1:%u\nstate_dir = %s/state\nrun_dir = %s/run\n"
-                            "tls_cert = %s/cert.pem\ntls_key = %s/key.pem\n"
-                            "enable_fake_backend = true\n"
-                            "[pool-root main]\npath = %s/main\n[pool-root second]\npath = %s/second\n"
-                            "[boot tiny]\nkernel = %s/vmlinuz\ninitrd = %s/initrd.img\n",
-                            free_port(), r->dir, r->dir, r->dir, r->dir, r->dir, r->dir,
-                            guest_dir(), guest_dir());
+    char *text = str_format(
+        "[vmmd]\nlisten = 127.0.0.1:%u\nstate_dir = %s/state\nrun_dir = %s/run\n"
+        "tls_cert = %s/cert.pem\ntls_key = %s/key.pem\n"
+        "enable_fake_backend = true\n"
+        "[pool-root main]\npath = %s/main\n[pool-root second]\npath = %s/second\n"
+        "[boot tiny]\nkernel = %s/vmlinuz\ninitrd = %s/initrd.img\n",
+        free_port(), r->dir, r->dir, r->dir, r->dir, r->dir, r->dir, guest_dir(), guest_dir());
     CLEANUP(mem_freep)
     char *openssl = str_format("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
                                "-nodes -days 2 -subj /CN=test -keyout %s/key.pem -out %s/cert.pem "
@@ -311,8 +310,7 @@ char *rig_text(struct rig *r, const char *name, const char *member)
 
     for (char *part = strtok_r(copy, ".", &save); part; part = strtok_r(NULL, ".", &save))
         value = json_object_get(value, part);
-    return json_is_string(value) ? str_dup(json_string_value(value))
-                                 : str_format("(%d)", status);
+    return json_is_string(value) ? str_dup(json_string_value(value)) : str_format("(%d)", status);
 }
 
 void rig_await(struct rig *r, const char *name, const char *state, const char *reason, int ms)

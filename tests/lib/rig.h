@@ -1,6 +1,6 @@
 /* A real daemon for integration tests: its own configuration, state and run directories below a
- * temporary directory, the tiny guest as boot entry "tiny", pools "main" and "second". Talks to it over
- * its unix socket. */
+ * temporary directory, the tiny guest as boot entry "tiny", pools "main" and "second". Talks to it
+ * over its unix socket. */
 #pragma once
 #include "tests/lib/harness.h"
 
@@ -19,10 +19,10 @@ bool rig_possible(const char **why);
 void rig_make(struct rig *r, uid_t uid); /* directories, configuration, daemon, pools */
 void rig_spawn(struct rig *r);           /* the daemon alone; returns when it serves */
 void rig_stop(struct rig *r);            /* SIGTERM; asserts exit status 0; VMs go on */
-void rig_remove(struct rig *r);          /* stops all VMs and the daemon, asserts that nothing is left */
+void rig_remove(struct rig *r); /* stops all VMs and the daemon, asserts that nothing is left */
 
-/* One request; the JSON of the reply (NULL for another type). '*status' is the HTTP status, 0 when the
- * connection failed. */
+/* One request; the JSON of the reply (NULL for another type). '*status' is the HTTP status, 0 when
+ * the connection failed. */
 json_t *rig_call(struct rig *r, const char *method, const char *path, const char *body,
                  int *status);
 /* The same with 'Prefer: wait=60', asserting the status. */

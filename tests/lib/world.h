@@ -20,14 +20,14 @@ void world_remove(struct world *w); /* all of it */
 
 /* The JSON text of a VM: {"name":name,"backend":"fake","nics":[], …more} */
 bool world_try_create(struct world *w, const char *name, const char *more, struct uuid *op,
-                      struct err *err);
+                      struct err *err) MUST_USE;
 void world_create(struct world *w, const char *name, const char *more);
-/* Submits and waits; the operation's final state as text ("succeeded"), the error's slug, or "broken"
- * when the store broke. */
+/* Submits and waits; the operation's final state as text ("succeeded"), the error's slug, or
+ * "broken" when the store broke. */
 const char *world_act(struct world *w, const char *name, enum vm_verb verb);
 const char *world_delete(struct world *w, const char *name);
-/* The final operation; asserts that it ended within 20 s. NULL when the store broke meanwhile: a real
- * daemon would leave then. The caller owns it. */
+/* The final operation; asserts that it ended within 20 s. NULL when the store broke meanwhile: a
+ * real daemon would leave then. The caller owns it. */
 json_t *world_end_of(struct world *w, const struct uuid *op);
 /* Member of a VM's JSON as text ("state", "run.state"); the buffer is static. */
 const char *world_vm(struct world *w, const char *name, const char *member);

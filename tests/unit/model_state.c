@@ -37,7 +37,8 @@ static void nonsense_does_not_parse(void **state)
     assert_false(vm_verb_parse("destroy", &verb));
 }
 
-/* For each state and verb: the check agrees with the table, and a refusal names what is possible. */
+/* For each state and verb: the check agrees with the table, and a refusal names what is possible.
+ */
 static void every_refusal_says_what_is_possible(void **state)
 {
     for (unsigned run = 0; run < VM_RUN_COUNT; run++) {

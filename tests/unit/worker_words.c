@@ -31,6 +31,11 @@ static void tell(const char *data, size_t len)
         words_ready(&w);
 }
 
+static void tell_text(const char *text)
+{
+    tell(text, strlen(text));
+}
+
 static void expect_text(const char *expected)
 {
     char text[WORDS_TAIL + 1];
@@ -43,8 +48,8 @@ static void the_last_words_are_trimmed_and_printable(void **state)
 {
     begin(-1);
     expect_text("");
-    tell("\n\n  qemu: bad\r\n", 14);
-    tell("\033[31mred\033[0m caf\xc3\xa9\t.\n\n", 22);
+    tell_text("\n\n  qemu: bad\r\n");
+    tell_text("\033[31mred\033[0m caf\xc3\xa9\t.\n\n");
     expect_text("qemu: bad\n?[31mred?[0m caf???.");
     close(say);
     words_ready(&w);
@@ -96,7 +101,7 @@ static void the_log_is_bounded_and_begun_anew(void **state)
     words_close(&w);
 
     begin(dup(keep)); /* the next start */
-    tell("new\n", 4);
+    tell_text("new\n");
     assert_int_equal(fstat(keep, &st), 0);
     assert_int_equal(st.st_size, 4);
     close(say);

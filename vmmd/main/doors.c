@@ -1,5 +1,5 @@
-/* The two doors: see doors.h. A connection that is not taken stays in its socket, and the daemon that
- * comes after this one serves it: the parent holds both sockets open. */
+/* The two doors: see doors.h. A connection that is not taken stays in its socket, and the daemon
+ * that comes after this one serves it: the parent holds both sockets open. */
 #include "vmmd/main/doors.h"
 
 #include "core/base/fs.h"

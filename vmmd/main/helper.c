@@ -2,7 +2,8 @@
  * descriptor, in turn for all threads. See vmmd/priv/proto.h.
  *
  * A helper that is gone or breaks the protocol is the end of this process: without it neither a
- * worker can be started nor one be proven dead, and the parent that would restart us is gone too. */
+ * worker can be started nor one be proven dead, and the parent that would restart us is gone too.
+ */
 #include "vmmd/main/helper.h"
 
 #include "core/base/fs.h"
@@ -32,8 +33,7 @@ bool helper_init(const struct config *config, int sock, struct err *err)
     helper.config = config;
     helper.sock = sock;
     if (dir < 0)
-        return err_set(err, ERR_INTERNAL, "the run directory %s cannot be opened",
-                       config->run_dir);
+        return err_set(err, ERR_INTERNAL, "the run directory %s cannot be opened", config->run_dir);
     helper.run_fd = fs_open(dir, "vm", O_RDONLY | O_DIRECTORY, 0, err);
     return helper.run_fd >= 0;
 }
@@ -47,10 +47,9 @@ static bool lost(struct err *err, const char *what)
 
 static unsigned fds_of(enum priv_op op)
 {
-    static const unsigned fds[] = {
-        0,
+    static const unsigned fds[] = {0,
 #define X(name, n) n,
-        PRIV_OPS(X)
+                                   PRIV_OPS(X)
 #undef X
     };
 
@@ -146,10 +145,8 @@ bool host_kvm_open(int *fd, struct err *err)
 
 bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock, struct err *err)
 {
-    struct priv_request request = {.op = PRIV_WORKER_SPAWN,
-                                   .index = slot,
-                                   .flags = kvm ? PRIV_SPAWN_KVM : 0,
-                                   .vm = *vm};
+    struct priv_request request = {
+        .op = PRIV_WORKER_SPAWN, .index = slot, .flags = kvm ? PRIV_SPAWN_KVM : 0, .vm = *vm};
     struct priv_reply reply;
 
     return ask(&request, &reply, sock, err);

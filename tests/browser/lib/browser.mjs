@@ -28,7 +28,7 @@ export class Browser {
     async page(story, {signedIn = true, path = '/', expected = [], ...context} = {}) {
         const own = await this.chromium.newContext({ignoreHTTPSErrors: true, viewport: {width: 1280, height: 900}, ...context});
         const page = await own.newPage();
-        page.setDefaultTimeout(15000);
+        page.setDefaultTimeout(Number(process.env.PATIENCE_MS ?? 15000));
         page.trouble = [];
         watch(page, this.daemon.url);
         await page.addInitScript(() => document.addEventListener('securitypolicyviolation', (event) =>
