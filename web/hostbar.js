@@ -11,7 +11,7 @@ export function drawHost(host) {
     const meter = part('host-meter');
     meter.max = host.memory.total_bytes || 1;
     meter.value = host.memory.total_bytes - host.memory.available_bytes;
-    setText(part('host-version'), `vmmd ${host.version}${host.qemu.version ? `, QEMU ${host.qemu.version}` : ''}`);
+    setText(part('host-version'), `vmmd ${host.version}${host.qemu.version ? `, QEMU ${host.qemu.version.split(' ')[0]}` : ''}`);
     drawFindings(host.findings.filter((finding) => finding.severity !== 'info'));
 }
 

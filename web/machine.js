@@ -94,7 +94,7 @@ export class VmView {
     #drawRun(vm) {
         const {run, job} = vm;
         const reason = reasonText(run.reason);
-        setText(part('vm-run'), [job ? `${JOBS[job.kind] ?? job.kind} …` : '', run.since ? `${run.state} for ${sinceText(run.since)}` : run.state, reason]
+        setText(part('vm-run'), [job ? `${JOBS[job.kind] ?? job.kind} …` : '', run.since ? `for ${sinceText(run.since)}` : '', reason]
             .filter(Boolean).join(' · '));
         setText(part('vm-accel'), run.accel ? `${run.accel.toUpperCase()}: ${run.accel_reason ?? ''}` : '');
         setHidden(part('vm-words'), !run.detail);

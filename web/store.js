@@ -143,15 +143,23 @@ export class Store extends EventTarget {
                 continue;
             }
             const {object, data} = JSON.parse(event.data);
-            if (object?.type === 'vm')
+            if (event.type === 'vm.deleted')
+                this.#forgetVm(object.id);
+            else if (object?.type === 'vm')
                 this.#marks.vms.add(object.id);
-            if (object?.type === 'operation') {
+            else if (object?.type === 'operation') {
                 this.#marks.operations.add(object.id);
-                if (data?.target)
+                if (this.vms.has(data?.target)) // its 'job' and 'actions' change with it
                     this.#marks.vms.add(data.target);
             }
         }
         this.#fetchMarked();
+    }
+
+    #forgetVm(id) {
+        this.#marks.vms.delete(id);
+        this.#putVm(id, null);
+        this.#tell('vms');
     }
 
     // ---- loading ----

@@ -50,7 +50,7 @@ export class Browser {
 }
 
 function watch(page, url) {
-    page.on('console', (message) => message.type() === 'error' && page.trouble.push(message.text()));
+    page.on('console', (message) => message.type() === 'error' && page.trouble.push(`${message.text()} ${message.location().url}`));
     page.on('pageerror', (error) => page.trouble.push(`uncaught: ${error.message}`));
     page.on('dialog', (dialog) => {
         page.trouble.push(`dialog: ${dialog.message()}`);
@@ -68,7 +68,7 @@ function watch(page, url) {
 // No serious accessibility violation on what is shown now.
 export async function accessible(page) {
     await page.evaluate(AXE); // through the debugger: the page's policy does not apply to it
-    const {violations} = await page.evaluate(() => globalThis.axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}));
+    const {violations} = await page.evaluate(() => globalThis.axe.run(document, {resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']}));
     assert.deepEqual(violations.filter((v) => ['serious', 'critical'].includes(v.impact)).map((v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join('; ')}`), []);
 }
 

@@ -1,7 +1,7 @@
 // The daemon the page is tested against: by tests/lib/daemon.sh, or one that runs (VMMD_URL and its
 // like). 'send' is a plain client for what the page has no form for.
 import {spawnSync} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {readdirSync, readFileSync} from 'node:fs';
 import https from 'node:https';
 
 const SCRIPT = new URL('../../lib/daemon.sh', import.meta.url).pathname;
@@ -56,6 +56,15 @@ class Daemon {
         });
     }
 
+    // Ends the API's process as a crash would; the parent starts another one. Only of an own daemon.
+    killMain() {
+        const parent = readFileSync(`${this.dir}/pid`, 'utf8').trim();
+        const children = readdirSync('/proc').filter((pid) => /^\d+$/.test(pid)).filter((pid) => isMain(pid, parent));
+        if (children.length !== 1)
+            throw new Error(`${children.length} children of ${parent} are vmmd-main`);
+        process.kill(Number(children[0]), 'SIGKILL');
+    }
+
     // A VM without a guest: it ticks on its serial port and answers what is typed there.
     fake(name, more = {}) {
         return this.send('POST', '/vms', {name, backend: 'fake', memory_bytes: 64 << 20, ...more}, {prefer: 'wait=30'});
@@ -63,5 +72,14 @@ class Daemon {
 
     async act(vm, verb) {
         await this.send('POST', `/vms/${vm}/actions/${verb}`, undefined, {prefer: 'wait=30'});
+    }
+}
+
+function isMain(pid, parent) {
+    try {
+        const [, name, after] = /^\d+ \((.*)\) \S (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+        return after === parent && /main/.test(name + readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+    } catch {
+        return false; // it ended meanwhile
     }
 }
