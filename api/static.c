@@ -16,7 +16,7 @@ static const struct page_file {
     const char *type;
     const char *begin, *end;
 } files[] = {
-#define X(symbol, path, type) {path + sizeof UI_FOLDER - 1, type, symbol, symbol##_end},
+#define X(symbol, path, type) {&path[sizeof UI_FOLDER - 1], type, symbol, symbol##_end},
     UI_FILES(X)
 #undef X
 };

@@ -3,7 +3,7 @@
 #pragma once
 #include <stddef.h>
 
-#define CLEANUP(fn) __attribute__((cleanup(fn)))
+#define CLEANUP(fn) __attribute__((cleanup(fn), unused))
 #define TAKE(p)                                                                                    \
     __extension__({                                                                                \
         __typeof__(p) take_ = (p);                                                                 \

@@ -10,6 +10,8 @@ const NARROW = {viewport: {width: 320, height: 700}};
 let daemon, browser;
 before(async () => {
     daemon = startDaemon();
+    if (!(await daemon.send('GET', '/pools')).items.length)
+        await daemon.send('POST', '/pools', {name: 'main', root: 'main'});
     browser = await Browser.start(daemon);
 });
 after(async () => {
@@ -41,7 +43,7 @@ describe('signing in', () => {
     test('a good token opens the page; signing out forgets it', () => browser.page(async (page) => {
         await page.getByLabel('API token').fill(daemon.token);
         await page.getByLabel('API token').press('Enter');
-        await page.getByRole('heading', {name: 'Virtual machines'}).waitFor();
+        await page.getByRole('heading', {level: 1, name: 'Virtual machines'}).waitFor();
         assert.ok(!page.url().includes('vmmd_'));
         await page.getByRole('button', {name: 'Sign out'}).click();
         await page.getByLabel('API token').waitFor();
@@ -112,7 +114,7 @@ describe('the list', () => {
 
     test('a VM created elsewhere appears by itself, and what others do to it shows', async () => {
         await browser.page(async (page) => {
-            await page.getByRole('heading', {name: 'Virtual machines'}).waitFor();
+            await page.getByRole('heading', {level: 1, name: 'Virtual machines'}).waitFor();
             await daemon.fake('elsewhere');
             await state(row(page, 'elsewhere'), 'off');
             await daemon.act('elsewhere', 'start');
@@ -143,7 +145,7 @@ describe('the list', () => {
         });
     });
 
-    test('start, pause, resume and power off by the buttons; a job disables them', async () => {
+    test('start, pause, resume and power off by the buttons', async () => {
         await daemon.fake('buttons');
         await browser.page(async (page) => {
             const it = row(page, 'buttons');
@@ -254,7 +256,7 @@ describe('a VM', () => {
             assert.equal(await page.getByRole('button', {name: 'Delete', exact: true}).getAttribute('aria-disabled'), 'true');
             await page.getByLabel('Type its name').fill('doomed');
             await page.getByLabel('Type its name').press('Enter');
-            await page.getByRole('heading', {name: 'Virtual machines'}).waitFor();
+            await page.getByRole('heading', {level: 1, name: 'Virtual machines'}).waitFor();
             await row(page, 'doomed').waitFor({state: 'detached'});
         }, {expected: [/status of 404.*\/api\/v1\/vms\//]}); // it may go while the page asks for it
         await assert.rejects(daemon.send('GET', '/vms/doomed'), /404/);

@@ -3,6 +3,7 @@
  * passt. */
 #include "tests/lib/harness.h"
 
+#include "core/base/clock.h"
 #include "core/base/frame.h"
 #include "core/base/str.h"
 #include "tests/lib/worker_client.h"
@@ -308,7 +309,7 @@ static void the_jail_lets_nothing_else_happen(void **state)
 /* ---------------------------------------------------------------- passt */
 
 /* The worker's child whose name begins with "passt"; 0 when there is none. */
-static pid_t find_passt(pid_t worker)
+static pid_t look_for_passt(pid_t worker)
 {
     char path[64], name[64];
     FILE *file;
@@ -323,6 +324,17 @@ static pid_t find_passt(pid_t worker)
     }
     fclose(file);
     return found;
+}
+
+/* It has its name once it is executed, which may be after LAUNCH was answered. */
+static pid_t find_passt(pid_t worker)
+{
+    int64_t deadline = clock_mono_ms() + 5000;
+    pid_t passt;
+
+    while (!(passt = look_for_passt(worker)) && clock_mono_ms() < deadline)
+        (void)poll(NULL, 0, 5); /* asked again until it is there */
+    return passt;
 }
 
 static void a_guest_outlives_its_passt(void **state)

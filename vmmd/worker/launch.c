@@ -1,6 +1,9 @@
 /* Launching QEMU: see launch.h.
  *
- *   LAUNCH ─► passt, JAIL_RUN ─► (QEMU's greeting, capabilities) ─► JAIL_SEAL ─► SEALED ─► answer
+ *   LAUNCH ─► JAIL_RUN ─► (QEMU's greeting, capabilities) ─► JAIL_SEAL, passt ─► SEALED ─► answer
+ *
+ * passt comes late so that it does not take a processor from QEMU while the client waits: its
+ * socket pair is there from the start, and no guest sends anything before the answer.
  *
  * The jail is sealed only when QMP answers: QEMU has opened its firmware and modules by then, and
  * afterwards there is nothing left to open. Our copies of the descriptors are closed as soon as the
@@ -19,6 +22,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -60,12 +64,44 @@ static bool make_wires(const struct spec *spec, struct wires *s, struct err *err
     return stay_ready(s->words[0], err);
 }
 
-static bool start_passt(struct worker *w, const struct spec *spec, const struct wires *s,
-                        struct err *err)
+/* What passt needs when its time comes. */
+struct passt_plan {
+    struct spec *spec; /* owned: its options */
+    int sock, words;   /* owned */
+};
+
+static void passt_plan_free(struct worker *w)
 {
-    if (!spec->has_passt)
+    struct passt_plan *p = TAKE(w->launch.passt);
+
+    if (!p)
+        return;
+    closep(&p->sock);
+    closep(&p->words);
+    spec_freep(&p->spec);
+    free(p);
+}
+
+/* Keeps passt's ends; the spec is taken. */
+static void passt_plan(struct worker *w, struct spec **spec, struct wires *s)
+{
+    struct passt_plan *p;
+
+    if (!(*spec)->has_passt)
+        return;
+    p = mem_alloc(sizeof *p);
+    *p = (struct passt_plan){TAKE(*spec), TAKE_FD(s->passt[0]), TAKE_FD(s->words[1])};
+    w->launch.passt = p;
+}
+
+static bool start_passt(struct worker *w, struct err *err)
+{
+    const struct passt_plan *p = w->launch.passt;
+
+    if (!p)
         return true;
-    w->passt_pidfd = passt_start(spec->passt, spec->n_passt, s->passt[0], s->words[1], err);
+    w->passt_pidfd = passt_start(p->spec->passt, p->spec->n_passt, p->sock, p->words, err);
+    passt_plan_free(w);
     return w->passt_pidfd >= 0;
 }
 
@@ -84,18 +120,17 @@ static bool start(struct worker *w, const struct spec *spec, struct frame *f, st
         return false;
     words_open(w, TAKE_FD(s->words[0]), take_log(f, spec->qemu_log));
     ends = (struct jail_ends){s->qmp[1], s->serial[1], s->passt[1], s->words[1]};
-    if (!start_passt(w, spec, s, err) || !jail_link_run(w, spec, f->fds, &ends, err))
+    if (!jail_link_run(w, spec, f->fds, &ends, err))
         return false;
     qmp_open(w, TAKE_FD(s->qmp[0]));
     return true;
 }
 
-/* Back to idle: nothing has been executed in the jail. passt ends with its socket. */
+/* Back to idle: nothing has been executed in the jail. */
 static void undo(struct worker *w)
 {
     serial_close(w);
     words_close(w);
-    closep(&w->passt_pidfd);
 }
 
 bool launch_begin(struct worker *w, const struct request *from, struct frame *f, struct err *err)
@@ -118,6 +153,7 @@ bool launch_begin(struct worker *w, const struct request *from, struct frame *f,
     }
     w->phase = WORKER_LAUNCHING;
     w->launch = (struct launch){.from = *from, .deadline_ms = clock_mono_ms() + WORKER_SEAL_MS};
+    passt_plan(w, &spec, &wires);
     return true;
 }
 
@@ -125,7 +161,7 @@ void launch_qmp_is_up(struct worker *w)
 {
     struct err err = {0};
 
-    if (w->phase == WORKER_LAUNCHING && !jail_link_seal(w, &err))
+    if (w->phase == WORKER_LAUNCHING && (!jail_link_seal(w, &err) || !start_passt(w, &err)))
         launch_abort(w, &err);
 }
 
@@ -150,6 +186,7 @@ void launch_abort(struct worker *w, const struct err *why)
         return;
     if (!w->launch.why.code)
         w->launch.why = *why;
+    passt_plan_free(w);
     jail_link_cut(w);
 }
 
@@ -181,6 +218,7 @@ void launch_answer_failure(struct worker *w)
         explain(w, &err);
     log_warn("launch failed: %s", err.detail);
     daemon_fail(w, &w->launch.from, &err);
+    passt_plan_free(w);
     w->launch.from = (struct request){0};
     w->launch.why = err;
 }

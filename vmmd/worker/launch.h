@@ -6,9 +6,10 @@
 struct worker;
 
 struct launch {
-    struct request from; /* who asked; answered once */
-    int64_t deadline_ms; /* monotonic */
-    struct err why;      /* set when it was aborted */
+    struct request from;      /* who asked; answered once */
+    int64_t deadline_ms;      /* monotonic */
+    struct err why;           /* set when it was aborted */
+    struct passt_plan *passt; /* to be started once QMP answers; NULL when there is none */
 };
 
 /* Starts. The frame's descriptors are used and closed; the answer comes when the jail is sealed or
