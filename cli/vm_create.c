@@ -37,12 +37,13 @@ static json_t *read_spec(struct cli *cli, const char *path, struct fault *fault)
     if (!cli_read_input(cli, path, &text, &len, fault))
         return NULL;
     spec = json_read(text, len, &err);
-    if (spec && json_is_object(spec))
-        return spec;
-    if (!spec)
+    if (!spec) {
         fault_set(fault, CLI_USAGE, "%.100s: %s", path, err.detail);
-    else
-        fault_set(fault, CLI_USAGE, "%.100s: a JSON object is expected", path);
+        return NULL;
+    }
+    if (json_is_object(spec))
+        return spec;
+    fault_set(fault, CLI_USAGE, "%.100s: a JSON object is expected", path);
     json_decref(spec);
     return NULL;
 }

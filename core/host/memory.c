@@ -4,9 +4,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define MIB            (1ull << 20)
-#define OVERHEAD_BYTES (96 * MIB) /* QEMU itself, measured: 26-40 MiB alone, TCG buffers besides   \
-                                   */
+#define MIB (1ull << 20)
+#define OVERHEAD_BYTES                                                                             \
+    (96 * MIB) /* QEMU itself, measured: 26-40 MiB alone, TCG buffers besides                      \
+                */
 
 bool memory_read(uint64_t *total_bytes, uint64_t *available_bytes, struct err *err)
 {

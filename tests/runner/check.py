@@ -2,7 +2,7 @@
 
   ./check                 everything (the budget is 20 minutes on 2 cores)
   ./check --quick         lint and unit
-  ./check STAGE...        lint unit store core fault integration contract tsan fuzz release
+  ./check STAGE...        lint unit store core fault integration contract browser tsan fuzz release
   ./check SUITE/NAME...   one test program, e.g. unit/base_err
   -v                      print the output of every test, not only of failed ones
 
@@ -24,7 +24,7 @@ import supervise
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUITES = ["unit", "store", "core", "fault", "integration"]
-STAGES = ["lint", *SUITES, "contract", "tsan", "fuzz", "release"]
+STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
 PARALLEL = {"unit": 2, "store": 2, "core": 2}
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "60"))
@@ -114,8 +114,20 @@ class Run:
             yield (test["name"], test["name"].split("/")[0], test.get("command"),
                    properties.get("TIMEOUT", 300), env)
 
+    def guest(self, result):
+        """The guest that integration tests boot: made from Debian's packages, kept in a cache."""
+        if "VMMD_GUEST_DIR" in os.environ:
+            return
+        made = subprocess.run([f"{ROOT}/tools/guest/build-tiny"], cwd=ROOT, capture_output=True, text=True, check=False)
+        if made.returncode:
+            result.fail(f"tools/guest/build-tiny: {made.stderr.strip()}")
+        else:
+            os.environ["VMMD_GUEST_DIR"] = os.path.dirname(made.stdout.strip())
+
     def suite(self, preset, wanted, result, name_filter=None):
         """Runs the programs of the suites 'wanted' in a built preset."""
+        if "integration" in wanted:
+            self.guest(result)
         chosen = [t for t in self.tests_of(preset) if t[1] in wanted and (not name_filter or t[0] in name_filter)]
         slow_factor = 4 if preset == "tsan" else 1
         prefix = "tsan:" if preset == "tsan" else ""
@@ -175,6 +187,11 @@ class Run:
                      lambda o: counting.tap(o.output), result,
                      {"VMMD_BIN": f"{ROOT}/build/dev", "VMMD_SRC": ROOT}, cwd=folder)
 
+    def browser(self, result):
+        if self.build("dev", result):
+            self.program("browser", ["sh", f"{ROOT}/tests/browser/run"], 240, lambda o: counting.tap(o.output), result,
+                         {"VMMD_BIN": f"{ROOT}/build/dev", "REPORTER": "tap"})
+
     def tsan(self, result):
         if self.build("tsan", result):
             self.suite("tsan", ["unit", "store", "core"], result)
@@ -225,7 +242,8 @@ def main(arguments):
         return 0 if flags & {"-h", "--help"} else 64
     wanted = [a for a in arguments if not a.startswith("-")] or (QUICK if "--quick" in flags else STAGES)
     run = Run(bool(flags & {"-v", "--verbose"}))
-    functions = {"lint": run.lint, "contract": run.contract, "tsan": run.tsan, "fuzz": run.fuzz, "release": run.release}
+    functions = {"lint": run.lint, "contract": run.contract, "browser": run.browser, "tsan": run.tsan, "fuzz": run.fuzz,
+                 "release": run.release}
     for stage in [s for s in STAGES if s in wanted]:
         if stage in SUITES:
             run.stage(stage, run.unit_like, stage)
