@@ -79,7 +79,7 @@ static void make_world(uid_t uid)
     world.log = below("log");
     world.port = free_port();
     files = str_format(
-        "cd %s && mkdir bin && for p in main worker jail; do ln -s %s bin/vmmd-$p; done; "
+        "cd %s && mkdir bin && for p in main worker jail kvmtest; do ln -s %s bin/vmmd-$p; done; "
         "ln -s %s/vmmd-front bin/ && openssl req -x509 -newkey ec -pkeyopt "
         "ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 2 -keyout key.pem "
         "-out cert.pem 2>log && chmod 755 . && : > log && chmod 666 log",

@@ -57,7 +57,8 @@ class Run:
         env = dict(os.environ)
         options = f"log_path={log}.san:log_exe_name=1"
         env.update(ASAN_OPTIONS=f"{options}:detect_leaks=1:allocator_may_return_null=1:abort_on_error=0",
-                   UBSAN_OPTIONS=f"{options}:print_stacktrace=1", TSAN_OPTIONS=f"{options}:halt_on_error=0:exitcode=66",
+                   UBSAN_OPTIONS=f"{options}:print_stacktrace=1",
+                   TSAN_OPTIONS=f"{options}:halt_on_error=0:exitcode=66:suppressions={ROOT}/tests/tsan.supp",
                    CMOCKA_TEST_ABORT="0", LC_ALL="C.UTF-8", TZ="UTC")
         return env
 

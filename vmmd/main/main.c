@@ -19,12 +19,21 @@
 #include "vmmd/priv/proto.h"
 
 #include <errno.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+/* What we found open is ours alone: no program that we run gets it. */
+static void keep_descriptors(void)
+{
+    if (close_range(MAIN_FD_PRIV, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        log_warn("descriptors may reach programs that vmmd-main runs: %s", strerror(errno));
+}
 
 static int block_signals(void)
 {
@@ -96,18 +105,21 @@ int main(int argc, char **argv)
     struct core_config options = {.on_epoch = backend_qemu_init};
     int64_t begin = clock_mono_ms();
     struct err err = {0};
+    char kvmtest[32];
     struct config *config;
     struct core *core;
     int signals, code;
 
     log_init("vmmd-main");
+    keep_descriptors();
     signals = block_signals();
     config = config_read(MAIN_FD_CONFIG, &err);
     if (!config)
         return leave("the configuration", &err);
     if (!helper_init(config, MAIN_FD_PRIV, &err))
         return leave("the helper", &err);
-    backend_probe_init(NULL, config->state_dir);
+    snprintf(kvmtest, sizeof kvmtest, "/proc/self/fd/%d", MAIN_FD_KVMTEST);
+    backend_probe_init(kvmtest, config->state_dir);
     options.state_dir = config->state_dir;
     core = core_open(&options, &err);
     if (!core)

@@ -26,7 +26,7 @@ _Noreturn static void leave(const struct err *err)
 _Noreturn static void become_main(const struct host *h, int sock)
 {
     static const char *const argv[] = {"vmmd-main", NULL};
-    int fds[] = {sock, h->link[0], h->config_text, h->api};
+    int fds[] = {sock, h->link[0], h->config_text, h->api, h->program[PROGRAM_KVMTEST]};
     struct exec_plan plan = {.program = h->program[PROGRAM_MAIN],
                              .argv = argv,
                              .fds = fds,

@@ -20,10 +20,9 @@
 #define BACKLOG 512
 
 static const char *const program_names[PROGRAM_COUNT] = {
-    [PROGRAM_MAIN] = "vmmd-main",
-    [PROGRAM_FRONT] = "vmmd-front",
-    [PROGRAM_WORKER] = "vmmd-worker",
-    [PROGRAM_JAIL] = "vmmd-jail",
+    [PROGRAM_MAIN] = "vmmd-main",       [PROGRAM_FRONT] = "vmmd-front",
+    [PROGRAM_WORKER] = "vmmd-worker",   [PROGRAM_JAIL] = "vmmd-jail",
+    [PROGRAM_KVMTEST] = "vmmd-kvmtest",
 };
 
 static bool can_use(int dirfd, const char *path)

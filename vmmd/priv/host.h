@@ -3,7 +3,14 @@
 #pragma once
 #include "vmmd/config/config.h"
 
-enum program { PROGRAM_MAIN, PROGRAM_FRONT, PROGRAM_WORKER, PROGRAM_JAIL, PROGRAM_COUNT };
+enum program {
+    PROGRAM_MAIN,
+    PROGRAM_FRONT,
+    PROGRAM_WORKER,
+    PROGRAM_JAIL,
+    PROGRAM_KVMTEST,
+    PROGRAM_COUNT
+};
 
 struct host {
     const struct config *config;
