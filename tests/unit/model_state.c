@@ -1,8 +1,13 @@
 /* The table of states and verbs, walked exhaustively. */
 #include "tests/lib/harness.h"
 
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
 #include "core/model/state.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void every_text_parses_back(void **state)
@@ -92,6 +97,28 @@ static void whatever_lives_may_crash_and_nothing_off_does(void **state)
                          vm_run_is_live((enum vm_run)run));
 }
 
+/* Finds the row "| `verb` | " of docs/states.md and compares its cells with the table. */
+static void the_page_shows_the_table(void **state)
+{
+    const char *src = getenv("VMMD_SRC") ? getenv("VMMD_SRC") : ".";
+    CLEANUP(mem_freep) char *path = str_format("%s/docs/states.md", src);
+    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(mem_freep) char *page = NULL;
+    struct err err = {0};
+
+    assert_true(fd >= 0 && fs_read_all(fd, 1 << 20, &page, NULL, &err));
+    for (unsigned verb = 0; verb < VM_VERB_COUNT; verb++) {
+        CLEANUP(strbuf_clear) struct strbuf row = {0};
+
+        strbuf_addf(&row, "| `%s` |", vm_verb_text((enum vm_verb)verb));
+        for (unsigned run = 0; run < VM_RUN_COUNT; run++)
+            strbuf_adds(&row, vm_may((enum vm_verb)verb, (enum vm_run)run) ? " yes |" : "  |");
+        strbuf_addf(&row, " %s |", vm_verb_is_exclusive((enum vm_verb)verb) ? "yes" : "no");
+        if (!strstr(page, row.data))
+            fail_msg("docs/states.md has no row '%s'", row.data);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +128,7 @@ int main(void)
         cmocka_unit_test(a_live_vm_can_always_be_stopped_and_never_deleted_or_started),
         cmocka_unit_test(no_state_is_a_dead_end),
         cmocka_unit_test(whatever_lives_may_crash_and_nothing_off_does),
+        cmocka_unit_test(the_page_shows_the_table),
     };
 
     return cmocka_run_group_tests_name("model/state", tests, NULL, NULL);
