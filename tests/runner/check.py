@@ -119,7 +119,11 @@ class Run:
         """The guest that integration tests boot: made from Debian's packages, kept in a cache."""
         if "VMMD_GUEST_DIR" in os.environ:
             return
-        made = subprocess.run([f"{ROOT}/tools/guest/build-tiny"], cwd=ROOT, capture_output=True, text=True, check=False)
+        build = [f"{ROOT}/tools/guest/build-tiny"]
+        made = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+        if made.returncode and os.geteuid() == 0:  # apt's lists may be missing or old
+            subprocess.run(["apt-get", "-qq", "update"], check=False)
+            made = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
         if made.returncode:
             result.fail(f"tools/guest/build-tiny: {made.stderr.strip()}")
         else:
