@@ -2,7 +2,12 @@
  *
  * Numbers come from the store, in the transaction of the change they tell about, so an event exists
  * exactly when its change does. Waiting readers are rung after the commit and read from the store:
- * what they see is durable, in order and without gaps. */
+ * what they see is durable, in order and without gaps.
+ *
+ * Who hears of a change and asks for the object must not get it as it was before. Memory follows
+ * the commit a moment later, so from its first event until events_ring() a thread holds the log
+ * back below that event. A hold is good for a second at the most: a change that failed never rings.
+ */
 #include "core/event/event.h"
 
 #include "core/base/clock.h"
@@ -13,6 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HOLDS   64
+#define HOLD_MS 1000
+
+struct hold {
+    uint64_t below; /* readers get events with lower numbers only; 0: the place is free */
+    int64_t until_ms;
+    pthread_t thread;
+};
+
 struct events {
     struct core *core;
     struct lock lock;
@@ -20,6 +34,60 @@ struct events {
     uint64_t rings GUARDED_BY(lock);
     bool interrupted GUARDED_BY(lock);
 };
+
+/* Of the process: event_add() knows only its transaction, and there is one core. */
+static struct {
+    struct lock lock;
+    struct hold places[HOLDS];
+} holds = {.lock = {PTHREAD_MUTEX_INITIALIZER}};
+
+/* Holds the log back below 'seq' unless this thread does so for an earlier event already. */
+static void hold(uint64_t seq)
+{
+    int64_t now = clock_mono_ms();
+    struct hold *place = NULL;
+
+    lock_take(&holds.lock);
+    for (unsigned i = 0; i < HOLDS; i++) {
+        struct hold *h = &holds.places[i];
+        bool live = h->below && h->until_ms > now;
+
+        if (live && pthread_equal(h->thread, pthread_self())) {
+            place = NULL;
+            break;
+        }
+        if (!live && !place)
+            place = h;
+    }
+    if (place)
+        *place = (struct hold){seq, now + HOLD_MS, pthread_self()};
+    lock_drop(&holds.lock);
+}
+
+static void let_go(void)
+{
+    lock_take(&holds.lock);
+    for (unsigned i = 0; i < HOLDS; i++)
+        if (holds.places[i].below && pthread_equal(holds.places[i].thread, pthread_self()))
+            holds.places[i].below = 0;
+    lock_drop(&holds.lock);
+}
+
+/* The lowest number that readers may not have yet. Asked after the log was read: what was read had
+ * its hold before it was committed. */
+static uint64_t held_below(void)
+{
+    uint64_t least = UINT64_MAX;
+    int64_t now = clock_mono_ms();
+
+    lock_take(&holds.lock);
+    for (unsigned i = 0; i < HOLDS; i++)
+        if (holds.places[i].below && holds.places[i].until_ms > now &&
+            holds.places[i].below < least)
+            least = holds.places[i].below;
+    lock_drop(&holds.lock);
+    return least;
+}
 
 struct events *events_new(struct core *core, struct err *err)
 {
@@ -50,6 +118,7 @@ void events_ring(struct core *core)
 {
     struct events *events = core->events;
 
+    let_go();
     lock_take(&events->lock);
     events->rings++;
     cond_wake_all(&events->rung);
@@ -67,7 +136,12 @@ bool event_add(struct store_txn *txn, const char *type, const char *object_type,
                                         .object = *object,
                                         .data = text};
 
-    return store_event_add(txn, &record, NULL, err);
+    uint64_t seq;
+
+    if (!store_event_add(txn, &record, &seq, err))
+        return false;
+    hold(seq);
+    return true;
 }
 
 struct fill {
@@ -112,6 +186,8 @@ static ssize_t look(struct core *core, uint64_t after, struct event_line *out, u
             event_line_clear(&out[i]);
         return -1;
     }
+    for (uint64_t below = held_below(); fill.n && out[fill.n - 1].seq >= below; fill.n--)
+        event_line_clear(&out[fill.n - 1]);
     return fill.n;
 }
 

@@ -157,6 +157,7 @@ static bool define(struct core *core, struct vm *vm, struct err *err)
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
     struct vm_record record;
     struct vm_texts texts;
+    json_t *data;
     bool ok;
 
     if (!txn)
@@ -165,7 +166,10 @@ static bool define(struct core *core, struct vm *vm, struct err *err)
     vm_record_fill(vm, &record, &texts);
     lock_drop(&core->registry.lock);
     record.phase = "defined";
-    ok = store_vm_put(txn, &record, err) && disks_write(core, txn, &vm->id, "live", &none, err) &&
+    data = json_object();
+    json_put_text(data, "name", vm->name);
+    ok = event_add(txn, "vm.defined", "vm", &vm->id, data, err) &&
+         store_vm_put(txn, &record, err) && disks_write(core, txn, &vm->id, "live", &none, err) &&
          FAILPOINT("vm.create.row", err) && store_commit(&txn, err);
     vm_texts_clear(&texts);
     return ok;
@@ -193,6 +197,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
         lock_take(&core->registry.lock);
         vm->phase = VM_DEFINED;
         lock_drop(&core->registry.lock);
+        events_ring(core);
     }
     lock_drop(&vm->writing);
     if (ok)

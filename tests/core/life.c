@@ -224,6 +224,53 @@ static void events_tell_the_story_without_gaps(void **state)
     assert_true(n == 0 && gap);
 }
 
+/* Reads events after '*after' until one tells that 'web' came to 'state'. */
+static void await_told(uint64_t *after, const char *state)
+{
+    bool told = false, gap;
+
+    while (!told) {
+        struct event_line lines[8];
+        struct err err = {0};
+        uint64_t newest;
+        ssize_t n = event_wait(w.core, *after, 10000, lines, 8, &gap, &newest, &err);
+
+        assert_true(n > 0);
+        for (ssize_t i = 0; i < n; i++) {
+            CLEANUP(json_decrefp) json_t *event = json_loads(lines[i].json, 0, NULL);
+            const char *to = json_get_text(json_object_get(event, "data"), "to");
+            bool is_it = strcmp(state, "defined") == 0 ? strcmp(lines[i].type, "vm.defined") == 0
+                                                       : str_eq(to, state);
+            if (!told)
+                *after = lines[i].seq;
+            told = told || is_it;
+            event_line_clear(&lines[i]);
+        }
+    }
+}
+
+static void who_hears_of_a_change_sees_it(void **state)
+{
+    uint64_t after = event_newest(w.core);
+    struct err err = {0};
+    struct uuid op;
+
+    assert_true(world_try_create(&w, "web", "", &op, &err));
+    await_told(&after, "defined");
+    assert_string_equal(world_vm(&w, "web", "state"), "off");
+    json_decref(world_end_of(&w, &op));
+    for (unsigned i = 0; i < 30; i++) {
+        assert_true(vm_act(w.core, "web", VM_VERB_START, NULL, &world_admin, &op, &err));
+        await_told(&after, "running");
+        assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+        json_decref(world_end_of(&w, &op));
+        assert_true(vm_act(w.core, "web", VM_VERB_STOP, NULL, &world_admin, &op, &err));
+        await_told(&after, "off");
+        assert_string_equal(world_vm(&w, "web", "run.state"), "off");
+        json_decref(world_end_of(&w, &op));
+    }
+}
+
 static void a_repeated_request_finds_its_operation(void **state)
 {
     struct origin origin = world_admin;
@@ -301,6 +348,7 @@ int main(void)
         STORY(the_screen_is_a_png_while_it_runs),
         STORY(a_pool_with_disks_stays),
         STORY(events_tell_the_story_without_gaps),
+        STORY(who_hears_of_a_change_sees_it),
         STORY(a_repeated_request_finds_its_operation),
         STORY(lists_page_and_filter),
         STORY(everything_is_there_after_a_restart),
