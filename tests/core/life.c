@@ -1,6 +1,7 @@
 /* The life of a VM on the fake backend: every verb, every refusal, and what the API would show. */
 #include "tests/lib/world.h"
 
+#include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/pool.h"
 #include "core/event/event.h"
@@ -224,6 +225,35 @@ static void events_tell_the_story_without_gaps(void **state)
     assert_true(n == 0 && gap);
 }
 
+static json_t *disaster_copy(const char *vm_id)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/state/vm/%s/config.json", w.dir, vm_id);
+
+    return json_load_file(path, 0, NULL);
+}
+
+static void a_disaster_copy_follows_every_change_and_goes_with_the_vm(void **state)
+{
+    CLEANUP(json_decrefp) json_t *patch = json_pack("{s:s}", "notes", "second");
+    CLEANUP(json_decrefp) json_t *first = NULL, *second = NULL, *vm = NULL;
+    struct err err = {0};
+    struct etag etag;
+    char id[UUID_TEXT];
+
+    world_create(&w, "web", "\"notes\":\"first\",\"disks\":[{\"size_bytes\":1048576}]");
+    str_copy(id, sizeof id, world_vm(&w, "web", "id"));
+    first = disaster_copy(id);
+    assert_string_equal(json_get_text(json_object_get(first, "spec"), "notes"), "first");
+    assert_int_equal(json_array_size(json_object_get(first, "chains")), 1);
+    vm = vm_edit(w.core, "web", patch, NULL, &world_admin, &etag, &err);
+    assert_non_null(vm);
+    second = disaster_copy(id);
+    assert_string_equal(json_get_text(json_object_get(second, "spec"), "notes"), "second");
+    assert_int_equal(json_get_u64(second, "revision", 0), 2);
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_null(disaster_copy(id));
+}
+
 /* Reads events after '*after' until one tells that 'web' came to 'state'. */
 static void await_told(uint64_t *after, const char *state)
 {
@@ -348,6 +378,7 @@ int main(void)
         STORY(the_screen_is_a_png_while_it_runs),
         STORY(a_pool_with_disks_stays),
         STORY(events_tell_the_story_without_gaps),
+        STORY(a_disaster_copy_follows_every_change_and_goes_with_the_vm),
         STORY(who_hears_of_a_change_sees_it),
         STORY(a_repeated_request_finds_its_operation),
         STORY(lists_page_and_filter),
