@@ -216,7 +216,7 @@ static void release_machine(struct core *core, struct vm *vm)
         core_backend(vm->backend)->release(machine);
 }
 
-static void sweep(const struct vm *vm)
+void vm_sweep_remains(const struct vm *vm)
 {
     struct err err = {0};
 
@@ -266,7 +266,7 @@ static void *settle_exit(void *arg)
     if (c->event.kind == MACHINE_LOST) {
         vm_take_up_later(core, c->vm);
     } else if (!atomic_load(&core->closing)) {
-        sweep(c->vm);
+        vm_sweep_remains(c->vm);
         record_exit(core, c->vm, &c->event);
         log_info("%s ended: %s %s", c->vm->name, vm_run_text(c->event.run),
                  vm_reason_text(c->event.reason));

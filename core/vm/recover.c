@@ -101,11 +101,7 @@ static void record_end(struct core *core, struct vm *vm, enum vm_run run, enum v
                                      .regardless = true};
     struct err err = {0};
 
-    if (vm->backend == VM_BACKEND_QEMU &&
-        (!host_worker_kill(&vm->id, &err) || !host_run_dir_remove(&vm->id, &err))) {
-        log_warn("sweeping after %s: %s", vm->name, err.detail);
-        err = (struct err){0};
-    }
+    vm_sweep_remains(vm);
     if (!vm_change_state(core, vm, &change, &err))
         log_error("the end of %s could not be recorded: %s", vm->name, err.detail);
     log_info("%s is %s %s", vm->name, vm_run_text(run), vm_reason_text(reason));
@@ -152,15 +148,10 @@ static bool start_is_open(const struct vm *vm, void *ctx)
 /* Nothing lives. A start that was cut off is begun anew by its job, so it stays 'starting'. */
 static void record_absence(struct core *core, struct vm *vm, const struct machine_event *ended)
 {
-    struct err err = {0};
-
-    if (!vm_is(core, vm, start_is_open, NULL)) {
+    if (vm_is(core, vm, start_is_open, NULL))
+        vm_sweep_remains(vm);
+    else
         record_end(core, vm, ended->run, ended->reason, ended->detail);
-        return;
-    }
-    if (vm->backend == VM_BACKEND_QEMU &&
-        (!host_worker_kill(&vm->id, &err) || !host_run_dir_remove(&vm->id, &err)))
-        log_warn("sweeping before %s starts anew: %s", vm->name, err.detail);
 }
 
 /* One attempt. False: it lives but does not answer. */

@@ -69,6 +69,8 @@ bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, voi
 bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm, void *ctx),
              void *ctx, int64_t deadline_mono_ms);
 
+/* Ends whatever of a VM's worker still lives and removes its run directory; failures are logged. */
+void vm_sweep_remains(const struct vm *vm);
 /* Events from machines; see observe.c. */
 extern void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event);
 /* Publishes <state>/vm/<id>/config.json, the disaster copy. Failure is logged, never fatal. */
