@@ -18,7 +18,8 @@ struct host_facts {
 bool host_facts(struct host_facts *out, struct err *err) MUST_USE;
 /* Directory of the configured pool root number 'index'. The caller owns the descriptor. */
 bool host_root_open(unsigned index, int *fd, struct err *err) MUST_USE;
-/* Kernel (initrd=false) or initrd of boot entry 'index', read-only. NOT_FOUND if it has none. */
+/* Kernel (initrd=false) or initrd of boot entry 'index': open for reading, or a detached mount of
+ * it (O_PATH), which a jail attaches. NOT_FOUND if it has none. */
 bool host_boot_open(unsigned index, bool initrd, int *fd, struct err *err) MUST_USE;
 bool host_kvm_open(int *fd, struct err *err) MUST_USE;
 /* A new worker with its idle jail; '*sock' is the first conversation's stream socket. */

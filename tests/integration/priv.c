@@ -141,6 +141,7 @@ static void every_operation_is_answered_or_refused(void **state)
 
     assert_int_equal(request((struct priv_request){.op = PRIV_BOOT_OPEN}, &kernel).error, 0);
     assert_int_equal(fcntl(kernel, F_GETFL) & O_ACCMODE, O_RDONLY);
+    assert_int_equal(!!(fcntl(kernel, F_GETFL) & O_PATH), world.uid == 0); /* root's is a mount */
     reply = request((struct priv_request){.op = PRIV_BOOT_OPEN, .arg = 1}, NULL);
     assert_int_equal(reply.error, ERR_NOT_FOUND); /* it has no initrd */
     reply = request((struct priv_request){.op = PRIV_BOOT_OPEN, .index = 1}, NULL);

@@ -104,6 +104,21 @@ static bool input_sizes(const struct jail_request *r, const int *fds, uint64_t *
     return true;
 }
 
+/* A detached mount of the file (from the helper) is put in its place: nothing to copy. */
+static bool attach_input(const char *name, int tree, struct err *err)
+{
+    CLEANUP(closep)
+    int place = -1;
+    char path[40];
+
+    snprintf(path, sizeof path, "in/%s", name);
+    place = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+    if (place < 0)
+        return err_errno(err, errno, "make the jail's %s", path);
+    return move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0 ||
+           err_errno(err, errno, "attach the input %s in the jail", name);
+}
+
 /* Copies from the file's beginning, whatever its position is: another process may share it. */
 static bool copy_input(const char *name, int from, struct err *err)
 {
@@ -122,6 +137,11 @@ static bool copy_input(const char *name, int from, struct err *err)
     return n == 0 || err_errno(err, errno, "copy the input %s into the jail", name);
 }
 
+static bool put_input(const char *name, int fd, struct err *err)
+{
+    return fcntl(fd, F_GETFL) & O_PATH ? attach_input(name, fd, err) : copy_input(name, fd, err);
+}
+
 static bool fill_in(const struct jail_request *r, const int *fds, struct err *err)
 {
     const uint64_t page = 4096;
@@ -131,7 +151,7 @@ static bool fill_in(const struct jail_request *r, const int *fds, struct err *er
         !add_tmpfs("in", bytes + page * (r->n_fds + 16), r->n_fds + 16, err))
         return false;
     for (unsigned i = 0; i < r->n_fds; i++)
-        if (r->fds[i].target == JAIL_TARGET_INPUT && !copy_input(r->fds[i].input, fds[i], err))
+        if (r->fds[i].target == JAIL_TARGET_INPUT && !put_input(r->fds[i].input, fds[i], err))
             return false;
     return set_attr("in", 0, MOUNT_ATTR_RDONLY | HARD, 0, err);
 }

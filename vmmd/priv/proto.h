@@ -22,7 +22,7 @@ enum jail_fd { JAIL_FD_WORKER = 3, JAIL_FD_LIFELINE };
     X(READY, 0)        /* main serves requests now: the front may hand connections over */         \
     X(FACTS, 0)        /* -> facts */                                                              \
     X(ROOT_OPEN, 1)    /* index: pool root in the order of vmmd.conf -> its directory */           \
-    X(BOOT_OPEN, 1)    /* index: boot entry, arg: 0 kernel, 1 initrd -> the file, O_RDONLY */      \
+    X(BOOT_OPEN, 1)    /* index: boot entry, arg: 0 kernel, 1 initrd -> the file, or its mount */  \
     X(KVM_OPEN, 1)     /* -> /dev/kvm, O_RDWR */                                                   \
     X(WORKER_SPAWN, 1) /* vm, index: uid slot, flags -> stream socket to the new worker */         \
     X(WORKER_KILL, 0)  /* vm: end all its processes, wait until none is left, sweep its leaf */    \
