@@ -4,6 +4,7 @@
 #include "api/idem.h"
 #include "api/operations.h"
 #include "api/server.h"
+#include "core/base/mem.h"
 
 bool vms_list(struct request *rq, struct err *err)
 {
@@ -39,14 +40,16 @@ bool vms_create(struct request *rq, struct err *err)
 
 bool vms_get(struct request *rq, struct err *err)
 {
-    CLEANUP(json_decrefp) json_t *vm = NULL;
+    CLEANUP(mem_freep) char *vm = NULL;
     struct etag etag = {0};
+    size_t len = 0;
 
-    vm = vm_show(rq->api->config.core, rq->ref, &etag, err);
+    vm = vm_show_text(rq->api->config.core, rq->ref, &etag, &len, err);
     if (!vm)
         return false;
     etag_reply(rq, &etag);
-    return etag_if_none_match(rq, &etag) ? reply_empty(rq, 304) : reply_json(rq, 200, TAKE(vm));
+    return etag_if_none_match(rq, &etag) ? reply_empty(rq, 304)
+                                         : reply_bytes(rq, "application/json", TAKE(vm), len);
 }
 
 bool vms_edit(struct request *rq, struct err *err)

@@ -20,6 +20,18 @@
 
 enum vm_phase { VM_CREATING, VM_DEFINED, VM_DELETING };
 
+/* A VM's text as it was shown last, and what it was made from: as long as that is the same, the
+ * text is. Reading one VM is the commonest request there is. */
+struct vm_shown {
+    uint64_t revision, state_revision;
+    struct uuid job;
+    enum vm_phase phase;
+    enum vm_accel accel;
+    bool has_reason;
+    char *text; /* NULL: never shown */
+    size_t len;
+};
+
 struct vm {
     /* never changes */
     struct uuid id;
@@ -49,6 +61,7 @@ struct vm {
     bool ending;             /* an exit is being settled */
     enum vm_accel accel;     /* chosen at the last start */
     char accel_reason[256];
+    struct vm_shown shown;
 
     UT_hash_handle by_id, by_name;
 };

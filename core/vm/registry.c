@@ -26,6 +26,7 @@ static void vm_free(struct vm *vm)
     lock_clear(&vm->writing);
     free(vm->name);
     free(vm->detail);
+    free(vm->shown.text);
     free(vm);
 }
 

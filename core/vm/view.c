@@ -94,6 +94,53 @@ json_t *vm_show(struct core *core, const char *ref, struct etag *etag, struct er
     return v;
 }
 
+static bool is_as_shown(const struct vm *vm)
+{
+    const struct vm_shown *s = &vm->shown;
+
+    return s->text && s->revision == vm->revision && s->state_revision == vm->state_revision &&
+           uuid_eq(&s->job, &vm->job) && s->phase == vm->phase && s->accel == vm->accel &&
+           s->has_reason == (vm->accel_reason[0] != 0);
+}
+
+static void make_shown(struct core *core, struct vm *vm) REQUIRES(core->registry.lock);
+static void make_shown(struct core *core, struct vm *vm)
+{
+    CLEANUP(json_decrefp) json_t *view = vm_view(core, vm);
+
+    free(vm->shown.text);
+    vm->shown = (struct vm_shown){.revision = vm->revision,
+                                  .state_revision = vm->state_revision,
+                                  .job = vm->job,
+                                  .phase = vm->phase,
+                                  .accel = vm->accel,
+                                  .has_reason = vm->accel_reason[0] != 0,
+                                  .text = json_write(view)};
+    vm->shown.len = vm->shown.text ? strlen(vm->shown.text) : 0;
+}
+
+char *vm_show_text(struct core *core, const char *ref, struct etag *etag, size_t *len,
+                   struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
+    struct vm *vm = hold.vm;
+    char *copy = NULL;
+
+    if (!vm)
+        return NULL;
+    lock_take(&core->registry.lock);
+    if (!is_as_shown(vm))
+        make_shown(core, vm);
+    if (vm->shown.text)
+        copy = mem_dup(vm->shown.text, vm->shown.len + 1);
+    *len = vm->shown.len;
+    *etag = (struct etag){vm->revision, vm->state_revision};
+    lock_drop(&core->registry.lock);
+    if (!copy)
+        err_set(err, ERR_INTERNAL, "the VM could not be written as JSON");
+    return copy;
+}
+
 /* ---- filter: "member==value" terms joined by ',', all of which must hold ---- */
 
 struct term {

@@ -16,6 +16,9 @@ struct etag {
 bool vm_create(struct core *core, struct vm_spec *spec, const struct origin *origin,
                struct uuid *op, struct uuid *vm, struct err *err) MUST_USE;
 json_t *vm_show(struct core *core, const char *ref, struct etag *etag, struct err *err) MUST_USE;
+/* The same as JSON text, which the caller owns; made anew only when the VM has changed. */
+char *vm_show_text(struct core *core, const char *ref, struct etag *etag, size_t *len,
+                   struct err *err) MUST_USE;
 /* {"items":[Vm…],"next_page_token":…}; 'filter': "state==running" or "label.ci==x", NULL for all;
  * ordered by name; 'page_token' NULL for the first page. */
 json_t *vm_list(struct core *core, const char *filter, unsigned page_size, const char *page_token,

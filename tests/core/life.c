@@ -68,6 +68,38 @@ static void what_the_state_forbids_is_refused(void **state)
                         "[\"shutdown\",\"stop\",\"reset\",\"pause\"]");
 }
 
+static void assert_shown_is_fresh(void)
+{
+    struct err err = {0};
+    struct etag one, two;
+    size_t len;
+    CLEANUP(mem_freep) char *text = vm_show_text(w.core, "web", &one, &len, &err);
+    CLEANUP(json_decrefp) json_t *shown = json_loads(text, 0, NULL);
+    CLEANUP(json_decrefp) json_t *fresh = vm_show(w.core, "web", &two, &err);
+
+    assert_int_equal(strlen(text), len);
+    assert_true(json_equal(shown, fresh));
+}
+
+static void what_is_kept_as_text_is_what_is_true(void **state)
+{
+    static const enum vm_verb verbs[] = {VM_VERB_START, VM_VERB_PAUSE,    VM_VERB_RESUME,
+                                         VM_VERB_RESET, VM_VERB_SHUTDOWN, VM_VERB_START,
+                                         VM_VERB_STOP};
+    CLEANUP(json_decrefp) json_t *patch = json_pack("{s:i}", "vcpus", 2);
+    struct err err = {0};
+    struct etag etag;
+
+    world_create(&w, "web", "");
+    assert_shown_is_fresh();
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        assert_string_equal(world_act(&w, "web", verbs[i]), "succeeded");
+        assert_shown_is_fresh();
+        json_decref(vm_edit(w.core, "web", patch, NULL, &world_admin, &etag, &err));
+        assert_shown_is_fresh();
+    }
+}
+
 static void a_name_is_taken_once(void **state)
 {
     struct err err = {0};
@@ -370,6 +402,7 @@ int main(void)
         STORY(a_vm_is_created_with_its_disks_and_deleted_with_them),
         STORY(the_verbs_do_what_they_say),
         STORY(what_the_state_forbids_is_refused),
+        STORY(what_is_kept_as_text_is_what_is_true),
         STORY(a_name_is_taken_once),
         STORY(a_disk_that_cannot_be_had_is_refused_before_anything_exists),
         STORY(an_edit_of_a_running_vm_is_pending_until_the_next_start),

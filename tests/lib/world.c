@@ -229,7 +229,9 @@ const char *world_vm(struct world *w, const char *name, const char *member)
     static char text[2048];
     struct etag etag;
     struct err err = {0};
-    CLEANUP(json_decrefp) json_t *vm = vm_show(w->core, name, &etag, &err);
+    size_t len;
+    CLEANUP(mem_freep) char *shown = vm_show_text(w->core, name, &etag, &len, &err);
+    CLEANUP(json_decrefp) json_t *vm = shown ? json_loads(shown, 0, NULL) : NULL;
     const json_t *value = vm;
     char copy[64], *save = NULL;
 

@@ -215,6 +215,15 @@ json_t *vm_show(struct core *c, const char *ref, struct etag *etag, struct err *
     return named(HELLO_ID);
 }
 
+char *vm_show_text(struct core *c, const char *ref, struct etag *etag, size_t *len, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *vm = vm_show(c, ref, etag, err);
+    char *text = vm ? json_write(vm) : NULL;
+
+    *len = text ? strlen(text) : 0;
+    return text;
+}
+
 json_t *vm_list(struct core *c, const char *filter, unsigned page_size, const char *page_token,
                 struct err *err)
 {
