@@ -40,6 +40,7 @@ export class Store extends EventTarget {
     #lastId = '';
     #marks = {vms: new Set(), operations: new Set()};
     #fetching = false;
+    #gone = new Set(); // ids are never given twice: what was deleted stays away
     #timers = [];
 
     start() {
@@ -158,6 +159,7 @@ export class Store extends EventTarget {
 
     #forgetVm(id) {
         this.#marks.vms.delete(id);
+        this.#gone.add(id);
         this.#putVm(id, null);
         this.#tell('vms');
     }
@@ -185,7 +187,11 @@ export class Store extends EventTarget {
         this.#tell('operations');
     }
 
+    // An answer may be older than the event that came before it: a fetch that was under way when its
+    // VM was deleted must not bring it back.
     #putVm(id, vm) {
+        if (vm && this.#gone.has(id))
+            return;
         const was = this.vms.get(id) ?? null;
         if (vm)
             this.vms.set(id, vm);
