@@ -15,4 +15,13 @@ struct event_line {
 ssize_t event_wait(struct core *core, uint64_t after, int64_t wait_ms, struct event_line *out,
                    unsigned cap, bool *gap, uint64_t *newest, struct err *err) MUST_USE;
 void event_line_clear(struct event_line *line);
+/* The number of the newest event that readers may have; reads the store only when it must. */
 uint64_t event_newest(struct core *core);
+
+struct event_facts {
+    uint64_t newest;
+    unsigned ring_lines; /* events kept in memory … */
+    size_t ring_bytes;   /* … and their text */
+    uint64_t looks;      /* into the store, for all readers together */
+};
+void event_facts(struct core *core, struct event_facts *out);
