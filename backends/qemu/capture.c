@@ -22,6 +22,7 @@ static void plumb(posix_spawn_file_actions_t *files, int out, int fd)
         posix_spawn_file_actions_adddup2(files, fd, 3);
     posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addclosefrom_np(files, fd >= 0 ? 4 : 3);
 }
 
 static int spawn(pid_t *pid, char *const argv[], int out, int fd)
