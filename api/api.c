@@ -47,6 +47,7 @@ static unsigned tick_ms(const struct api_config *c)
 
 static void free_api(struct api *api)
 {
+    idem_keys_clear(&api->keys);
     free((char *)api->config.web_dir_or_null);
     free(api->admin_uids);
     free(api);
@@ -57,6 +58,7 @@ struct api *api_start(const struct api_config *config, struct err *err)
     struct api *api = mem_alloc(sizeof *api);
 
     fill_defaults(api, config);
+    idem_keys_init(&api->keys);
     if (!conn_list_start(&api->conns, tick_ms(&api->config), err)) {
         free_api(api);
         return NULL;

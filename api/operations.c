@@ -67,7 +67,10 @@ bool operation_reply(struct request *rq, const struct uuid *id, struct err *err)
 {
     struct core *core = rq->api->config.core;
     unsigned wait_s = request_prefer_wait_s(rq);
-    json_t *op = wait_s ? job_wait(core, id, wait_s * 1000, err) : job_show(core, id, err);
+    json_t *op;
+
+    idem_release(rq); /* who asks the same meanwhile need not wait as well */
+    op = wait_s ? job_wait(core, id, wait_s * 1000, err) : job_show(core, id, err);
 
     if (!op)
         return false;

@@ -1,6 +1,7 @@
 /* Requests: see request.h. The checks stand in the order in which they are made: framing before
  * route, route before authentication, permission before anything of the body is looked at. */
 #include "api/request.h"
+#include "api/idem.h"
 
 #include "api/auth.h"
 #include "api/problem.h"
@@ -25,6 +26,7 @@ void request_begin(struct request *rq)
 
 void request_clear(struct request *rq)
 {
+    idem_release(rq);
     strbuf_clear(&rq->body);
     reply_clear(&rq->reply);
 }

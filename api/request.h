@@ -75,6 +75,9 @@ struct request {
 
     struct reply reply;
 
+    struct request *next_key; /* idem.c: among those that hold a key */
+    const char *held_key;
+
     /* Not cleared between requests: only what is in use is read. */
     char text[2 * REQUEST_MAX_TARGET];        /* decoded path segments and query values */
     char route_text[REQUEST_MAX_TARGET + 16]; /* "POST /api/v1/vms", by request_origin() */

@@ -2,6 +2,7 @@
 #pragma once
 #include "api/api.h"
 #include "api/conn.h"
+#include "api/idem.h"
 
 struct MHD_Daemon;
 
@@ -9,6 +10,7 @@ struct api {
     struct api_config config; /* with the defaults filled in; arrays copied */
     uint32_t *admin_uids;
     struct conn_list conns;
+    struct idem_keys keys;
     struct MHD_Daemon *daemon;
     atomic_bool stopping;        /* new requests get 503, streams end */
     atomic_uint active;          /* requests between their head and the end of their reply */
