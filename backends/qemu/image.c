@@ -31,6 +31,7 @@ static bool spawn_create(int fd, int words_fd, const char *format, const char *s
     posix_spawn_file_actions_adddup2(&actions, words_fd, 1);
     posix_spawn_file_actions_adddup2(&actions, words_fd, 2);
     posix_spawn_file_actions_adddup2(&actions, fd, IMAGE_FD);
+    posix_spawn_file_actions_addclosefrom_np(&actions, IMAGE_FD + 1);
     e = posix_spawn(pid, "/usr/bin/qemu-img", &actions, NULL, argv, env);
     posix_spawn_file_actions_destroy(&actions);
     if (e == ENOENT)
