@@ -5,6 +5,7 @@
 #include "api/operations.h"
 #include "api/server.h"
 #include "core/base/mem.h"
+#include "core/model/profile.h"
 
 bool vms_list(struct request *rq, struct err *err)
 {
@@ -20,12 +21,13 @@ bool vms_list(struct request *rq, struct err *err)
 bool vms_create(struct request *rq, struct err *err)
 {
     CLEANUP(vm_spec_clear) struct vm_spec spec = {0};
-    CLEANUP(json_decrefp) json_t *shown = NULL;
+    CLEANUP(json_decrefp) json_t *body = NULL, *shown = NULL;
     struct uuid op = {0}, vm = {0};
     struct origin origin;
     bool replay;
 
-    if (!request_decode(rq, &vm_model, &spec, err) || !request_origin(rq, &origin, err) ||
+    body = request_json(rq, err);
+    if (!body || !vm_spec_decode(body, &spec, err) || !request_origin(rq, &origin, err) ||
         !idem_find(rq, &origin, "operation", &replay, &op, err))
         return false;
     if (replay)

@@ -143,5 +143,33 @@ static const char first[] =
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX idem_age ON idem (created_ms);";
 
-const char *const migrations[] = {first};
+/* Why a VM is in its state has more words with every release: the code alone knows them from here
+ * on. */
+static const char open_reasons[] =
+    "CREATE TABLE vm_new ("
+    "    id             BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    name           TEXT NOT NULL,"
+    "    spec           TEXT NOT NULL CHECK (json_valid(spec)),"
+    "    active         TEXT CHECK (active IS NULL OR json_valid(active)),"
+    "    phase          TEXT NOT NULL CHECK (phase IN ('creating', 'defined', 'deleting')),"
+    "    run            TEXT NOT NULL CHECK (run IN ('off', 'starting', 'running', 'paused',"
+    "                       'stopping', 'saved', 'crashed', 'unknown')),"
+    "    reason         TEXT NOT NULL CHECK (reason NOT GLOB '*[^a-z-]*'),"
+    "    desired        TEXT NOT NULL CHECK (desired IN ('off', 'running', 'paused', 'saved')),"
+    "    detail         TEXT,"
+    "    slot           INTEGER CHECK (slot BETWEEN 0 AND 4294967294),"
+    "    revision       INTEGER NOT NULL,"
+    "    state_revision INTEGER NOT NULL,"
+    "    created_ms     INTEGER NOT NULL,"
+    "    updated_ms     INTEGER NOT NULL,"
+    "    state_since_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "INSERT INTO vm_new SELECT id, name, spec, active, phase, run, reason, desired, detail, slot,"
+    "    revision, state_revision, created_ms, updated_ms, state_since_ms FROM vm;"
+    "DROP TABLE vm;"
+    "ALTER TABLE vm_new RENAME TO vm;"
+    "CREATE UNIQUE INDEX vm_name ON vm (name) WHERE phase <> 'deleting';"
+    "CREATE UNIQUE INDEX vm_slot ON vm (slot) WHERE slot IS NOT NULL;";
+
+const char *const migrations[] = {first, open_reasons};
 const unsigned n_migrations = ARRAY_LEN(migrations);

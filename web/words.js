@@ -48,7 +48,7 @@ export function stateLook(state) {
 
 const REASONS = {
     '': '', user: 'on request', 'io-error': 'a disk failed', 'no-space': 'the storage is full',
-    'guest-panic': 'the guest panicked', migration: 'it is being moved', debug: 'for debugging',
+    'guest-panic': 'the guest panicked', watchdog: 'its watchdog fired', migration: 'it is being moved', debug: 'for debugging',
     'guest-shutdown': 'the guest powered off', 'start-failed': 'it could not be started',
     'start-timeout': 'the start took too long', 'worker-lost': 'its worker process ended',
     signal: 'QEMU was killed by a signal', seccomp: 'QEMU made a forbidden system call', exit: 'QEMU ended with an error',

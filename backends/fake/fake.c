@@ -214,7 +214,7 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
                        struct machine **out, struct err *err)
 {
     struct machine *m = mem_alloc(sizeof *m);
-    int log = plan->serial_log_fd;
+    int log = plan->serial_log_fds[0];
 
     *m = (struct machine){.vm = plan->vm, .owner = *owner, .log = log};
     lock_init(&m->lock);
@@ -324,7 +324,8 @@ static bool fake_kill(struct machine *m, struct err *err)
     return true;
 }
 
-static bool fake_screenshot(struct machine *m, char **png, size_t *len, struct err *err)
+static bool fake_screenshot(struct machine *m, unsigned head, char **png, size_t *len,
+                            struct err *err)
 {
     bool ok = FAILPOINT("fake.screenshot", err);
     uint32_t colour = PAUSED;
@@ -339,7 +340,8 @@ static bool fake_screenshot(struct machine *m, char **png, size_t *len, struct e
     return ok;
 }
 
-static bool fake_serial_write(struct machine *m, const void *data, size_t len, struct err *err)
+static bool fake_serial_write(struct machine *m, unsigned port, const void *data, size_t len,
+                              struct err *err)
 {
     const char *text = data;
     bool ok = FAILPOINT("fake.serial", err);

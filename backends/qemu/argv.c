@@ -11,6 +11,7 @@
 #include "backends/qemu/argv.h"
 
 #include "backends/qemu/builder.h"
+#include "backends/qemu/machine.h"
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -137,7 +138,7 @@ static void add_consoles(struct builder *b)
 
 static void add_display(struct builder *b)
 {
-    json_t *vga = json_pack("{s:s,s:s,s:s}", "driver", "VGA", "id", "vga0", "bus",
+    json_t *vga = json_pack("{s:s,s:s,s:s}", "driver", "VGA", "id", VIDEO_DEVICE, "bus",
                             is_q35(b) ? "pcie.0" : "pci.0");
 
     if (is_q35(b))
@@ -276,7 +277,7 @@ bool launch_build(const struct machine_plan *plan, const struct argv_facts *fact
         launch_clear(out);
         return false;
     }
-    json_put_u64(logs, "serial", launch_attach(&b, plan->serial_log_fd));
+    json_put_u64(logs, "serial", launch_attach(&b, plan->serial_log_fds[0]));
     json_put_u64(logs, "qemu", launch_attach(&b, plan->qemu_log_fd));
     add_base(&b);
     add_board(&b);

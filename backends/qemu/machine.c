@@ -84,7 +84,8 @@ static bool machine_kill(struct machine *m, struct err *err)
     return host_worker_kill(&m->vm, err);
 }
 
-static bool machine_serial_write(struct machine *m, const void *data, size_t len, struct err *err)
+static bool machine_serial_write(struct machine *m, unsigned port, const void *data, size_t len,
+                                 struct err *err)
 {
     return link_call(m->link, WORKER_INPUT, data, len, NULL, 0, QMP_MS, NULL, err);
 }

@@ -5,6 +5,9 @@
 
 #include <stdatomic.h>
 
+/* The graphics card's name for QEMU: in argv.c and wherever a display is meant. */
+#define VIDEO_DEVICE "vga0"
+
 #define HELLO_MS  5000
 #define QMP_MS    10000
 #define KILL_MS   5000
@@ -43,7 +46,8 @@ bool machine_launch(const struct machine_plan *plan, const struct machine_owner 
                     struct machine **out, struct err *err) MUST_USE;
 bool machine_attach(const struct uuid *vm, const struct machine_owner *owner, struct machine **out,
                     struct machine_report *report, struct err *err) MUST_USE;
-bool machine_screenshot(struct machine *machine, char **png, size_t *len, struct err *err) MUST_USE;
+bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len,
+                        struct err *err) MUST_USE;
 
 /* Which events of a VM this process has delivered, across machines: seen.c. */
 void seen_put(const struct uuid *vm, uint64_t seq);

@@ -64,7 +64,7 @@ static void take_back(struct machine *m, uint64_t set)
     err_ignore(ok, &err);
 }
 
-static bool dump_to(struct machine *m, int fd, struct err *err)
+static bool dump_to(struct machine *m, unsigned head, int fd, struct err *err)
 {
     char path[48];
     uint64_t set;
@@ -73,7 +73,9 @@ static bool dump_to(struct machine *m, int fd, struct err *err)
     if (!lend(m, fd, &set, err))
         return false;
     snprintf(path, sizeof path, "/dev/fdset/%llu", (unsigned long long)set);
-    ok = link_qmp(m->link, "screendump", json_pack("{s:s,s:s}", "filename", path, "format", "png"),
+    ok = link_qmp(m->link, "screendump",
+                  json_pack("{s:s,s:s,s:s,s:i}", "filename", path, "format", "png", "device",
+                            VIDEO_DEVICE, "head", (int)head),
                   NULL, 0, SCREEN_MS, NULL, err);
     take_back(m, set);
     return ok;
@@ -105,10 +107,10 @@ static bool read_picture(int fd, char **png, size_t *len, struct err *err)
     return true;
 }
 
-bool machine_screenshot(struct machine *m, char **png, size_t *len, struct err *err)
+bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len, struct err *err)
 {
     CLEANUP(closep) int file = memory_file(err);
     CLEANUP(closep) int end = file >= 0 ? writing_end(file, err) : -1;
 
-    return end >= 0 && dump_to(m, end, err) && read_picture(file, png, len, err);
+    return end >= 0 && dump_to(m, head, end, err) && read_picture(file, png, len, err);
 }

@@ -29,6 +29,7 @@ enum field_flag {
     FIELD_READ_ONLY = 2,   /* shown, never accepted */
     FIELD_CREATE_ONLY = 4, /* accepted on create, not in a patch */
     FIELD_NEXT_START = 8,  /* a change applies when the VM starts next: see "pending" */
+    FIELD_BY_PROFILE = 16, /* the guest profile may have another default: core/model/profile.h */
 };
 
 struct model;

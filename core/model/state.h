@@ -22,6 +22,7 @@
     X(IO_ERROR, "io-error")                                                                        \
     X(NO_SPACE, "no-space")                                                                        \
     X(GUEST_PANIC, "guest-panic")                                                                  \
+    X(WATCHDOG, "watchdog")                                                                        \
     X(MIGRATION, "migration")                                                                      \
     X(DEBUG, "debug")                                                                              \
     X(GUEST_SHUTDOWN, "guest-shutdown")                                                            \

@@ -14,7 +14,7 @@ enum machine_event_kind {
     MACHINE_RESET,
     MACHINE_EXITED, /* gone: run and reason say what is true now, detail its last words */
     MACHINE_LOST,   /* the worker does not answer; core calls attach() again */
-    MACHINE_SERIAL  /* serial_end: the log grew */
+    MACHINE_SERIAL  /* serial_end: the log of serial_port grew */
 };
 
 struct machine_event {
@@ -22,6 +22,7 @@ struct machine_event {
     enum vm_run run; /* EXITED: VM_OFF or VM_CRASHED */
     enum vm_reason reason;
     char detail[1024]; /* EXITED after a failure: last lines of QEMU's log */
+    unsigned serial_port;
     uint64_t serial_end;
 };
 
@@ -47,13 +48,21 @@ struct machine_plan {
     struct uuid vm;
     uint32_t slot;
     const struct vm_spec *spec;
-    enum vm_accel accel;      /* KVM or TCG, decided */
-    int kernel_fd, initrd_fd; /* -1 when none */
-    int serial_log_fd;        /* a ring log (core/base/ringlog.h), O_RDWR */
-    int qemu_log_fd;          /* O_RDWR, appended */
+    enum vm_accel accel;                     /* KVM or TCG, decided */
+    int kernel_fd, initrd_fd;                /* -1 when none */
+    int serial_log_fds[VM_SERIAL_PORTS_MAX]; /* ring logs (core/base/ringlog.h), O_RDWR */
+    int qemu_log_fd;                         /* O_RDWR, appended */
+    int nvram_fd;                            /* the firmware's variables, O_RDWR; -1 with BIOS */
+    int media_fds[VM_CDROMS_MAX];            /* O_RDONLY; -1: empty tray */
     struct plan_disk *disks;
     size_t n_disks;
 };
+
+/* Members of a plan that has no descriptors yet. */
+#define MACHINE_PLAN_NO_FDS                                                                        \
+    .kernel_fd = -1, .initrd_fd = -1, .qemu_log_fd = -1, .nvram_fd = -1,                           \
+    .serial_log_fds = {-1, -1, -1, -1}, .media_fds = {-1, -1, -1, -1}
+_Static_assert(VM_SERIAL_PORTS_MAX == 4 && VM_CDROMS_MAX == 4, "as many as above");
 
 enum machine_phase { MACHINE_PRELAUNCH, MACHINE_IS_RUNNING, MACHINE_IS_PAUSED };
 
@@ -61,6 +70,16 @@ struct machine_report {
     enum machine_phase phase;
     enum vm_reason reason;      /* when paused */
     struct machine_event ended; /* attach() found the exit record: MACHINE_EXITED */
+};
+
+/* One thing a keyboard or a pointer did. */
+struct machine_input {
+    enum { INPUT_KEY, INPUT_BUTTON, INPUT_ABSOLUTE, INPUT_RELATIVE } kind;
+    const char
+        *name; /* KEY: QEMU's qcode ("a", "ctrl"); BUTTON: left, middle, right, wheel-up, … */
+    bool down; /* KEY, BUTTON */
+    char axis; /* 'x' or 'y' */
+    int value; /* ABSOLUTE: 0..32767 over the display; RELATIVE: pixels */
 };
 
 struct backend {
@@ -81,10 +100,22 @@ struct backend {
     bool (*reset)(struct machine *machine, struct err *err) MUST_USE;
     bool (*powerdown)(struct machine *machine, struct err *err) MUST_USE; /* ACPI button */
     bool (*kill)(struct machine *machine, struct err *err) MUST_USE; /* gone when it returns true */
-    /* PNG of the first display; owned by the caller. */
-    bool (*screenshot)(struct machine *machine, char **png, size_t *len, struct err *err) MUST_USE;
-    bool (*serial_write)(struct machine *machine, const void *data, size_t len,
+    /* PNG of a display of the graphics card; owned by the caller. INVALID: no such head.
+     * UNSUPPORTED: the VM has no graphics card. */
+    bool (*screenshot)(struct machine *machine, unsigned head, char **png, size_t *len,
+                       struct err *err) MUST_USE;
+    bool (*serial_write)(struct machine *machine, unsigned port, const void *data, size_t len,
                          struct err *err) MUST_USE;
+    /* All in one, in this order; positions are those of 'head'. */
+    bool (*input)(struct machine *machine, unsigned head, const struct machine_input *events,
+                  size_t n, struct err *err) MUST_USE;
+    bool (*nmi)(struct machine *machine, struct err *err) MUST_USE;
+    /* Plugs processors in until there are 'wanted'; '*now' says how many there are, after a failure
+     * too. UNSUPPORTED: fewer are wanted than there are, or more than the VM has room for. */
+    bool (*set_vcpus)(struct machine *machine, unsigned wanted, unsigned *now,
+                      struct err *err) MUST_USE;
+    /* Puts a medium into a CD drive, or takes it out (fd -1); 'fd' is taken. */
+    bool (*media)(struct machine *machine, unsigned drive, int fd, struct err *err) MUST_USE;
 };
 
 extern const struct backend backend_qemu;
@@ -100,5 +131,6 @@ struct backend_probe {
     char kvm_state[32];    /* ok, missing, no-access, software, broken */
     uint64_t kvm_minsn_s;  /* million instructions a second measured */
     bool passt_found;
+    bool uefi_found, secure_boot_found; /* OVMF, and its variant with the usual keys */
 };
 bool backend_probe_host(struct backend_probe *out, struct err *err) MUST_USE;

@@ -82,7 +82,7 @@ bool vm_serial_write(struct core *core, const char *ref, const void *data, size_
     machine = hold.vm ? vm_machine_use(core, hold.vm, &backend, err) : NULL;
     if (!machine)
         return false;
-    ok = origin->dry_run || backend->serial_write(machine, data, len, err);
+    ok = origin->dry_run || backend->serial_write(machine, 0, data, len, err);
     vm_machine_done(core, hold.vm);
     return ok;
 }
@@ -97,7 +97,7 @@ bool vm_screenshot(struct core *core, const char *ref, char **png, size_t *len, 
     machine = hold.vm ? vm_machine_use(core, hold.vm, &backend, err) : NULL;
     if (!machine)
         return false;
-    ok = backend->screenshot(machine, png, len, err);
+    ok = backend->screenshot(machine, 0, png, len, err);
     vm_machine_done(core, hold.vm);
     return ok;
 }

@@ -15,13 +15,12 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/model/rules.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define MIB (1ull << 20)
 
 /* ---- the request ---- */
 
@@ -46,9 +45,8 @@ static bool boot_entry_exists(const char *name)
 
 bool vm_spec_check(struct vm_spec *spec, struct err *err)
 {
-    if (spec->memory_bytes % MIB)
-        return err_field(err, ERR_INVALID, "/memory_bytes",
-                         "memory_bytes must be a multiple of 1 MiB (1048576)");
+    if (!vm_spec_rules(spec, err))
+        return false;
     if (spec->backend == VM_BACKEND_FAKE && !host_fake_allowed())
         return err_field(err, ERR_INVALID, "/backend",
                          "the fake backend is off: set enable_fake_backend in vmmd.conf");
@@ -56,19 +54,9 @@ bool vm_spec_check(struct vm_spec *spec, struct err *err)
         return err_field(err, ERR_NOT_FOUND, "/boot/kernel",
                          "there is no boot entry '%s' in vmmd.conf: GET /host lists them",
                          spec->boot.kernel);
-    if (spec->boot.cmdline && *spec->boot.cmdline && !spec->boot.kernel)
-        return err_field(err, ERR_INVALID, "/boot/cmdline", "cmdline needs boot.kernel");
-    if (spec->n_disks && spec->machine == VM_MACHINE_PC) {
-        unsigned ide = 0;
-        for (size_t i = 0; i < spec->n_disks; i++)
-            ide += spec->disks[i].bus == DISK_BUS_IDE;
-        if (ide > 4)
-            return err_field(err, ERR_INVALID, "/disks", "a pc machine takes 4 IDE disks");
-    }
-    if (spec->n_nics > 1)
-        return err_field(err, ERR_INVALID, "/nics/1",
-                         "a VM has one network card of the kind 'user' at most");
     choose_macs(spec);
+    if (uuid_is_zero(&spec->generation_id))
+        spec->generation_id = uuid_new();
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
+#include "core/model/profile.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 
@@ -77,8 +78,8 @@ static bool edit(struct core *core, struct vm *vm, const json_t *patch, const st
 
     if (!vm_is(core, vm, is_defined, NULL))
         return err_set(err, ERR_BUSY, "%s is being created or deleted", vm->name);
-    if (!vm_etag_matches(vm, if_match, err) ||
-        !model_patch(&vm_model, &vm->spec, patch, &spec, err) || !vm_spec_check(&spec, err))
+    if (!vm_etag_matches(vm, if_match, err) || !vm_spec_patch(&vm->spec, patch, &spec, err) ||
+        !vm_spec_check(&spec, err))
         return false;
     if (origin->dry_run)
         return true;

@@ -15,8 +15,7 @@ void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_tex
 {
     static const char *const phases[] = {"creating", "defined", "deleting"};
     CLEANUP(json_decrefp) json_t *spec = model_encode(&vm_model, &vm->spec);
-    CLEANUP(json_decrefp)
-    json_t *active = vm->active ? model_encode(&vm_model, vm->active) : NULL;
+    CLEANUP(json_decrefp) json_t *active = vm->active ? model_encode(&vm_model, vm->active) : NULL;
 
     texts->spec = json_write(spec);
     texts->active = active ? json_write(active) : NULL;

@@ -37,7 +37,11 @@ static void plan_clear(struct plan *p)
 {
     closep(&p->machine.kernel_fd);
     closep(&p->machine.initrd_fd);
-    closep(&p->machine.serial_log_fd);
+    for (unsigned i = 0; i < VM_SERIAL_PORTS_MAX; i++)
+        closep(&p->machine.serial_log_fds[i]);
+    for (unsigned i = 0; i < VM_CDROMS_MAX; i++)
+        closep(&p->machine.media_fds[i]);
+    closep(&p->machine.nvram_fd);
     closep(&p->machine.qemu_log_fd);
     disks_close(p->machine.disks, p->machine.n_disks);
     if (p->spec) {
@@ -49,10 +53,23 @@ static void plan_clear(struct plan *p)
 /* start() has closed the descriptors, whatever came out; only the memory is ours. */
 static void plan_handed_over(struct plan *p)
 {
+    const struct machine_plan none = {MACHINE_PLAN_NO_FDS};
+
     p->machine.kernel_fd = p->machine.initrd_fd = -1;
-    p->machine.serial_log_fd = p->machine.qemu_log_fd = -1;
+    p->machine.qemu_log_fd = p->machine.nvram_fd = -1;
+    memcpy(p->machine.serial_log_fds, none.serial_log_fds, sizeof none.serial_log_fds);
+    memcpy(p->machine.media_fds, none.media_fds, sizeof none.media_fds);
     for (size_t i = 0; i < p->machine.n_disks; i++)
         p->machine.disks[i].n_fds = 0;
+}
+
+/* The first port's keeps the name it always had. */
+static const char *serial_log_name(unsigned port)
+{
+    static const char *const names[VM_SERIAL_PORTS_MAX] = {"serial.log", "serial1.log",
+                                                           "serial2.log", "serial3.log"};
+
+    return names[port];
 }
 
 static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, struct err *err)
@@ -61,9 +78,12 @@ static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, 
 
     if (dir < 0)
         return false;
-    m->serial_log_fd = fs_open(dir, "serial.log", O_RDWR | O_CREAT, 0600, err);
-    if (m->serial_log_fd < 0 || !ringlog_open(m->serial_log_fd, SERIAL_LOG_BYTES, err))
-        return false;
+    for (unsigned i = 0; i < m->spec->serial_ports; i++) {
+        int *fd = &m->serial_log_fds[i];
+        *fd = fs_open(dir, serial_log_name(i), O_RDWR | O_CREAT, 0600, err);
+        if (*fd < 0 || !ringlog_open(*fd, SERIAL_LOG_BYTES, err))
+            return false;
+    }
     m->qemu_log_fd = fs_open(dir, "qemu.log", O_RDWR | O_CREAT | O_APPEND, 0600, err);
     return m->qemu_log_fd >= 0;
 }
@@ -149,8 +169,7 @@ static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct e
     struct machine_plan *m = &p->machine;
     char reason[256];
 
-    *m = (struct machine_plan){
-        .vm = vm->id, .kernel_fd = -1, .initrd_fd = -1, .serial_log_fd = -1, .qemu_log_fd = -1};
+    *m = (struct machine_plan){.vm = vm->id, MACHINE_PLAN_NO_FDS};
     p->spec = take_spec(core, vm, err);
     if (!p->spec)
         return false;

@@ -9,6 +9,7 @@
 #include "core/disk/pool.h"
 #include "core/event/event.h"
 #include "core/job/job.h"
+#include "core/model/profile.h"
 #include "core/port/host.h"
 
 #include <dirent.h>
@@ -159,7 +160,7 @@ bool world_try_create(struct world *w, const char *name, const char *more, struc
     struct vm_spec spec;
     struct uuid vm;
 
-    return json && model_decode(&vm_model, json, MODEL_CLIENT, &spec, err) &&
+    return json && vm_spec_decode(json, &spec, err) &&
            vm_create(w->core, &spec, &world_admin, op, &vm, err);
 }
 

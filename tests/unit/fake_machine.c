@@ -119,10 +119,10 @@ static void await_silence(int64_t ms)
 
 static bool start(struct err *err)
 {
-    struct machine_plan plan = {.vm = vm, .kernel_fd = -1, .initrd_fd = -1, .qemu_log_fd = -1};
+    struct machine_plan plan = {.vm = vm, MACHINE_PLAN_NO_FDS};
 
-    plan.serial_log_fd = memfd_create("serial", MFD_CLOEXEC);
-    log_fd = fcntl(plan.serial_log_fd, F_DUPFD_CLOEXEC, 3);
+    plan.serial_log_fds[0] = memfd_create("serial", MFD_CLOEXEC);
+    log_fd = fcntl(plan.serial_log_fds[0], F_DUPFD_CLOEXEC, 3);
     return backend_fake.start(&plan, &owner, &machine, err);
 }
 
@@ -147,7 +147,7 @@ static void type(const char *text)
 {
     struct err err = {0};
 
-    assert_true(backend_fake.serial_write(machine, text, strlen(text), &err));
+    assert_true(backend_fake.serial_write(machine, 0, text, strlen(text), &err));
 }
 
 static void boot(void)
@@ -181,7 +181,7 @@ static void a_pause_stops_its_ticks_and_input_until_it_goes_on(void **state)
     await_words("tick 1");
     assert_true(backend_fake.pause(machine, &err));
     assert_told(MACHINE_PAUSED, VM_REASON_USER);
-    assert_false(backend_fake.serial_write(machine, "x", 1, &err));
+    assert_false(backend_fake.serial_write(machine, 0, "x", 1, &err));
     assert_int_equal(err.code, ERR_BUSY);
     log_text(before, sizeof before);
     await_silence(5 * fake_tick_ms);
@@ -264,9 +264,9 @@ static void its_screen_is_a_picture_that_shows_the_state(void **state)
     struct err err = {0};
 
     boot();
-    assert_true(backend_fake.screenshot(machine, &running, &running_len, &err));
+    assert_true(backend_fake.screenshot(machine, 0, &running, &running_len, &err));
     assert_true(backend_fake.pause(machine, &err));
-    assert_true(backend_fake.screenshot(machine, &paused, &paused_len, &err));
+    assert_true(backend_fake.screenshot(machine, 0, &paused, &paused_len, &err));
     assert_int_equal(png_measure(running, running_len), running_len);
     assert_int_equal(be32(running + 16), 640);
     assert_int_equal(be32(running + 20), 400);

@@ -77,6 +77,11 @@ static uint64_t pick(uint64_t min, uint64_t max)
     return rand() % 4 == 0 ? min : rand() % 4 == 0 ? max : min + r % (max - min + 1);
 }
 
+static bool is_ascii(const struct field *f)
+{
+    return f->check == check_name || f->check == check_cpu_model;
+}
+
 static json_t *random_text(const struct field *f)
 {
     static const char *const pieces[] = {"a", "Z9", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x90\xa7",
@@ -86,9 +91,11 @@ static json_t *random_text(const struct field *f)
 
     if (f->check == check_mac)
         return json_sprintf("52:54:00:%02x:%02x:%02x", rand() & 255, rand() & 255, rand() & 255);
+    if (f->check == check_boot_order)
+        return json_string(rand() % 2 ? "disk,network" : "cdrom,network,disk");
     strbuf_adds(&text, "");
     while (text.len < len) {
-        const char *piece = pieces[f->check == check_name ? 0 : (size_t)rand() % 6];
+        const char *piece = pieces[is_ascii(f) ? 0 : (size_t)rand() % 6];
         if (text.len + strlen(piece) > len)
             piece = "x";
         strbuf_adds(&text, piece);

@@ -44,17 +44,16 @@ static struct vm_spec spec_new(void)
 
 static struct machine_plan plan_new(const struct vm_spec *spec)
 {
-    return (struct machine_plan){
-        .vm = vm_id,
-        .spec = spec,
-        .accel = VM_ACCEL_TCG,
-        .kernel_fd = -1,
-        .initrd_fd = -1,
-        .serial_log_fd = 101,
-        .qemu_log_fd = 102,
-        .disks = disks,
-        .n_disks = ARRAY_LEN(disks),
-    };
+    struct machine_plan plan = {MACHINE_PLAN_NO_FDS};
+
+    plan.vm = vm_id;
+    plan.spec = spec;
+    plan.accel = VM_ACCEL_TCG;
+    plan.serial_log_fds[0] = 101;
+    plan.qemu_log_fd = 102;
+    plan.disks = disks;
+    plan.n_disks = ARRAY_LEN(disks);
+    return plan;
 }
 
 static const struct argv_facts facts = {
@@ -95,8 +94,7 @@ static void assert_golden(const struct launch *launch, const char *name)
     CLEANUP(mem_freep) char *path = str_format("%s/tests/unit/golden/%s", src, name);
     CLEANUP(mem_freep) char *text = as_text(launch);
     CLEANUP(mem_freep) char *golden = NULL;
-    CLEANUP(closep)
-    int fd = open(path, writing ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY, 0644);
+    CLEANUP(closep) int fd = open(path, writing ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY, 0644);
     struct err err = {0};
 
     if (fd < 0)

@@ -22,15 +22,18 @@ static struct machine_plan plan_new(struct plan_disk *disk, int *disk_fds)
     disk_fds[0] = new_file();
     disk_fds[1] = new_file();
     *disk = (struct plan_disk){.format = DISK_QCOW2, .fds = disk_fds, .n_fds = 2};
-    return (struct machine_plan){.vm = vm,
-                                 .spec = &spec,
-                                 .accel = VM_ACCEL_TCG,
-                                 .kernel_fd = new_file(),
-                                 .initrd_fd = new_file(),
-                                 .serial_log_fd = new_file(),
-                                 .qemu_log_fd = new_file(),
-                                 .disks = disk,
-                                 .n_disks = 1};
+    struct machine_plan plan = {MACHINE_PLAN_NO_FDS};
+
+    plan.vm = vm;
+    plan.spec = &spec;
+    plan.accel = VM_ACCEL_TCG;
+    plan.kernel_fd = new_file();
+    plan.initrd_fd = new_file();
+    plan.serial_log_fds[0] = new_file();
+    plan.qemu_log_fd = new_file();
+    plan.disks = disk;
+    plan.n_disks = 1;
+    return plan;
 }
 
 static bool start(struct machine **out, struct err *err)
@@ -470,7 +473,7 @@ static void a_screenshot_comes_through_a_memory_file(void **state)
     struct err err = {0};
     size_t len = 0;
 
-    assert_true(backend_qemu.screenshot(machine, &png, &len, &err));
+    assert_true(backend_qemu.screenshot(machine, 0, &png, &len, &err));
     assert_int_equal(len, sizeof tiny_png - 1);
     assert_memory_equal(png, tiny_png, len);
     finish(machine, &peer);
@@ -483,9 +486,9 @@ static void what_is_typed_reaches_the_worker_or_its_refusal_us(void **state)
     struct machine *machine = started(&peer);
     struct err err = {0};
 
-    assert_true(backend_qemu.serial_write(machine, "ls\r", 3, &err));
+    assert_true(backend_qemu.serial_write(machine, 0, "ls\r", 3, &err));
     peer.refuse = WORKER_INPUT;
-    assert_false(backend_qemu.serial_write(machine, "ls\r", 3, &err));
+    assert_false(backend_qemu.serial_write(machine, 0, "ls\r", 3, &err));
     assert_int_equal(err.code, ERR_HYPERVISOR);
     finish(machine, &peer);
 }
