@@ -2,9 +2,9 @@
  * by core when it opens; the slow part, the KVM self-test, is kept until the next boot. */
 #include "backends/qemu/qemu.h"
 
-#include "backends/qemu/capture.h"
 #include "backends/qemu/ended.h"
 #include "backends/qemu/kvm_verdict.h"
+#include "core/base/capture.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"

@@ -1,7 +1,7 @@
 /* Is KVM of use? The judgement's table, the small program that is run for it, and what is kept. */
 #include "tests/lib/harness.h"
 
-#include "backends/qemu/capture.h"
+#include "core/base/capture.h"
 #include "backends/qemu/kvm_verdict.h"
 #include "backends/qemu/qemu.h"
 #include "core/base/clock.h"

@@ -1,5 +1,5 @@
-/* Running a small program: see capture.h. Called by probe.c. */
-#include "backends/qemu/capture.h"
+/* Running a small program: see capture.h. */
+#include "core/base/capture.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"

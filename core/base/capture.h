@@ -1,4 +1,4 @@
-/* Runs a small program and keeps what it prints: for probes at start. Knows nothing of QEMU. */
+/* Runs a small program and keeps what it prints: for probes of the host. */
 #pragma once
 #include "core/base/err.h"
 
