@@ -2,13 +2,13 @@
 #pragma once
 #include "api/routes.h"
 
-route_handler ui_index, ui_file;                                     /* static.c */
-route_handler health_get, openapi_get, version_get, host_get;        /* host.c */
-route_handler vms_list, vms_create, vms_get, vms_edit, vms_delete;   /* vms.c */
-route_handler vms_act;                                               /* actions.c */
-route_handler serial_read, serial_write, screenshot_get;             /* console.c */
-route_handler operations_list, operations_get, operations_cancel;    /* operations.c */
-route_handler events_read;                                           /* events.c */
-route_handler tokens_list, tokens_create, tokens_get, tokens_revoke; /* tokens.c */
-route_handler pools_list, pools_create, pools_get, pools_delete;     /* pools.c */
-route_handler disks_list, disks_get;                                 /* pools.c */
+route_handler ui_index, ui_file;                                                  /* static.c */
+route_handler health_get, openapi_get, version_get, host_get, host_inventory_get; /* host.c */
+route_handler vms_list, vms_create, vms_get, vms_edit, vms_delete;                /* vms.c */
+route_handler vms_act;                                                            /* actions.c */
+route_handler serial_read, serial_write, screenshot_get;                          /* console.c */
+route_handler operations_list, operations_get, operations_cancel;                 /* operations.c */
+route_handler events_read;                                                        /* events.c */
+route_handler tokens_list, tokens_create, tokens_get, tokens_revoke;              /* tokens.c */
+route_handler pools_list, pools_create, pools_get, pools_delete;                  /* pools.c */
+route_handler disks_list, disks_get;                                              /* pools.c */

@@ -36,3 +36,10 @@ bool host_get(struct request *rq, struct err *err)
 
     return host && reply_json(rq, 200, host);
 }
+
+bool host_inventory_get(struct request *rq, struct err *err)
+{
+    json_t *inventory = host_inventory(rq->api->config.core, err);
+
+    return inventory && reply_json(rq, 200, inventory);
+}

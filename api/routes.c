@@ -25,6 +25,7 @@ const struct route routes[] = {
     {"GET",    "/api/v1/openapi.yaml",     "getOpenapi",     ROLE_NONE,     BODY_NONE,          "",                   openapi_get,       0},
     {"GET",    "/api/v1/version",          "getVersion",     ROLE_VIEWER,   BODY_NONE,          "",                   version_get,       0},
     {"GET",    "/api/v1/host",             "getHost",        ROLE_VIEWER,   BODY_NONE,          "",                   host_get,          0},
+    {"GET",    "/api/v1/host/inventory",   "getHostInventory", ROLE_VIEWER, BODY_NONE,          "",                   host_inventory_get, 0},
 
     {"GET",    VMS,                        "listVms",        ROLE_VIEWER,   BODY_NONE,          PAGE " filter",       vms_list,          0},
     {"POST",   VMS,                        "createVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_create,        0},

@@ -1,4 +1,6 @@
 /* vmmctl host and vmmctl doctor: the machine and what is wrong with it. */
+#include "cli/host.h"
+
 #include "cli/output.h"
 #include "cli/text.h"
 #include "core/base/json.h"
@@ -26,6 +28,13 @@ static const struct column finding_columns[] = {
 const struct command host_commands[] = {
     {"show", "", 0, 0, USES_OUTPUT, NULL, "show the host: processors, memory, accelerator, roots",
      NULL, "  vmmctl host\n  vmmctl host --fields accel.chosen,accel.reason", host_show_run, false},
+    {"devices", "[KIND]", 0, 1, USES_OUTPUT, NULL,
+     "list the host's devices; KIND is pci, usb, nic, drive or numa",
+     "Without KIND all are listed, with what they have in common. Everything at once, the "
+     "processor "
+     "with its flags and vulnerabilities too: vmmctl api GET /host/inventory.",
+     "  vmmctl host devices pci -o wide\n  vmmctl host devices nic -o json", host_devices_run,
+     false},
     {0},
 };
 const struct command doctor_commands[] = {

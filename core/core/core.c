@@ -8,6 +8,7 @@
 #include "core/core/janitor.h"
 #include "core/core/parts.h"
 #include "core/disk/disks.h"
+#include "core/host/survey.h"
 #include "core/vm/recover.h"
 #include "core/vm/registry.h"
 
@@ -85,6 +86,7 @@ struct core *core_open(const struct core_config *config, struct err *err)
     core->state_dir = str_dup(config->state_dir);
     core->state_fd = core->vms_fd = -1;
     registry_init(core);
+    core->survey = survey_new();
     if (!open_dirs(core, err) || !open_services(core, err) || !load(core, err)) {
         core_close(core);
         return NULL;
@@ -167,6 +169,7 @@ void core_close(struct core *core)
     if (core->events)
         events_free(core->events);
     registry_clear(core);
+    survey_free(core->survey);
     disks_clear(core);
     if (core->store)
         store_close(core->store);

@@ -117,7 +117,8 @@ struct core {
     struct events *events; /* core/event */
     struct tokens *tokens; /* core/user */
     struct janitor *janitor;
-    int *root_dirs; /* one a configured pool root, -1 when it cannot be opened */
+    struct survey *survey; /* core/host */
+    int *root_dirs;        /* one a configured pool root, -1 when it cannot be opened */
 };
 
 const struct backend *core_backend(int vm_backend);

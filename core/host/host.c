@@ -4,9 +4,11 @@
 #include "core/base/fs.h"
 #include "core/base/str.h"
 #include "core/core/parts.h"
-#include "core/host/cpu.h"
 #include "core/host/findings.h"
 #include "core/host/memory.h"
+#include "core/host/survey.h"
+#include "core/inspect/cpu.h"
+#include "core/inspect/sysfs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -111,11 +113,12 @@ static json_t *roots_view(struct core *core)
 json_t *host_show(struct core *core, struct err *err)
 {
     json_t *v = json_object(), *network = json_object(), *boots = json_array();
+    CLEANUP(closep) int root = sys_root();
     struct cpu_facts cpu;
     struct utsname name;
 
     uname(&name);
-    cpu_read(&cpu);
+    cpu_read(root, &cpu);
     for (unsigned i = 0; i < host_boots(); i++)
         json_array_append_new(boots, json_string(host_boot_id(i)));
     json_put_bool(network, "passt", core->probe.passt_found);
@@ -132,4 +135,10 @@ json_t *host_show(struct core *core, struct err *err)
     json_put(v, "pool_roots", roots_view(core));
     json_put(v, "findings", findings_list(core, &cpu));
     return v;
+}
+
+json_t *host_inventory(struct core *core, struct err *err)
+{
+    (void)err;
+    return survey_inventory(core->survey);
 }

@@ -4,6 +4,8 @@
 #include "core/port/backend.h"
 
 json_t *host_show(struct core *core, struct err *err) MUST_USE;
+/* What the host is made of: schema HostInventory. */
+json_t *host_inventory(struct core *core, struct err *err) MUST_USE;
 /* What 'accel' of a VM becomes on this host, with the reason as one sentence. UNSUPPORTED with the
  * fix when "kvm" is demanded and not healthy. */
 bool host_choose_accel(struct core *core, enum vm_accel wanted, enum vm_accel *chosen,

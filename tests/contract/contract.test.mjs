@@ -68,6 +68,11 @@ describe('the host and the daemon', () => {
         const host = (await api.expect(200, 'GET', `${V1}/host`)).json;
         assert.deepEqual(host.pool_roots.map((r) => r.id), ['main', 'second']);
     });
+    test('say what the machine is made of', async () => {
+        const inventory = (await api.expect(200, 'GET', `${V1}/host/inventory`)).json;
+        assert.ok(inventory.cpu.threads >= inventory.cpu.cores && inventory.cpu.cores >= inventory.cpu.sockets);
+        assert.ok(inventory.drives.every((drive) => drive.size_bytes > 0));
+    });
     test('serve the contract that was read here, and a page', async () => {
         const reply = await api.expect(200, 'GET', `${V1}/openapi.yaml`, {token: null});
         assert.deepEqual(new Spec(reply.body.toString()).doc, spec.doc);

@@ -1,11 +1,13 @@
 /* The host: which accelerator is chosen and why, admission of memory, findings with their fix. */
 #include "tests/lib/world.h"
 
+#include "core/base/fs.h"
 #include "core/base/str.h"
 #include "core/core/parts.h"
-#include "core/host/cpu.h"
 #include "core/host/host.h"
 #include "core/host/memory.h"
+#include "core/inspect/cpu.h"
+#include "core/inspect/sysfs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -105,9 +107,10 @@ static void every_finding_that_is_no_good_news_says_what_to_do(void **state)
 
 static void the_processor_is_described(void **state)
 {
+    CLEANUP(closep) int root = sys_root();
     struct cpu_facts cpu;
 
-    cpu_read(&cpu);
+    cpu_read(root, &cpu);
     assert_true(cpu.threads >= 1);
     assert_true(strlen(cpu.model) > 2);
     assert_null(strchr(cpu.model, '\n'));

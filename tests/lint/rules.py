@@ -13,6 +13,7 @@ BASE, MODEL, PORT = ("core/base/",), ("core/base/", "core/model/"), ("core/base/
 LAYERS = {
     "core/base/": BASE,
     "core/model/": MODEL,
+    "core/inspect/": BASE + ("core/inspect/",),
     "core/port/": PORT,
     "core/": ("core/",),
     "store/": PORT + ("store/",),
@@ -22,7 +23,7 @@ LAYERS = {
     "vmmd/config/": BASE + ("vmmd/config/",),
     "vmmd/main/": ("core/", "api/", "store/", "net/", "backends/", "vmmd/"),
     "vmmd/": PORT + ("net/", "backends/qemu/worker_wire.h", "vmmd/"),
-    "cli/": MODEL + ("cli/",),
+    "cli/": MODEL + ("core/inspect/", "cli/"),
     "tests/": ("",),
     "bench/": ("",),
     "tools/": ("",),

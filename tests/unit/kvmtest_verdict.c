@@ -1,9 +1,9 @@
 /* Is KVM of use? The judgement's table, the small program that is run for it, and what is kept. */
 #include "tests/lib/harness.h"
 
-#include "core/base/capture.h"
 #include "backends/qemu/kvm_verdict.h"
 #include "backends/qemu/qemu.h"
+#include "core/base/capture.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
