@@ -42,13 +42,42 @@ int fs_open(int dirfd, const char *path, int flags, mode_t mode, struct err *err
     return -1;
 }
 
+/* Makes the names in a directory durable. What is not kept anyway (cgroups) has nothing to flush.
+ */
+static bool sync_names(int dirfd, struct err *err)
+{
+    return fsync(dirfd) == 0 || errno == EINVAL ||
+           err_errno(err, errno, "flush the directory to the disk");
+}
+
 int fs_dir(int dirfd, const char *name, mode_t mode, struct err *err)
 {
     if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST) {
         err_errno(err, errno, "create the directory %s", name);
         return -1;
     }
+    if (!sync_names(dirfd, err))
+        return -1;
     return fs_open(dirfd, name, O_RDONLY | O_DIRECTORY, 0, err);
+}
+
+bool fs_sync_parent(const char *path, struct err *err)
+{
+    CLEANUP(mem_freep) char *parent = str_dup(path);
+    char *slash = strrchr(parent, '/');
+    CLEANUP(closep) int fd = -1;
+
+    slash[slash == parent] = 0;
+    fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 ? sync_names(fd, err) : err_errno(err, errno, "open the directory %s", parent);
+}
+
+/* True also when it is there already. */
+static bool make_dir(const char *path, mode_t mode, struct err *err)
+{
+    if (mkdir(path, mode) == 0)
+        return fs_sync_parent(path, err);
+    return errno == EEXIST || err_errno(err, errno, "create the directory %s", path);
 }
 
 bool fs_mkdirs(const char *path, mode_t mode, struct err *err)
@@ -62,13 +91,13 @@ bool fs_mkdirs(const char *path, mode_t mode, struct err *err)
         if (*p != '/')
             continue;
         *p = 0;
-        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-            return err_errno(err, errno, "create the directory %s", copy);
+        if (!make_dir(copy, 0755, err))
+            return false;
         *p = '/';
     }
-    if (mkdir(copy, mode) == 0)
-        return true;
-    if (errno != EEXIST || stat(copy, &st) < 0)
+    if (!make_dir(copy, mode, err))
+        return false;
+    if (stat(copy, &st) < 0)
         return err_errno(err, errno, "create the directory %s", copy);
     return S_ISDIR(st.st_mode) || err_errno(err, ENOTDIR, "use %s", copy);
 }

@@ -12,10 +12,10 @@ void closep(int *fd); /* for CLEANUP(closep) int fd = -1 */
 /* openat2() with RESOLVE_BENEATH, no symlinks, no magic links; O_CLOEXEC is added. -1 on failure:
  * NOT_FOUND for ENOENT, EXISTS for EEXIST, else as err_errno(). */
 int fs_open(int dirfd, const char *path, int flags, mode_t mode, struct err *err) MUST_USE;
-/* mkdir + open as O_DIRECTORY; an existing directory is fine. */
+/* mkdir + open as O_DIRECTORY; an existing directory is fine. Its name is durable on return. */
 int fs_dir(int dirfd, const char *name, mode_t mode, struct err *err) MUST_USE;
-/* mkdir -p on an absolute path: 0755 for missing parents, 'mode' for the last part. INVALID for a
- * relative path. */
+/* mkdir -p on an absolute path: 0755 for missing parents, 'mode' for the last part; names that were
+ * made are durable on return. INVALID for a relative path. */
 bool fs_mkdirs(const char *path, mode_t mode, struct err *err) MUST_USE;
 
 bool fs_write_all(int fd, const void *data, size_t len, struct err *err) MUST_USE;
@@ -27,6 +27,8 @@ bool fs_read_all(int fd, size_t max, char **data, size_t *len, struct err *err) 
 bool fs_publish(int dirfd, const char *name, const void *data, size_t len, mode_t mode,
                 struct err *err) MUST_USE;
 bool fs_sync(int fd, const char *what, struct err *err) MUST_USE;
+/* Flushes the directory that the absolute 'path' lies in: its name is durable on return. */
+bool fs_sync_parent(const char *path, struct err *err) MUST_USE;
 /* unlink + fsync of the directory; a missing file is success. */
 bool fs_remove(int dirfd, const char *name, struct err *err) MUST_USE;
 /* Removes a directory with all below it; what is missing already is success. */

@@ -1,10 +1,11 @@
-/* Periodic trimming: see janitor.h. */
+/* Work that nobody waits for: see janitor.h. */
 #include "core/core/janitor.h"
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/core/parts.h"
+#include "core/vm/registry.h"
 
 #include <stdlib.h>
 
@@ -34,6 +35,7 @@ static void *janitor_main(void *arg)
     struct janitor *j = arg;
     bool stop = false;
 
+    vm_copies_refresh(j->core);
     while (!stop) {
         int64_t due = clock_mono_ms() + EVERY_MS;
         struct err err = {0};

@@ -1,5 +1,5 @@
-/* The one thread that does what is due now and then: trimming the event log, ended jobs and
- * idempotency keys. */
+/* The one thread that does what nobody waits for: after the start it brings the disaster copies up
+ * to date, then it trims the event log, ended jobs and idempotency keys now and then. */
 #pragma once
 #include "core/base/err.h"
 

@@ -202,8 +202,7 @@ bool pool_create(struct core *core, const char *name, const char *root, const st
         return true;
     pool = pool_new(&new_id, name, root, clock_wall_ms());
     pool->dir = fs_dir(core->root_dirs[index], UUID_STR(&new_id), 0700, err);
-    if (pool->dir < 0 || !fs_sync(core->root_dirs[index], "the pool root", err) ||
-        !write_new(core, pool, origin, err)) {
+    if (pool->dir < 0 || !write_new(core, pool, origin, err)) {
         unlinkat(core->root_dirs[index], UUID_STR(&new_id), AT_REMOVEDIR);
         pool_free(pool);
         return false;

@@ -174,7 +174,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
         return false;
     if (vm->phase == VM_DEFINED)
         return true; /* the row was written before a crash */
-    dir = vm_dir_open(core, vm, true, err);
+    dir = vm_dir_make(core, vm, err);
     if (dir < 0 || !FAILPOINT("vm.create.files", err) || !disks_make(core, &vm->id, err))
         return false;
     if (job_cancelled(job))

@@ -73,7 +73,13 @@ bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm,
 void vm_sweep_remains(const struct vm *vm);
 /* Events from machines; see observe.c. */
 extern void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event);
-/* Publishes <state>/vm/<id>/config.json, the disaster copy. Failure is logged, never fatal. */
-void vm_copy_publish(struct core *core, const struct vm *vm);
+/* Publishes <state>/vm/<id>/config.json, the disaster copy, unless the VM is being deleted. Takes
+ * vm->writing. Failure is logged, never fatal. */
+void vm_copy_publish(struct core *core, struct vm *vm);
+/* Publishes the copies that are missing or older than their VM: a daemon that ended between a
+ * commit and its copy left them. Returns early when the core closes. */
+void vm_copies_refresh(struct core *core);
 int vm_dir_open(struct core *core, const struct vm *vm, bool create, struct err *err) MUST_USE;
+/* Makes it, durably; one that is there already may not be durable yet. */
+int vm_dir_make(struct core *core, const struct vm *vm, struct err *err) MUST_USE;
 json_t *vm_view(struct core *core, const struct vm *vm) REQUIRES(core->registry.lock);

@@ -69,7 +69,7 @@ static int make(const char *path, mode_t mode, uid_t uid, gid_t gid, bool *made,
         err_errno(err, errno, "open the directory %s", path);
         return -1;
     }
-    if (*made && !settle_new(fd, path, mode, uid, gid, err))
+    if (*made && (!settle_new(fd, path, mode, uid, gid, err) || !fs_sync_parent(path, err)))
         return -1;
     return TAKE_FD(fd);
 }
