@@ -24,6 +24,7 @@ const struct origin world_admin = {
     .principal = "test", .role = ROLE_ADMIN, .request_id = "r-test", .route = "test"};
 
 static char roots[2][256];
+static const char *qemu = "/usr/bin/qemu-system-x86_64";
 
 /* ---- core/port/host.h ---- */
 
@@ -97,7 +98,7 @@ const char *host_boot_id(unsigned index)
 
 const char *host_qemu_path(void)
 {
-    return "/usr/bin/qemu-system-x86_64";
+    return qemu;
 }
 
 bool host_fake_allowed(void)
@@ -119,19 +120,30 @@ bool world_open(struct world *w)
     return w->core != NULL;
 }
 
-void world_make(struct world *w)
+void world_without_qemu(void)
 {
-    CLEANUP(mem_freep) char *state = NULL;
-    struct err err = {0};
-    struct uuid pool;
+    qemu = "/nonexistent/qemu";
+}
 
-    w->dir = tmp_dir_make();
-    state = str_format("%s/state", w->dir);
+void world_adopt(struct world *w, char *dir)
+{
+    CLEANUP(mem_freep) char *state = str_format("%s/state", dir);
+    struct err err = {0};
+
+    w->dir = dir;
     assert_true(fs_mkdirs(state, 0700, &err));
     for (unsigned i = 0; i < 2; i++) {
         snprintf(roots[i], sizeof roots[i], "%s/root-%s", w->dir, host_root_id(i));
         assert_true(fs_mkdirs(roots[i], 0700, &err));
     }
+}
+
+void world_make(struct world *w)
+{
+    struct err err = {0};
+    struct uuid pool;
+
+    world_adopt(w, tmp_dir_make());
     assert_true(world_open(w));
     if (!pool_create(w->core, "main", "main", &world_admin, &pool, &err))
         fail_msg("%s", err.detail);

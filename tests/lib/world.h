@@ -13,7 +13,10 @@ struct world {
 
 extern const struct origin world_admin;
 
-void world_make(struct world *w);   /* directory and core, with the pool "main" */
+void world_make(struct world *w); /* directory and core, with the pool "main" */
+/* The directories of a world, without its core: 'dir' is taken, and what is missing in it made. */
+void world_adopt(struct world *w, char *dir);
+void world_without_qemu(void);      /* from now on no world asks QEMU for its version */
 bool world_open(struct world *w);   /* the core alone: a daemon start; false if it refused */
 void world_close(struct world *w);  /* the core alone: an orderly end */
 void world_remove(struct world *w); /* all of it */

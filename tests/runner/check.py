@@ -2,7 +2,7 @@
 
   ./check                 everything (the budget is 20 minutes on 2 cores)
   ./check --quick         lint and unit
-  ./check STAGE...        lint unit store core fault integration contract browser tsan fuzz release
+  ./check STAGE...        lint unit store core fault power integration contract browser tsan fuzz release
   ./check SUITE/NAME...   one test program, e.g. unit/base_err
   -v                      print the output of every test, not only of failed ones
 
@@ -23,10 +23,10 @@ import count as counting
 import supervise
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SUITES = ["unit", "store", "core", "fault", "integration"]
+SUITES = ["unit", "store", "core", "fault", "power", "integration"]
 STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
-PARALLEL = {"unit": 2, "store": 2, "core": 2}
+PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 2}
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "60"))
 
 

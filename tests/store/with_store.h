@@ -111,3 +111,16 @@ UNUSED static void assert_raw(const char *dir, const char *sql, const char *expe
 
     assert_string_equal(text ? text : "", expected);
 }
+
+/* NULL when SQLite finds nothing wrong with the database of a closed store, or its words (static).
+ */
+UNUSED static const char *whole(const char *dir)
+{
+    CLEANUP(mem_freep) char *text = raw_sql(dir, "PRAGMA integrity_check");
+    static char words[256];
+
+    if (str_eq(text, "ok"))
+        return NULL;
+    str_copy(words, sizeof words, text ? text : "nothing");
+    return words;
+}

@@ -1,0 +1,484 @@
+/* The replayer: see replay.h.
+ *
+ * Every inode that was made is an object. It has what is durable (a file's bytes, a directory's
+ * names) and the changes since its last flush, in order. A flush applies the changes; a cut copies
+ * the durable part, applies those that the cut chooses, and walks the names down from the root. */
+#include "tests/lib/replay.h"
+
+#include "tests/lib/harness.h"
+
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#define RECORD_MAX (1u << 30)
+#define SHM_BYTES  32768
+
+struct bytes {
+    uint8_t *data;
+    uint64_t n, size; /* 'n' bytes are held, the rest up to 'size' is zero */
+};
+
+struct name {
+    char *text;
+    size_t object;
+};
+
+struct names {
+    struct name *list;
+    size_t n;
+};
+
+struct change {
+    uint64_t seq;
+    enum watch_kind kind;
+    uint64_t at, len;
+    const uint8_t *data; /* in the record */
+    char *unset, *set;   /* of a directory: the name that goes, the name that comes (or NULL) */
+    size_t object;       /* what 'set' names */
+};
+
+struct object {
+    bool is_dir;
+    struct bytes bytes;
+    struct names durable, now;
+    struct change *pending;
+    size_t n_pending;
+};
+
+struct inode {
+    uint64_t ino;
+    size_t object;
+    UT_hash_handle hh;
+};
+
+struct replay {
+    char *log;
+    size_t len, pos;
+    uint64_t seq;
+    unsigned lies;
+    struct object *objects; /* the root is 0 */
+    size_t n_objects;
+    struct inode *inodes;
+    char *note;
+};
+
+/* ---- names ---- */
+
+static struct name *find_name(const struct names *names, const char *text)
+{
+    for (size_t i = 0; i < names->n; i++)
+        if (strcmp(names->list[i].text, text) == 0)
+            return &names->list[i];
+    return NULL;
+}
+
+static void set_name(struct names *names, const char *text, size_t object)
+{
+    struct name *name = find_name(names, text);
+
+    if (!name) {
+        names->list = mem_resize(names->list, names->n + 1, sizeof *names->list);
+        name = &names->list[names->n++];
+        name->text = str_dup(text);
+    }
+    name->object = object;
+}
+
+static void unset_name(struct names *names, const char *text)
+{
+    struct name *name = find_name(names, text);
+
+    if (!name)
+        return;
+    free(name->text);
+    *name = names->list[--names->n];
+}
+
+static void clear_names(struct names *names)
+{
+    for (size_t i = 0; i < names->n; i++)
+        free(names->list[i].text);
+    free(names->list);
+    *names = (struct names){0};
+}
+
+static struct names copy_names(const struct names *names)
+{
+    struct names copy = {0};
+
+    for (size_t i = 0; i < names->n; i++)
+        set_name(&copy, names->list[i].text, names->list[i].object);
+    return copy;
+}
+
+/* ---- bytes ---- */
+
+static void put_bytes(struct bytes *b, uint64_t at, const uint8_t *data, uint64_t len)
+{
+    if (at + len > b->n) {
+        b->data = mem_resize(b->data, at + len, 1);
+        memset(b->data + b->n, 0, at + len - b->n);
+        b->n = at + len;
+    }
+    memcpy(b->data + at, data, len);
+    if (b->n > b->size)
+        b->size = b->n;
+}
+
+static void set_size(struct bytes *b, uint64_t size)
+{
+    if (b->n > size)
+        b->n = size;
+    b->size = size;
+}
+
+/* ---- the model ---- */
+
+static size_t new_object(struct replay *r, uint64_t ino, bool is_dir)
+{
+    struct inode *i;
+
+    r->objects = mem_resize(r->objects, r->n_objects + 1, sizeof *r->objects);
+    r->objects[r->n_objects] = (struct object){.is_dir = is_dir};
+    HASH_FIND(hh, r->inodes, &ino, sizeof ino, i);
+    if (!i) {
+        i = mem_alloc(sizeof *i);
+        i->ino = ino;
+        HASH_ADD(hh, r->inodes, ino, sizeof i->ino, i);
+    }
+    i->object = r->n_objects; /* numbers of removed files are given again */
+    return r->n_objects++;
+}
+
+static size_t object_of(struct replay *r, uint64_t ino)
+{
+    struct inode *i;
+
+    HASH_FIND(hh, r->inodes, &ino, sizeof ino, i);
+    if (!i)
+        fail_msg("the record changes an inode that it did not see made");
+    return i->object;
+}
+
+static struct change *add_change(struct replay *r, size_t object, enum watch_kind kind)
+{
+    struct object *o = &r->objects[object];
+
+    o->pending = mem_resize(o->pending, o->n_pending + 1, sizeof *o->pending);
+    o->pending[o->n_pending] = (struct change){.seq = r->seq, .kind = kind};
+    return &o->pending[o->n_pending++];
+}
+
+static void change_names(struct replay *r, size_t dir, const char *unset, const char *set,
+                         size_t object)
+{
+    struct change *c = add_change(r, dir, WATCH_LINK);
+
+    c->unset = unset ? str_dup(unset) : NULL;
+    c->set = set ? str_dup(set) : NULL;
+    c->object = object;
+    if (unset)
+        unset_name(&r->objects[dir].now, unset);
+    if (set)
+        set_name(&r->objects[dir].now, set, object);
+}
+
+static void apply_names(struct names *names, const struct change *c)
+{
+    if (c->unset)
+        unset_name(names, c->unset);
+    if (c->set)
+        set_name(names, c->set, c->object);
+}
+
+static void apply_bytes(struct bytes *b, const struct change *c)
+{
+    if (c->kind == WATCH_WRITE)
+        put_bytes(b, c->at, c->data, c->len);
+    else if (c->kind == WATCH_TRUNCATE || c->at > b->size)
+        set_size(b, c->at);
+}
+
+static void clear_pending(struct object *o)
+{
+    for (size_t i = 0; i < o->n_pending; i++) {
+        free(o->pending[i].unset);
+        free(o->pending[i].set);
+    }
+    free(o->pending);
+    o->pending = NULL;
+    o->n_pending = 0;
+}
+
+static void flush(struct replay *r, size_t object)
+{
+    struct object *o = &r->objects[object];
+
+    if (r->lies & (o->is_dir ? REPLAY_NO_DIR_FLUSH : REPLAY_NO_FILE_FLUSH))
+        return;
+    for (size_t i = 0; i < o->n_pending; i++)
+        if (o->is_dir)
+            apply_names(&o->durable, &o->pending[i]);
+        else
+            apply_bytes(&o->bytes, &o->pending[i]);
+    clear_pending(o);
+}
+
+static void move(struct replay *r, const struct watch_record *rec, const char *name,
+                 const char *name2)
+{
+    size_t dir = object_of(r, rec->dir), dir2 = object_of(r, rec->dir2), object;
+    struct name *from = find_name(&r->objects[dir].now, name);
+
+    if (!from)
+        fail_msg("the record renames '%s', which it did not see made", name);
+    object = from->object;
+    if (dir == dir2) {
+        change_names(r, dir, name, name2, object);
+    } else {
+        change_names(r, dir2, NULL, name2, object);
+        change_names(r, dir, name, NULL, 0);
+    }
+}
+
+static void play(struct replay *r, const struct watch_record *rec, const char *name,
+                 const char *name2, const uint8_t *data)
+{
+    struct change *c;
+
+    switch ((enum watch_kind)rec->kind) {
+    case WATCH_CREATE:
+        change_names(r, object_of(r, rec->dir), NULL, name, new_object(r, rec->ino, rec->is_dir));
+        break;
+    case WATCH_LINK:
+        change_names(r, object_of(r, rec->dir), NULL, name, object_of(r, rec->ino));
+        break;
+    case WATCH_UNLINK:
+        change_names(r, object_of(r, rec->dir), name, NULL, 0);
+        break;
+    case WATCH_RENAME:
+        move(r, rec, name, name2);
+        break;
+    case WATCH_WRITE:
+    case WATCH_TRUNCATE:
+    case WATCH_EXTEND:
+        c = add_change(r, object_of(r, rec->ino), (enum watch_kind)rec->kind);
+        c->at = rec->at;
+        c->len = rec->data_len;
+        c->data = data;
+        break;
+    case WATCH_FLUSH:
+        flush(r, object_of(r, rec->ino));
+        break;
+    case WATCH_MARK:
+        free(r->note);
+        r->note = str_format("%.*s", (int)rec->data_len, (const char *)data);
+        break;
+    }
+}
+
+/* ---- cutting ---- */
+
+struct cut {
+    struct replay *r;
+    enum replay_cut how;
+    unsigned random;
+    uint64_t until; /* REPLAY_PREFIX: the last change that counts */
+    uint64_t hash;
+};
+
+static unsigned toss(struct cut *cut)
+{
+    return (unsigned)rand_r(&cut->random) & 1;
+}
+
+static bool survives(struct cut *cut, const struct change *c)
+{
+    switch (cut->how) {
+    case REPLAY_NOTHING:
+        return false;
+    case REPLAY_PREFIX:
+        return c->seq <= cut->until;
+    case REPLAY_SOME:
+    case REPLAY_TORN:
+        return toss(cut);
+    default:
+        return true;
+    }
+}
+
+static void tear(struct cut *cut, struct bytes *b, const struct change *c)
+{
+    uint64_t end = c->at + c->len;
+
+    for (uint64_t at = c->at; at < end;) {
+        uint64_t next = (at / REPLAY_SECTOR_BYTES + 1) * REPLAY_SECTOR_BYTES;
+        next = next < end ? next : end;
+        if (toss(cut))
+            put_bytes(b, at, c->data + (at - c->at), next - at);
+        at = next;
+    }
+}
+
+static void add_hash(struct cut *cut, const void *data, size_t len)
+{
+    const uint8_t *p = data;
+
+    for (size_t i = 0; i < len; i++)
+        cut->hash = (cut->hash ^ p[i]) * 1099511628211ull;
+}
+
+static struct bytes bytes_after(struct cut *cut, const struct object *o)
+{
+    struct bytes b = o->bytes;
+
+    b.data = b.n ? mem_dup(b.data, b.n) : NULL;
+    for (size_t i = 0; i < o->n_pending; i++) {
+        const struct change *c = &o->pending[i];
+        if (cut->how == REPLAY_TORN && c->kind == WATCH_WRITE)
+            tear(cut, &b, c);
+        else if (survives(cut, c))
+            apply_bytes(&b, c);
+    }
+    return b;
+}
+
+static void write_file(const struct bytes *b, const char *path)
+{
+    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    struct err err = {0};
+
+    assert_true(fd >= 0);
+    if (!fs_write_all(fd, b->data, b->n, &err) || ftruncate(fd, (off_t)b->size) < 0)
+        fail_msg("%s: %s", path, err.detail);
+}
+
+static void cut_file(struct cut *cut, const struct object *o, const char *path)
+{
+    struct bytes b = bytes_after(cut, o);
+    size_t len = strlen(path);
+
+    /* SQLite's index of the WAL is memory that happens to have a name: anything may be in it. */
+    if (len > 4 && strcmp(path + len - 4, "-shm") == 0 && b.size) {
+        uint8_t junk[SHM_BYTES];
+        memset(junk, (int)cut->random, sizeof junk);
+        set_size(&b, 0);
+        put_bytes(&b, 0, junk, sizeof junk);
+    } else {
+        add_hash(cut, b.data, b.n);
+        add_hash(cut, &b.size, sizeof b.size);
+    }
+    if (*path != '-')
+        write_file(&b, path);
+    free(b.data);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(((const struct name *)a)->text, ((const struct name *)b)->text);
+}
+
+/* 'path' begins with "-" when nothing is to be written. */
+static void cut_dir(struct cut *cut, const struct object *o, const char *path)
+{
+    struct names names = copy_names(&o->durable);
+
+    for (size_t i = 0; i < o->n_pending; i++)
+        if (survives(cut, &o->pending[i]))
+            apply_names(&names, &o->pending[i]);
+    if (names.n)
+        qsort(names.list, names.n, sizeof *names.list, by_text);
+    for (size_t i = 0; i < names.n; i++) {
+        CLEANUP(mem_freep) char *below = str_format("%s/%s", path, names.list[i].text);
+        const struct object *child = &cut->r->objects[names.list[i].object];
+
+        add_hash(cut, names.list[i].text, strlen(names.list[i].text));
+        if (!child->is_dir)
+            cut_file(cut, child, below);
+        else if (*path == '-' || mkdir(below, 0700) == 0)
+            cut_dir(cut, child, below);
+        else
+            fail_msg("mkdir %s", below);
+    }
+    clear_names(&names);
+}
+
+uint64_t replay_cut(struct replay *r, enum replay_cut how, unsigned seed, const char *to)
+{
+    struct cut cut = {.r = r, .how = how, .random = seed, .hash = 14695981039346656037ull};
+    uint64_t oldest = r->seq;
+
+    for (size_t i = 0; i < r->n_objects; i++)
+        if (r->objects[i].n_pending && r->objects[i].pending[0].seq < oldest)
+            oldest = r->objects[i].pending[0].seq;
+    cut.until = oldest + (uint64_t)rand_r(&cut.random) % (r->seq - oldest + 1);
+    cut_dir(&cut, &r->objects[0], to ? to : "-");
+    return cut.hash;
+}
+
+/* ---- the record ---- */
+
+struct replay *replay_open(const char *log, const char *root, unsigned lies)
+{
+    CLEANUP(closep) int fd = open(log, O_RDONLY | O_CLOEXEC);
+    struct replay *r = mem_alloc(sizeof *r);
+    struct err err = {0};
+    struct stat st;
+
+    if (fd < 0 || !fs_read_all(fd, RECORD_MAX, &r->log, &r->len, &err))
+        fail_msg("%s: %s", log, err.detail);
+    assert_int_equal(stat(root, &st), 0);
+    r->lies = lies;
+    new_object(r, st.st_ino, true);
+    return r;
+}
+
+void replay_close(struct replay *r)
+{
+    struct inode *i, *next;
+
+    for (size_t k = 0; k < r->n_objects; k++) {
+        clear_pending(&r->objects[k]);
+        clear_names(&r->objects[k].durable);
+        clear_names(&r->objects[k].now);
+        free(r->objects[k].bytes.data);
+    }
+    HASH_ITER (hh, r->inodes, i, next) {
+        HASH_DELETE(hh, r->inodes, i);
+        free(i);
+    }
+    free(r->objects);
+    free(r->note);
+    free(r->log);
+    free(r);
+}
+
+const struct watch_record *replay_next(struct replay *r, const char **note)
+{
+    static struct watch_record rec;
+    char *name, *name2;
+    const char *body;
+
+    if (r->len - r->pos < sizeof rec)
+        return NULL;
+    memcpy(&rec, r->log + r->pos, sizeof rec);
+    body = r->log + r->pos + sizeof rec;
+    r->pos += sizeof rec + rec.name_len + rec.name2_len + rec.data_len;
+    assert_true(r->pos <= r->len);
+    r->seq++;
+    name = str_format("%.*s", rec.name_len, body);
+    name2 = str_format("%.*s", rec.name2_len, body + rec.name_len);
+    play(r, &rec, name, name2, (const uint8_t *)body + rec.name_len + rec.name2_len);
+    free(name);
+    free(name2);
+    *note = r->note;
+    return &rec;
+}

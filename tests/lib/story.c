@@ -1,0 +1,522 @@
+/* The story of tests/power: see story.h. */
+#include "tests/lib/story.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/base/thread.h"
+#include "core/core/parts.h"
+#include "core/disk/pool.h"
+#include "core/job/job.h"
+#include "core/user/token.h"
+#include "tests/store/with_store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SETTLE_MS  10000
+#define DISK_BYTES 1048576
+#define DISKS      2
+
+/* ---- what a client can see of one actor ---- */
+
+enum { NO_VM = -1 };
+
+struct truth {
+    int notes; /* the VM's, NO_VM when there is none */
+    bool runs; /* ran when the power went */
+    bool token, pool;
+    bool key; /* the Idempotency-Key of the VM's creation is known */
+};
+
+struct actor {
+    struct world *w;
+    unsigned number;
+    char vm[16], token[16], pool[16], key[24];
+    void (*mark)(const char *note);
+    unsigned from, to; /* steps */
+    pthread_t thread;
+};
+
+static void name_actor(struct actor *a, struct world *w, unsigned number)
+{
+    a->w = w;
+    a->number = number;
+    snprintf(a->vm, sizeof a->vm, "vm-%u", number);
+    snprintf(a->token, sizeof a->token, "token-%u", number);
+    snprintf(a->pool, sizeof a->pool, "pool-%u", number);
+    snprintf(a->key, sizeof a->key, "key-of-%u", number);
+}
+
+static struct origin origin_of(const struct actor *a)
+{
+    struct origin origin = world_admin;
+
+    origin.idempotency_key = a->key;
+    return origin;
+}
+
+/* ---- the steps ---- */
+
+static bool ended_well(struct world *w, const struct uuid *op, struct err *err)
+{
+    for (;;) {
+        CLEANUP(json_decrefp) json_t *job = job_wait(w->core, op, 1000, err);
+        if (!job)
+            return false;
+        if (str_eq(json_get_text(job, "state"), "succeeded"))
+            return true;
+        if (!json_is_null(json_object_get(job, "ended_at")))
+            return err_set(err, ERR_INTERNAL, "the operation %s",
+                           json_get_text(json_object_get(job, "error"), "detail"));
+    }
+}
+
+static bool make_pool(struct actor *a, struct err *err)
+{
+    struct uuid id;
+
+    return pool_create(a->w->core, a->pool, "second", &world_admin, &id, err);
+}
+
+static bool drop_pool(struct actor *a, struct err *err)
+{
+    return pool_delete(a->w->core, a->pool, &world_admin, err);
+}
+
+static bool make_token(struct actor *a, struct err *err)
+{
+    char text[TOKEN_TEXT];
+    struct uuid id;
+
+    return token_create(a->w->core, a->token, ROLE_VIEWER, 0, &world_admin, &id, text, err);
+}
+
+static bool drop_token(struct actor *a, struct err *err)
+{
+    return token_revoke(a->w->core, a->token, &world_admin, err);
+}
+
+static bool make_vm(struct actor *a, struct err *err)
+{
+    const struct origin origin = origin_of(a);
+    CLEANUP(mem_freep)
+    char *text = str_format("{\"name\":\"%s\",\"backend\":\"fake\",\"nics\":[],\"notes\":\"0\","
+                            "\"disks\":[{\"size_bytes\":%d,\"format\":\"raw\",\"pool\":\"%s\"},"
+                            "{\"size_bytes\":%d,\"pool\":\"%s\"}]}",
+                            a->vm, DISK_BYTES, a->pool, DISK_BYTES, a->pool);
+    CLEANUP(json_decrefp) json_t *json = json_read(text, strlen(text), err);
+    struct vm_spec spec;
+    struct uuid op, vm;
+
+    return json && model_decode(&vm_model, json, MODEL_CLIENT, &spec, err) &&
+           vm_create(a->w->core, &spec, &origin, &op, &vm, err) && ended_well(a->w, &op, err);
+}
+
+static bool drop_vm(struct actor *a, struct err *err)
+{
+    struct uuid op;
+
+    return vm_delete(a->w->core, a->vm, NULL, &world_admin, &op, err) && ended_well(a->w, &op, err);
+}
+
+static bool act(struct actor *a, enum vm_verb verb, struct err *err)
+{
+    struct uuid op;
+
+    return vm_act(a->w->core, a->vm, verb, NULL, &world_admin, &op, err) &&
+           ended_well(a->w, &op, err);
+}
+
+static bool start(struct actor *a, struct err *err)
+{
+    return act(a, VM_VERB_START, err);
+}
+
+static bool stop(struct actor *a, struct err *err)
+{
+    return act(a, VM_VERB_STOP, err);
+}
+
+static bool edit(struct actor *a, const char *notes, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *patch = json_pack("{s:s}", "notes", notes);
+    CLEANUP(json_decrefp) json_t *vm = NULL;
+    struct etag etag;
+
+    vm = vm_edit(a->w->core, a->vm, patch, NULL, &world_admin, &etag, err);
+    return vm != NULL;
+}
+
+static bool edit_1(struct actor *a, struct err *err)
+{
+    return edit(a, "1", err);
+}
+
+static bool edit_2(struct actor *a, struct err *err)
+{
+    return edit(a, "2", err);
+}
+
+static const struct step {
+    bool (*act)(struct actor *a, struct err *err);
+    struct truth after;
+} steps[] = {
+    {NULL, {NO_VM, false, false, false, false}}, /* before the first */
+    {make_pool, {NO_VM, false, false, true, false}},
+    {make_vm, {0, false, false, true, true}},
+    {make_token, {0, false, true, true, true}},
+    {edit_1, {1, false, true, true, true}},
+    {start, {1, true, true, true, true}},
+    {edit_2, {2, true, true, true, true}},
+    {stop, {2, false, true, true, true}},
+    {edit_1, {1, false, true, true, true}}, /* the daemon is started anew before this one */
+    {drop_token, {1, false, false, true, true}},
+    {start, {1, true, false, true, true}},
+    {stop, {1, false, false, true, true}},
+    {make_token, {1, false, true, true, true}},
+    {drop_vm, {NO_VM, false, true, true, true}},
+    {drop_pool, {NO_VM, false, true, false, true}},
+};
+#define STEPS   (ARRAY_LEN(steps) - 1)
+#define RESTART 7
+
+static void *play(void *arg)
+{
+    struct actor *a = arg;
+    struct err err = {0};
+    char note[32];
+
+    for (unsigned i = a->from; i <= a->to; i++) {
+        snprintf(note, sizeof note, "begin %u %u", a->number, i);
+        a->mark(note);
+        if (!steps[i].act(a, &err)) {
+            print_message("step %u of actor %u: %s\n", i, a->number, err.detail);
+            _exit(3);
+        }
+        snprintf(note, sizeof note, "acked %u %u", a->number, i);
+        a->mark(note);
+    }
+    return NULL;
+}
+
+static void play_all(struct world *w, unsigned from, unsigned to, void (*mark)(const char *))
+{
+    struct actor actors[STORY_ACTORS] = {0};
+    struct err err = {0};
+
+    if (!world_open(w))
+        _exit(3);
+    for (unsigned i = 0; i < STORY_ACTORS; i++) {
+        struct actor *a = &actors[i];
+        name_actor(a, w, i);
+        a->mark = mark;
+        a->from = from;
+        a->to = to;
+        if (!thread_start(&a->thread, "actor", play, a, &err))
+            _exit(3);
+    }
+    for (unsigned i = 0; i < STORY_ACTORS; i++)
+        pthread_join(actors[i].thread, NULL);
+    world_close(w);
+}
+
+void story_live(char *dir, void (*mark)(const char *note))
+{
+    struct world w = {0};
+
+    world_adopt(&w, dir);
+    play_all(&w, 1, RESTART, mark);
+    play_all(&w, RESTART + 1, STEPS, mark);
+    mem_freep(&w.dir);
+}
+
+bool story_note(struct story_progress *p, const char *note)
+{
+    unsigned actor, step;
+    char word[8];
+
+    if (sscanf(note, "%7s %u %u", word, &actor, &step) != 3 || actor >= STORY_ACTORS)
+        return false;
+    *(strcmp(word, "begin") == 0 ? &p->begun[actor] : &p->acked[actor]) = step;
+    return true;
+}
+
+/* ---- looking at what is left ---- */
+
+static const char *say(const char *fmt, ...) PRINTF(1, 2);
+static const char *say(const char *fmt, ...)
+{
+    static char text[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    return text;
+}
+
+/* The power went, so the host was booted: another boot id. */
+static void boot_again(const char *dir)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/state/boot_id", dir);
+    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0 && pwrite(fd, "00000000", 8, 0) != 8)
+        print_message("the boot id was not changed\n");
+}
+
+static const char *all_operations_end(struct world *w)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *list = job_list(w->core, NULL, NULL, 100, NULL, &err);
+    int64_t deadline = clock_mono_ms() + SETTLE_MS;
+    json_t *item;
+    size_t i;
+
+    if (!list)
+        return say("the operations cannot be listed: %s", err.detail);
+    json_array_foreach (json_object_get(list, "items"), i, item) {
+        bool ended = false;
+        struct uuid id;
+
+        if (!uuid_parse(json_get_text(item, "id"), &id))
+            return "an operation has no id";
+        while (!ended) {
+            CLEANUP(json_decrefp) json_t *job = job_wait(w->core, &id, 200, &err);
+            if (!job)
+                return say("an operation is lost: %s", err.detail);
+            ended = !json_is_null(json_object_get(job, "ended_at"));
+            if (!ended && clock_mono_ms() > deadline)
+                return say("%s does not end", json_get_text(job, "kind"));
+        }
+    }
+    return NULL;
+}
+
+static struct truth look(const struct actor *a)
+{
+    const struct origin origin = origin_of(a);
+    struct core *core = a->w->core;
+    struct truth t = {.notes = NO_VM};
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *token = token_show(core, a->token, &err);
+    CLEANUP(json_decrefp) json_t *pool = pool_show(core, a->pool, &err);
+    struct uuid object;
+    char type[16];
+
+    if (world_has_vm(a->w, a->vm)) {
+        const char *state;
+        t.notes = atoi(world_vm(a->w, a->vm, "notes"));
+        state = world_vm(a->w, a->vm, "run.state");
+        t.runs = strcmp(state, "off") != 0;
+    }
+    t.token = token != NULL;
+    t.pool = pool != NULL;
+    err_ignore(core_idem_find(core, &origin, &t.key, type, &object, &err), &err);
+    return t;
+}
+
+static bool is_one_of(int value, int was, int becomes)
+{
+    return value == was || value == becomes;
+}
+
+static const char *actor_is_right(const struct actor *a, unsigned acked, unsigned begun)
+{
+    const struct truth *was = &steps[acked].after, *becomes = &steps[begun].after;
+    struct truth is = look(a);
+
+    if (!is_one_of(is.notes, was->notes, becomes->notes))
+        return say("%s has the notes %d (-1: it is not there), acknowledged were %d", a->vm,
+                   is.notes, was->notes);
+    if (!is_one_of(is.runs, was->runs, becomes->runs) && is.notes != NO_VM)
+        return say("%s %s", a->vm, is.runs ? "was off and is not" : "ran and is off");
+    if (!is_one_of(is.token, was->token, becomes->token))
+        return say("%s %s", a->token, is.token ? "is back" : "is lost");
+    if (!is_one_of(is.pool, was->pool, becomes->pool))
+        return say("%s %s", a->pool, is.pool ? "is back" : "is lost");
+    if (!is_one_of(is.key, was->key, becomes->key))
+        return say("%s %s", a->key, is.key ? "came before its effect" : "is lost");
+    if (acked == 1 && is.key != (is.notes != NO_VM))
+        return say("%s and %s do not agree", a->key, a->vm);
+    return NULL;
+}
+
+static json_t *read_copy(struct world *w, const char *id)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/state/vm/%s/config.json", w->dir, id);
+
+    return json_load_file(path, 0, NULL);
+}
+
+/* The disaster copy is brought up to date after the start, in the background. */
+static const char *copy_is_right(struct world *w, const char *vm)
+{
+    int64_t deadline = clock_mono_ms() + SETTLE_MS;
+    char id[64], revision[32];
+
+    if (!world_has_vm(w, vm))
+        return NULL;
+    str_copy(id, sizeof id, world_vm(w, vm, "id"));
+    str_copy(revision, sizeof revision, world_vm(w, vm, "revision"));
+    for (;;) {
+        CLEANUP(json_decrefp) json_t *copy = read_copy(w, id);
+        if (json_integer_value(json_object_get(copy, "revision")) == atoll(revision))
+            return NULL;
+        if (clock_mono_ms() > deadline)
+            return say("the copy of %s's configuration is %s", vm, copy ? "old" : "missing");
+        (void)!usleep(1000);
+    }
+}
+
+static const char *file_is_whole(const char *path)
+{
+    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *dot = strrchr(path, '.');
+    char head[4] = "";
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return say("%s cannot be opened", path);
+    if (str_eq(dot, ".raw"))
+        return st.st_size == DISK_BYTES ? NULL : say("%s has %ld bytes", path, (long)st.st_size);
+    if (read(fd, head, 4) != 4 || memcmp(head, "QFI\xfb", 4) != 0)
+        return say("%s is not an image", path);
+    return NULL;
+}
+
+/* Counts the files of the pools below a root, and looks at each. */
+static const char *files_are_whole(const char *root, unsigned *n)
+{
+    DIR *dir = opendir(root);
+    const char *wrong = NULL;
+
+    for (struct dirent *p; dir && !wrong && (p = readdir(dir));) {
+        CLEANUP(mem_freep) char *path = str_format("%s/%s", root, p->d_name);
+        DIR *pool = p->d_name[0] == '.' ? NULL : opendir(path);
+        for (struct dirent *f; pool && !wrong && (f = readdir(pool));) {
+            CLEANUP(mem_freep) char *file = str_format("%s/%s", path, f->d_name);
+            if (f->d_name[0] == '.')
+                continue;
+            ++*n;
+            wrong = file_is_whole(file);
+        }
+        if (pool)
+            closedir(pool);
+    }
+    if (dir)
+        closedir(dir);
+    return wrong;
+}
+
+static unsigned count_vms(struct world *w)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < STORY_ACTORS; i++) {
+        struct actor a;
+        name_actor(&a, w, i);
+        n += world_has_vm(w, a.vm);
+    }
+    return n;
+}
+
+static const char *files_match_rows(struct world *w)
+{
+    CLEANUP(mem_freep) char *main_root = str_format("%s/root-main", w->dir);
+    CLEANUP(mem_freep) char *second_root = str_format("%s/root-second", w->dir);
+    unsigned files = 0, vms = count_vms(w);
+    const char *wrong = files_are_whole(main_root, &files);
+
+    if (!wrong)
+        wrong = files_are_whole(second_root, &files);
+    if (!wrong && files != DISKS * vms)
+        return say("%u VMs have %u image files", vms, files);
+    return wrong;
+}
+
+static const char *no_directory_is_left(struct world *w)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/state/vm", w->dir);
+    DIR *dir = opendir(path);
+    unsigned n = 0;
+
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        n += e->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return n > count_vms(w) ? say("%u VMs have %u directories", count_vms(w), n) : NULL;
+}
+
+static bool follows(void *ctx, const struct event_record *event)
+{
+    uint64_t *last = ctx;
+
+    if (event->seq != *last + 1)
+        return false;
+    *last = event->seq;
+    return true;
+}
+
+static const char *events_have_no_gap(struct world *w)
+{
+    uint64_t oldest, newest, last = 0;
+    struct err err = {0};
+
+    if (!store_event_bounds(w->core->store, &oldest, &newest, &err) ||
+        !store_event_each(w->core->store, 0, UINT32_MAX, follows, &last, &err))
+        return say("the events cannot be read: %s", err.detail);
+    return last == newest ? NULL : say("event %llu is missing", (unsigned long long)last + 1);
+}
+
+static const char *it_can_be_written(struct world *w)
+{
+    char text[TOKEN_TEXT];
+    struct err err = {0};
+    struct uuid id;
+
+    if (!token_create(w->core, "last", ROLE_VIEWER, 0, &world_admin, &id, text, &err))
+        return say("no token can be made: %s", err.detail);
+    return NULL;
+}
+
+static const char *check_open(struct world *w, const struct story_progress *p)
+{
+    const char *wrong = all_operations_end(w);
+
+    for (unsigned i = 0; !wrong && i < STORY_ACTORS; i++) {
+        struct actor a = {0};
+        name_actor(&a, w, i);
+        wrong = actor_is_right(&a, p->acked[i], p->begun[i]);
+        if (!wrong)
+            wrong = copy_is_right(w, a.vm);
+    }
+    if (!wrong)
+        wrong = files_match_rows(w);
+    if (!wrong)
+        wrong = no_directory_is_left(w);
+    if (!wrong)
+        wrong = events_have_no_gap(w);
+    return wrong ? wrong : it_can_be_written(w);
+}
+
+const char *story_check(const char *dir, const struct story_progress *p)
+{
+    CLEANUP(mem_freep) char *state = str_format("%s/state", dir);
+    struct world w = {0};
+    const char *wrong;
+
+    boot_again(dir);
+    world_adopt(&w, str_dup(dir));
+    wrong = world_open(&w) ? check_open(&w, p) : "the daemon does not start";
+    world_close(&w);
+    mem_freep(&w.dir);
+    return wrong ? wrong : whole(state);
+}
