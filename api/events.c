@@ -23,18 +23,28 @@
 #define BLOCK_BYTES (16u << 10)
 #define RETRY_MS    2000
 
+/* What a reader gets. */
+struct sieve {
+    const char *types; /* "vm,operation.state": these and what lies below them; NULL: all */
+    bool audit;        /* the audit trail too */
+};
+
 struct feed {
     struct stream stream;
-    char *types; /* NULL: all */
+    char *types; /* the sieve's, owned */
+    struct sieve sieve;
     uint64_t after;
     int64_t beat_ms;       /* when the next heartbeat is due */
     struct strbuf pending; /* not yet taken by libmicrohttpd, from 'taken' on */
     size_t taken;
 };
 
-/* 'type' is one of 'list' ("vm,operation.state") or lies below one. */
-static bool type_wanted(const char *list, const char *type)
+static bool type_wanted(const struct sieve *sieve, const char *type)
 {
+    const char *list = sieve->types;
+
+    if (!sieve->audit && str_starts(type, "audit."))
+        return false;
     if (!list)
         return true;
     while (*list) {
@@ -59,7 +69,7 @@ static void add_reset(struct feed *f, uint64_t newest)
 static void add_events(struct feed *f, struct event_line *lines, ssize_t n)
 {
     for (ssize_t i = 0; i < n; i++) {
-        if (type_wanted(f->types, lines[i].type))
+        if (type_wanted(&f->sieve, lines[i].type))
             strbuf_addf(&f->pending, "id: %" PRIu64 "\nevent: %s\ndata: %s\n\n", lines[i].seq,
                         lines[i].type, lines[i].json);
         f->after = lines[i].seq;
@@ -119,13 +129,15 @@ static void feed_free(void *cls)
     mem_free_secret(f, sizeof *f);
 }
 
-static bool reply_feed(struct request *rq, uint64_t after, struct err *err)
+static bool reply_feed(struct request *rq, const struct sieve *sieve, uint64_t after,
+                       struct err *err)
 {
     struct feed *f = mem_alloc(sizeof *f);
     struct MHD_Response *response;
 
     stream_init(&f->stream, rq);
-    f->types = str_dup(request_query(rq, "types"));
+    f->types = str_dup(sieve->types);
+    f->sieve = (struct sieve){f->types, sieve->audit};
     f->after = after;
     f->beat_ms = clock_mono_ms() + rq->api->config.heartbeat_ms;
     strbuf_addf(&f->pending, "retry: %d\nid: %" PRIu64 "\n\n", RETRY_MS, after);
@@ -142,7 +154,7 @@ static bool reply_feed(struct request *rq, uint64_t after, struct err *err)
 
 struct listing {
     struct strbuf text;
-    const char *types;
+    struct sieve sieve;
     uint64_t after;
     uint64_t limit, count;
     bool reset;
@@ -163,7 +175,7 @@ static ssize_t list_batch(struct core *core, struct listing *l, int64_t deadline
         l->after = newest;
     }
     for (ssize_t i = 0; i < n; i++) {
-        if (type_wanted(l->types, lines[i].type))
+        if (type_wanted(&l->sieve, lines[i].type))
             strbuf_addf(&l->text, "%s%s", l->count++ ? "," : "", lines[i].json);
         l->after = lines[i].seq;
         event_line_clear(&lines[i]);
@@ -191,15 +203,29 @@ static bool reply_list(struct request *rq, struct listing *l, uint64_t wait_s, s
     return true;
 }
 
+/* The audit trail names people and their addresses: it is for administrators. */
+static bool make_sieve(const struct request *rq, struct sieve *out, struct err *err)
+{
+    *out = (struct sieve){request_query(rq, "types"), rq->who.role >= ROLE_ADMIN};
+    for (const char *p = out->types; p && !out->audit; p = strchr(p, ',')) {
+        p += *p == ',';
+        if (str_starts(p, "audit") && strchr(",.", p[5])) /* the end of the text counts, too */
+            return err_set(err, ERR_FORBIDDEN, "the audit trail is for the role admin");
+    }
+    return true;
+}
+
 bool events_read(struct request *rq, struct err *err)
 {
     bool as_list = request_query(rq, "wait") ||
                    (rq->head.accept && strstr(rq->head.accept, "application/json") &&
                     !strstr(rq->head.accept, "text/event-stream"));
     uint64_t newest = event_newest(rq->api->config.core), after, wait_s;
-    struct listing list = {.types = request_query(rq, "types")};
+    struct listing list = {0};
     bool ok;
 
+    if (!make_sieve(rq, &list.sieve, err))
+        return false;
     if (!request_query_u64(rq, "after", 0, INT64_MAX, as_list ? 0 : newest, &after, err) ||
         !request_query_u64(rq, "wait", 0, REQUEST_MAX_WAIT_S, 0, &wait_s, err) ||
         !request_query_u64(rq, "page_size", 1, 1000, 100, &list.limit, err))
@@ -208,7 +234,7 @@ bool events_read(struct request *rq, struct err *err)
     if (rq->head.last_event_id && !str_to_u64(rq->head.last_event_id, &after))
         return err_set(err, ERR_MALFORMED, "Last-Event-ID must be the number of an event");
     if (!as_list)
-        return reply_feed(rq, after, err);
+        return reply_feed(rq, &list.sieve, after, err);
     list.after = after;
     ok = reply_list(rq, &list, wait_s, err);
     strbuf_clear(&list.text);

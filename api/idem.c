@@ -75,6 +75,7 @@ bool idem_find(struct request *rq, const struct origin *origin, const char *type
         return true;
     if (strcmp(made, type) != 0)
         return err_set(err, ERR_IDEM_MISMATCH, "this Idempotency-Key was used for another request");
+    rq->replayed = true;
     reply_header(rq, "Idempotency-Replayed", "true");
     return true;
 }

@@ -72,6 +72,7 @@ struct request {
     struct strbuf body;
     size_t body_limit, body_seen;
     int64_t body_began_ms;
+    bool replayed; /* an Idempotency-Key gave what an earlier request made */
 
     struct reply reply;
 

@@ -21,6 +21,7 @@
 
 #include "api/problem.h"
 #include "api/routes.h"
+#include "api/trail.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 
@@ -150,6 +151,7 @@ static enum MHD_Result begin(struct request *rq, const char *method, const char 
         return MHD_YES;
     }
     rq->refused = true;
+    trail_refusal(rq, &rq->refusal);
     if (!rq->head.has_body && !rq->must_close)
         return MHD_YES; /* answered in the next call, and the connection goes on */
     reply_refuse(rq, &rq->refusal);
@@ -174,7 +176,7 @@ static enum MHD_Result collect(struct request *rq, const char *data, size_t len)
     return MHD_YES;
 }
 
-static void serve(struct request *rq)
+static void handle(struct request *rq)
 {
     struct err err = {0};
 
@@ -182,7 +184,17 @@ static void serve(struct request *rq)
         err_set(&err, ERR_TOO_LARGE, "the body may have up to %zu bytes", rq->body_limit);
     else if (rq->route->handler(rq, &err))
         return;
+    trail_refusal(rq, &err);
     reply_problem(rq, &err);
+}
+
+static void serve(struct request *rq)
+{
+    struct trail trail = {0};
+
+    trail_begin(rq, &trail);
+    handle(rq);
+    trail_end(rq, &trail);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url,

@@ -131,6 +131,11 @@ void events_interrupt(struct events *events);
 bool event_add(struct store_txn *txn, const char *type, const char *object_type,
                const struct uuid *object, json_t *data, struct err *err) MUST_USE;
 void events_ring(struct core *core);
+/* For the audit trail: the event alone, and what event_add() adds behind it. */
+bool event_put(struct store_txn *txn, const char *type, const char *object_type,
+               const struct uuid *object, json_t *data, uint64_t *seq, struct err *err) MUST_USE;
+bool audit_attach(struct store_txn *txn, const char *object_type, const struct uuid *object,
+                  uint64_t seq, struct err *err) MUST_USE;
 
 /* ---- jobs ---- */
 struct job_order {

@@ -125,17 +125,19 @@ static bool keep_line(void *ctx, const struct event_record *r)
     struct fill *fill = ctx;
     struct event_line *line = &fill->out[fill->n];
     CLEANUP(json_decrefp) json_t *whole = NULL;
-    json_t *object;
+    json_t *object = NULL; /* an audit record may be about none */
 
     if (r->seq > fill->last)
         return false;
     whole = json_object();
-    object = json_object();
     json_put_u64(whole, "seq", r->seq);
     json_put_time(whole, "at", r->at_ms);
     json_put_text(whole, "type", r->type);
-    json_put_text(object, "type", r->object_type);
-    json_put_text(object, "id", UUID_STR(&r->object));
+    if (!uuid_is_zero(&r->object)) {
+        object = json_object();
+        json_put_text(object, "type", r->object_type);
+        json_put_text(object, "id", UUID_STR(&r->object));
+    }
     json_put(whole, "object", object);
     json_put(whole, "data", json_loads(r->data, 0, NULL));
     line->seq = r->seq;
@@ -295,8 +297,8 @@ void events_ring(struct core *core)
 
 /* ---- writing ---- */
 
-bool event_add(struct store_txn *txn, const char *type, const char *object_type,
-               const struct uuid *object, json_t *data, struct err *err)
+bool event_put(struct store_txn *txn, const char *type, const char *object_type,
+               const struct uuid *object, json_t *data, uint64_t *seq, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *owned = data ? data : json_object();
     CLEANUP(mem_freep) char *text = json_write(owned);
@@ -305,13 +307,23 @@ bool event_add(struct store_txn *txn, const char *type, const char *object_type,
                                         .object_type = object_type,
                                         .object = *object,
                                         .data = text};
+    uint64_t given;
 
+    if (!store_event_add(txn, &record, &given, err))
+        return false;
+    hold(given);
+    if (seq)
+        *seq = given;
+    return true;
+}
+
+bool event_add(struct store_txn *txn, const char *type, const char *object_type,
+               const struct uuid *object, json_t *data, struct err *err)
+{
     uint64_t seq;
 
-    if (!store_event_add(txn, &record, &seq, err))
-        return false;
-    hold(seq);
-    return true;
+    return event_put(txn, type, object_type, object, data, &seq, err) &&
+           audit_attach(txn, object_type, object, seq, err);
 }
 
 /* ---- reading ---- */
@@ -390,12 +402,6 @@ ssize_t event_wait(struct core *core, uint64_t after, int64_t wait_ms, struct ev
     }
     lock_drop(&events->lock);
     return n;
-}
-
-void event_line_clear(struct event_line *line)
-{
-    free(line->json);
-    line->json = NULL;
 }
 
 uint64_t event_newest(struct core *core)

@@ -83,3 +83,9 @@ unsigned event_ring_read(const struct event_ring *ring, uint64_t after, struct e
     }
     return n;
 }
+
+void event_line_clear(struct event_line *line)
+{
+    free(line->json);
+    line->json = NULL;
+}

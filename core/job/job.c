@@ -6,6 +6,7 @@
  * state and the event in one transaction; then the job leaves memory and is read from the store.
  * A daemon that dies leaves open rows; jobs_load() and jobs_resume() enter their run() again. */
 #include "core/core/parts.h"
+#include "core/event/audit.h"
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -298,6 +299,7 @@ static bool write_new(struct core *core, struct job *job, const struct job_order
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
+    audit_job(&job->id, job->object_type, &job->object);
     return txn && put_row(txn, job, err) && idem_add(txn, origin, "operation", &job->id, err) &&
            (!order->also || order->also(txn, order->ctx, err)) && add_event(txn, job, err) &&
            store_commit(&txn, err);

@@ -347,6 +347,15 @@ describe('bad bodies', () => {
     });
 });
 
+describe('the audit trail', () => {
+    test('is not for others than administrators', async () => {
+        for (const types of ['audit', 'vm,audit.change'])
+            await api.refused(403, 'forbidden', 'GET', `${V1}/events?wait=0&types=${types}`, {token: tokens.operator});
+        const seen = (await api.expect(200, 'GET', `${V1}/events?wait=0&page_size=1000`, {token: tokens.operator})).json.items;
+        assert.ok(seen.length > 10 && !seen.some((e) => e.type.startsWith('audit')));
+    });
+});
+
 describe('afterwards', () => {
     test('what was made is deleted', async () => {
         for (const vm of (await api.expect(200, 'GET', VMS)).json.items) {
@@ -358,6 +367,30 @@ describe('afterwards', () => {
         const listed = (await api.expect(200, 'GET', TOKENS)).json.items;
         for (const token of listed.filter((t) => t.name.startsWith('p-')))
             await api.expect(204, 'DELETE', `${TOKENS}/${token.id}`);
+    });
+    // Generated: whatever the suite asked for above, every changing operation among it.
+    test('every change and every refusal left exactly one audit record, and nothing else did', async () => {
+        const records = new Map();
+        for (let after = 0, list; !list || list.items.length; after = list.next_after) {
+            list = (await api.expect(200, 'GET', `${V1}/events?wait=0&types=audit&page_size=1000&after=${after}`)).json;
+            for (const {type, data} of list.items)
+                records.set(data.request_id, [...records.get(data.request_id) ?? [], {type, ...data}]);
+        }
+        const typed = new Set(['writeSerial', 'sendKeys', 'typeText', 'sendMouse']); // one a minute
+        for (const call of api.book) {
+            const operation = spec.find(call.method, call.path.split('?')[0]), found = records.get(call.request) ?? [];
+            const changed = !['GET', 'HEAD'].includes(call.method) && call.status < 300 && !call.replayed && !call.path.includes('dry_run=true');
+            const what = `${call.method} ${call.path} ${call.status} ${JSON.stringify(found)}`;
+            if (call.status === 403 || changed && !typed.has(operation.id)) {
+                assert.equal(found.length, 1, what);
+                assert.equal(found[0].operation, operation.id, what);
+                assert.equal(found[0].type, changed ? 'audit.change' : 'audit.refusal', what);
+            } else if (!changed && ['GET', 'HEAD'].includes(call.method)) {
+                assert.equal(found.length, 0, what);
+            }
+            assert.ok(found.length <= 1, what);
+        }
+        assert.doesNotMatch(JSON.stringify([...records]), /vmmd_[0-9a-f]{8}/);
     });
     test('every operation of the contract was hit', () => {
         const page = existsSync(`${ROOT}web/index.html`) ? [] : ['getUi', 'getUiFile'];

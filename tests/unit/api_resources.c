@@ -357,6 +357,48 @@ static int stop_with_web_dir(void **state)
     return 0;
 }
 
+static void the_trail_gets_members_but_no_texts(void **state)
+{
+    struct rig *rig = *state;
+    unsigned done = fake_trail.done;
+
+    expect(rig, "POST " VMS, OPERATOR,
+           "{\"name\":\"a\",\"vcpus\":2,\"notes\":\"hunter2\",\"labels\":{\"k\":\"v\"},"
+           "\"disks\":[{\"size_bytes\":1048576}]}",
+           202, NULL);
+    assert_int_equal(fake_trail.done, done + 1);
+    assert_string_equal(fake_trail.changes,
+                        "{\"/name\":\"a\",\"/vcpus\":2,\"/notes\":\"(7 bytes)\","
+                        "\"/labels/k\":\"(1 bytes)\",\"/disks/0/size_bytes\":1048576}");
+}
+
+static void the_trail_gets_no_dry_runs_no_failures_no_reads(void **state)
+{
+    struct rig *rig = *state;
+    unsigned done = fake_trail.done, refused = fake_trail.refused, noted;
+
+    expect(rig, "POST " VMS "?dry_run=true", OPERATOR, "{\"name\":\"a\"}", 200, NULL);
+    expect(rig, "POST " VMS, OPERATOR, "{\"name\":\"hello\"}", 409, NULL);
+    expect(rig, "POST " VMS, "", "{\"name\":\"a\"}", 401, NULL);
+    noted = fake_trail.noted;
+    expect(rig, "GET " VMS, VIEWER, NULL, 200, NULL);
+    assert_int_equal(fake_trail.noted, noted);
+    assert_int_equal(fake_trail.done, done);
+    assert_int_equal(fake_trail.refused, refused);
+}
+
+static void the_trail_gets_who_was_refused(void **state)
+{
+    struct rig *rig = *state;
+    unsigned refused = fake_trail.refused;
+
+    expect(rig, "POST " VMS, VIEWER, "{\"name\":\"a\"}", 403, NULL);
+    assert_int_equal(fake_trail.refused, refused + 1);
+    assert_string_equal(fake_trail.principal, "token:viewer");
+    expect(rig, "GET /api/v1/events?wait=0&types=vm,audit", OPERATOR, NULL, 403, NULL);
+    assert_int_equal(fake_trail.refused, refused + 2);
+}
+
 static void the_web_ui_is_served_with_a_strict_policy(void **state)
 {
     expect(*state, "GET /", "", NULL, 200, "<title>vmmd</title>");
@@ -389,6 +431,9 @@ int main(void)
         TEST(patches_may_be_sent_as_either_type),
         TEST(the_console_can_be_read_and_typed_on),
         TEST(everything_else_answers),
+        TEST(the_trail_gets_members_but_no_texts),
+        TEST(the_trail_gets_no_dry_runs_no_failures_no_reads),
+        TEST(the_trail_gets_who_was_refused),
         cmocka_unit_test_setup_teardown(the_web_ui_is_served_with_a_strict_policy,
                                         start_with_web_dir, stop_with_web_dir),
     };

@@ -8,6 +8,7 @@ export class Client {
         this.daemon = daemon;
         this.spec = spec;
         this.library = daemon.url.protocol === 'https:' ? https : http;
+        this.book = []; // of every reply: what the audit trail is compared with
         this.agent = new this.library.Agent({keepAlive: true, maxSockets: 4, ca: daemon.ca});
     }
 
@@ -43,6 +44,8 @@ export class Client {
                         } catch {
                             reply.json = undefined;
                         }
+                    this.book.push({method, path, status: reply.status, request: reply.headers['x-request-id'],
+                                    replayed: 'idempotency-replayed' in reply.headers});
                     resolve(reply);
                 });
             });
