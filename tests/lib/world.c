@@ -140,10 +140,15 @@ void world_adopt(struct world *w, char *dir)
 
 void world_make(struct world *w)
 {
+    world_make_in(w, tmp_dir_make());
+}
+
+void world_make_in(struct world *w, char *dir)
+{
     struct err err = {0};
     struct uuid pool;
 
-    world_adopt(w, tmp_dir_make());
+    world_adopt(w, dir);
     assert_true(world_open(w));
     if (!pool_create(w->core, "main", "main", &world_admin, &pool, &err))
         fail_msg("%s", err.detail);

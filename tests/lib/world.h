@@ -13,7 +13,8 @@ struct world {
 
 extern const struct origin world_admin;
 
-void world_make(struct world *w); /* directory and core, with the pool "main" */
+void world_make(struct world *w);               /* directory and core, with the pool "main" */
+void world_make_in(struct world *w, char *dir); /* the same in 'dir', which is taken */
 /* The directories of a world, without its core: 'dir' is taken, and what is missing in it made. */
 void world_adopt(struct world *w, char *dir);
 void world_without_qemu(void);      /* from now on no world asks QEMU for its version */
