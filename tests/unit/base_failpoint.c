@@ -2,8 +2,11 @@
 #include "tests/lib/harness.h"
 
 #include "core/base/failpoint.h"
+#include "tests/lib/points.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,6 +80,97 @@ static void a_broken_spec_arms_nothing(void **state)
     failpoint_arm("");
     assert_true(operation(&err));
 }
+/* ---- a walker in another process ---- */
+
+static char *dir;
+
+static int open_walker(void **state)
+{
+    char path[128];
+
+    dir = tmp_dir_make();
+    snprintf(path, sizeof path, "%s/s", dir);
+    points_open(path);
+    failpoint_arm(NULL);
+    return 0;
+}
+
+static int close_walker(void **state)
+{
+    points_close();
+    tmp_dir_remove(dir);
+    return 0;
+}
+
+static void a_walker_sees_every_passage_and_counts_them_by_name(void **state)
+{
+    struct point *list;
+    struct err err = {0};
+
+    points_record();
+    assert_true(operation(&err));
+    assert_int_equal(points_passed(&list), 3);
+    assert_string_equal(list[1].name, "two");
+    assert_string_equal(list[2].name, "one");
+    assert_int_equal(list[2].nth, 2);
+    free(list);
+}
+
+static void a_walker_lets_one_passage_fail(void **state)
+{
+    const struct point second = {"one", 2};
+    struct err err = {0};
+
+    points_arm(&second, true);
+    assert_false(operation(&err));
+    assert_non_null(strstr(err.detail, "failpoint one"));
+    assert_true(points_reached(0));
+    assert_true(operation(&err)); /* once only */
+}
+
+static void a_held_process_goes_on_when_it_is_released(void **state)
+{
+    const struct point two = {"two", 1};
+    struct err err = {0};
+    pid_t child;
+    int status;
+
+    points_arm(&two, false);
+    child = fork();
+    if (child == 0)
+        _exit(operation(&err) ? 0 : 1);
+    assert_true(points_reached(10000));
+    assert_int_equal(waitpid(child, &status, WNOHANG), 0);
+    points_release();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void without_a_walker_all_pass(void **state)
+{
+    struct err err = {0};
+
+    points_close();
+    setenv("VMMD_FAILPOINT_SOCKET", "/nonexistent/socket", 1);
+    assert_true(operation(&err));
+    unsetenv("VMMD_FAILPOINT_SOCKET");
+    tmp_dir_remove(dir);
+}
+
+static void an_effect_can_fail_before_it_and_after_it(void **state)
+{
+    struct err err = {0};
+    int done = 0;
+
+    failpoint_arm("x=fail");
+    assert_false(FAILPOINT_AROUND("x", ++done, &err));
+    assert_int_equal(done, 0);
+    failpoint_arm("x.done=fail");
+    assert_false(FAILPOINT_AROUND("x", ++done, &err));
+    assert_int_equal(done, 1);
+    failpoint_arm(NULL);
+    assert_true(FAILPOINT_AROUND("x", ++done, &err));
+}
 #else
 static void product_builds_have_none(void **state)
 {
@@ -95,6 +189,13 @@ int main(void)
         cmocka_unit_test(all_points_can_be_walked_by_number),
         cmocka_unit_test(a_killing_point_ends_the_process),
         cmocka_unit_test(a_broken_spec_arms_nothing),
+        cmocka_unit_test(an_effect_can_fail_before_it_and_after_it),
+        cmocka_unit_test_setup_teardown(a_walker_sees_every_passage_and_counts_them_by_name,
+                                        open_walker, close_walker),
+        cmocka_unit_test_setup_teardown(a_walker_lets_one_passage_fail, open_walker, close_walker),
+        cmocka_unit_test_setup_teardown(a_held_process_goes_on_when_it_is_released, open_walker,
+                                        close_walker),
+        cmocka_unit_test_setup(without_a_walker_all_pass, open_walker),
 #else
         cmocka_unit_test(product_builds_have_none),
 #endif

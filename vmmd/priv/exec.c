@@ -28,8 +28,9 @@ static char *environment[16];
 
 void exec_init(void)
 {
-    static const char *const passed[] = {"VMMD_LOG=",      "VMMD_FAILPOINT=", "ASAN_OPTIONS=",
-                                         "UBSAN_OPTIONS=", "TSAN_OPTIONS=",   "LSAN_OPTIONS="};
+    static const char *const passed[] = {
+        "VMMD_LOG=",      "VMMD_FAILPOINT=", "VMMD_FAILPOINT_SOCKET=", "ASAN_OPTIONS=",
+        "UBSAN_OPTIONS=", "TSAN_OPTIONS=",   "LSAN_OPTIONS="};
     unsigned n = 0;
 
     for (int s = 1; s < NSIG; s++)
