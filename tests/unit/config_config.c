@@ -61,6 +61,7 @@ static void what_is_not_said_gets_its_default(void **state)
     assert_int_equal(config_slot_uid(c, 3), 1000000 + 16 + 6);
     assert_int_equal(c->max_connections, 512);
     assert_int_equal(c->max_connections_per_address, 32);
+    assert_int_equal(c->restart_limit, 5);
     assert_false(c->enable_fake_backend);
     assert_string_equal(c->qemu, "/usr/bin/qemu-system-x86_64");
     assert_int_equal(c->libexec_dir[0], '/');
@@ -77,7 +78,7 @@ static void what_is_not_said_gets_its_default(void **state)
 static void main_reads_what_the_parent_sealed(void **state)
 {
     static const char text[] = "[vmmd]\nuser = 500:600\nadmin_uids = 1 2\nlisten = [::]:1\n"
-                               "cgroup = x\nenable_fake_backend = true\n"
+                               "cgroup = x\nenable_fake_backend = true\nrestart_limit = 7\n"
                                "[boot b]\nkernel = /k\n[pool-root a]\npath = /a b\n";
     struct err err = {0};
     CLEANUP(config_freep) struct config *c = load(text, 0600, &err);
@@ -98,6 +99,7 @@ static void main_reads_what_the_parent_sealed(void **state)
     assert_string_equal(read_back->listen_text, "[::]:1");
     assert_string_equal(read_back->cgroup, "x");
     assert_int_equal(read_back->max_connections_per_address, 32);
+    assert_int_equal(read_back->restart_limit, 7);
     assert_int_equal(read_back->n_admin_uids, 2);
     assert_true(read_back->enable_fake_backend);
     assert_string_equal(read_back->roots[0].path, "/a b");

@@ -37,8 +37,7 @@ static bool owner_ok(int fd, const char *path, struct err *err)
 
 static bool parse_fd(struct config *c, int fd, const char *name, struct err *err)
 {
-    CLEANUP(mem_freep)
-    char *text = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
     size_t len;
 
     if (!fs_read_all(fd, MAX_BYTES, &text, &len, err))
@@ -51,8 +50,7 @@ static bool parse_fd(struct config *c, int fd, const char *name, struct err *err
 /* 'given': the path was asked for, so that a missing file is an error. */
 static bool parse_file(struct config *c, const char *path, bool given, struct err *err)
 {
-    CLEANUP(closep)
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
     if (fd < 0 && errno == ENOENT && !given)
         return true;
@@ -67,10 +65,8 @@ static bool parse_file(struct config *c, const char *path, bool given, struct er
 
 struct config *config_load(const char *path, struct err *err)
 {
-    CLEANUP(config_freep)
-    struct config *c = mem_alloc(sizeof *c);
-    CLEANUP(mem_freep)
-    char *fallback = config_default_path();
+    CLEANUP(config_freep) struct config *c = mem_alloc(sizeof *c);
+    CLEANUP(mem_freep) char *fallback = config_default_path();
 
     if (!parse_file(c, path ? path : fallback, path != NULL, err) || !config_fill(c, err))
         return NULL;
@@ -79,10 +75,8 @@ struct config *config_load(const char *path, struct err *err)
 
 struct config *config_read(int fd, struct err *err)
 {
-    CLEANUP(config_freep)
-    struct config *c = mem_alloc(sizeof *c);
-    CLEANUP(mem_freep)
-    char *text = mem_alloc(MAX_BYTES + 1);
+    CLEANUP(config_freep) struct config *c = mem_alloc(sizeof *c);
+    CLEANUP(mem_freep) char *text = mem_alloc(MAX_BYTES + 1);
     ssize_t n = pread(fd, text, MAX_BYTES, 0);
 
     if (n < 0) {
@@ -111,6 +105,7 @@ static void write_vmmd(const struct config *c, struct strbuf *out)
     strbuf_addf(out, "tls_cert = %s\ntls_key = %s\n", c->tls_cert, c->tls_key);
     strbuf_addf(out, "max_connections = %u\n", c->max_connections);
     strbuf_addf(out, "max_connections_per_address = %u\n", c->max_connections_per_address);
+    strbuf_addf(out, "restart_limit = %u\n", c->restart_limit);
     strbuf_addf(out, "enable_fake_backend = %s\n", c->enable_fake_backend ? "true" : "false");
     if (c->cgroup)
         strbuf_addf(out, "cgroup = %s\n", c->cgroup);
@@ -134,10 +129,8 @@ static void write_entries(const struct config *c, struct strbuf *out)
 
 int config_seal(const struct config *c, struct err *err)
 {
-    CLEANUP(strbuf_clear)
-    struct strbuf text = {0};
-    CLEANUP(closep)
-    int fd = memfd_create("vmmd.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+    CLEANUP(closep) int fd = memfd_create("vmmd.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
     if (fd < 0) {
         err_errno(err, errno, "make a memory file");

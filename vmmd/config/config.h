@@ -11,9 +11,10 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-#define CONFIG_MAX_ROOTS  32
-#define CONFIG_MAX_BOOTS  32
-#define CONFIG_MAX_ADMINS 16
+#define CONFIG_MAX_ROOTS    32
+#define CONFIG_MAX_BOOTS    32
+#define CONFIG_MAX_ADMINS   16
+#define CONFIG_MAX_RESTARTS 64
 
 /* Ids below uid_base that are spoken for: the vmmd user without a passwd entry, the front, spare.
  */
@@ -53,6 +54,7 @@ struct config {
     uid_t uid_base; /* of the block that VMs get their uids from */
     uint32_t uid_count;
     uint32_t max_connections, max_connections_per_address;
+    uint32_t restart_limit; /* starts of main or the front in 10 s before vmmd gives up */
     bool enable_fake_backend;
     uid_t admin_uids[CONFIG_MAX_ADMINS]; /* admins on api.sock besides 0 and 'uid' */
     unsigned n_admin_uids;

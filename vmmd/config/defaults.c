@@ -170,6 +170,8 @@ bool config_fill(struct config *c, struct err *err)
         c->max_connections = 512;
     if (!c->max_connections_per_address)
         c->max_connections_per_address = 32;
+    if (!c->restart_limit)
+        c->restart_limit = 5;
     if (!c->listen_text && !config_parse_listen(c, "127.0.0.1:8443"))
         return err_set(err, ERR_INTERNAL, "the default address does not parse");
     if (!fill_paths(c, err))

@@ -74,6 +74,7 @@ static const struct key keys[] = {
     U32(uid_count, 18, 16777216),
     U32(max_connections, 1, 65536),
     U32(max_connections_per_address, 1, 65536),
+    U32(restart_limit, 1, 64),
 };
 
 static bool fail(struct parse *p, const char *fmt, ...) PRINTF(2, 3);

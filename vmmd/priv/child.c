@@ -70,14 +70,14 @@ _Noreturn static void become_front(const struct host *h, int sock)
     leave(&err);
 }
 
-static bool may_start(struct child *child, struct err *err)
+static bool may_start(struct child *child, uint32_t limit, struct err *err)
 {
-    int64_t *oldest = &child->starts[child->n_starts % CHILD_STARTS];
+    int64_t *oldest = &child->starts[child->n_starts % limit];
     int64_t now = clock_mono_ms();
 
-    if (child->n_starts >= CHILD_STARTS && now - *oldest < CHILD_WINDOW_MS)
-        return err_set(err, ERR_UNAVAILABLE, "%s was started %d times in %d s", child->name,
-                       CHILD_STARTS, CHILD_WINDOW_MS / 1000);
+    if (child->n_starts >= limit && now - *oldest < CHILD_WINDOW_MS)
+        return err_set(err, ERR_UNAVAILABLE, "%s was started %u times in %d s", child->name, limit,
+                       CHILD_WINDOW_MS / 1000);
     *oldest = now;
     child->n_starts++;
     return true;
@@ -88,7 +88,7 @@ bool child_start(struct child *child, const struct host *h, struct err *err)
     int pair[2];
     CLEANUP(closep) int theirs = -1;
 
-    if (!may_start(child, err) || !sock_pair(SOCK_SEQPACKET, pair, err))
+    if (!may_start(child, h->config->restart_limit, err) || !sock_pair(SOCK_SEQPACKET, pair, err))
         return false;
     child->sock = pair[0];
     theirs = pair[1];

@@ -4,21 +4,20 @@
 
 #include <stdint.h>
 
-#define CHILD_STARTS    5 /* so many within ... */
-#define CHILD_WINDOW_MS 10000
+#define CHILD_WINDOW_MS 10000 /* config->restart_limit starts within it */
 
 struct child {
     enum program program; /* PROGRAM_MAIN or PROGRAM_FRONT */
     const char *name;
     pid_t pid; /* 0: not running */
     int sock;  /* the parent's end of its own conversation with this incarnation, or -1 */
-    int64_t starts[CHILD_STARTS]; /* when it was started (monotonic), a ring */
+    int64_t starts[CONFIG_MAX_RESTARTS]; /* when it was started (monotonic), a ring */
     unsigned n_starts;
 };
 
 /* Forks and executes the program with the descriptors of docs/processes.md. UNAVAILABLE: it was
- * started CHILD_STARTS times in the last CHILD_WINDOW_MS already. A failure of the exec shows as
- * the child's death with exit code 70. */
+ * started config->restart_limit times in the last CHILD_WINDOW_MS already. A failure of the exec
+ * shows as the child's death with exit code 70. */
 bool child_start(struct child *child, const struct host *h, struct err *err) MUST_USE;
 /* Its process was reaped: forgets it. */
 void child_gone(struct child *child);

@@ -3,7 +3,7 @@
  * Theory of operation. One poll() over {signals, main's socket}; everything happens in this thread.
  *
  *   running ──SIGTERM, SIGINT, a child that cannot run──► ending main ──gone──► ending front ──►
- * done └ a child dies: started again, at most 5 times in 10 s
+ * done └ a child dies: started again, at most restart_limit times in 10 s
  *
  * Ending: SIGTERM, and SIGKILL when the time is over (main 15 s, the front 5 s). Requests of main
  * are served as long as it lives. Workers are not our children and are left alone. A broken
