@@ -4,7 +4,8 @@
  *   remains of an earlier run swept ─► host_worker_spawn ─► HELLO ─► LAUNCH ─► watched, guest
  * stopped
  *
- * Whatever fails after the spawn ends with host_worker_kill(): no process is left. The plan's
+ * Whatever fails after the spawn ends with host_worker_kill() and without a run directory: nothing
+ * is left. The plan's
  * descriptors are closed on every path: a copy kept here would hold QEMU's image locks after QEMU.
  */
 #include "backends/qemu/machine.h"
@@ -119,7 +120,7 @@ static bool launch(const struct machine_plan *plan, const struct machine_owner *
     *out = launch_in(sock, plan, owner, err);
     if (*out)
         return true;
-    if (!host_worker_kill(&plan->vm, &swept))
+    if (!host_worker_kill(&plan->vm, &swept) || !host_run_dir_remove(&plan->vm, &swept))
         log_error("the failed start of %s left something behind: %s", UUID_STR(&plan->vm),
                   swept.detail);
     return false;

@@ -30,6 +30,9 @@ bool host_worker_kill(const struct uuid *vm, struct err *err) MUST_USE;
 /* Opens a directory of this VM below /run/vmmd/vm (worker.sock, alive, exit); NOT_FOUND if none. */
 bool host_run_dir(const struct uuid *vm, int *fd, struct err *err) MUST_USE;
 bool host_run_dir_remove(const struct uuid *vm, struct err *err) MUST_USE;
+/* All that exist; 'each' may remove the one it is shown, and ends the visit with false. */
+bool host_run_dir_each(bool (*each)(void *ctx, const struct uuid *vm, bool populated), void *ctx,
+                       struct err *err) MUST_USE;
 
 /* From the configuration. */
 unsigned host_roots(void);

@@ -1,6 +1,7 @@
 /* The observed state of a VM: written to row, event log and memory in this order; and what machines
- * tell us. An exit is settled on a thread of its own: the worker's remains are swept, the machine
- * is released, and only then the VM is shown as off, so that "off" means that nothing is left. */
+ * tell us. An exit is settled on a thread of its own: the machine is released, the worker's
+ * remains are swept, the row is written, the run directory with the exit record goes, and only then
+ * the VM is shown as off, so that "off" means that nothing is left. */
 #include "core/vm/recover.h"
 #include "core/vm/registry.h"
 
@@ -154,6 +155,8 @@ bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *c
     lock_take(&vm->writing);
     if (fill_change(core, vm, change, &record, &texts, &event)) {
         ok = write_change(core, &record, event, err);
+        if (ok && change->ended)
+            vm_sweep_run_dir(vm);
         if (ok || change->regardless)
             apply(core, vm, change, &record);
     }
@@ -215,13 +218,19 @@ static void release_machine(struct core *core, struct vm *vm)
         core_backend(vm->backend)->release(machine);
 }
 
-void vm_sweep_remains(const struct vm *vm)
+void vm_sweep_worker(const struct vm *vm)
 {
     struct err err = {0};
 
-    if (vm->backend != VM_BACKEND_QEMU)
-        return;
-    if (!host_worker_kill(&vm->id, &err) || !host_run_dir_remove(&vm->id, &err))
+    if (vm->backend == VM_BACKEND_QEMU && !host_worker_kill(&vm->id, &err))
+        log_warn("sweeping after %s: %s", vm->name, err.detail);
+}
+
+void vm_sweep_run_dir(const struct vm *vm)
+{
+    struct err err = {0};
+
+    if (vm->backend == VM_BACKEND_QEMU && !host_run_dir_remove(&vm->id, &err))
         log_warn("sweeping after %s: %s", vm->name, err.detail);
 }
 
@@ -242,6 +251,7 @@ static void record_exit(struct core *core, struct vm *vm, const struct machine_e
         .desired = event->run == VM_OFF ? &off : NULL,
         .slot = &no_slot,
         .clear_active = true,
+        .ended = true,
     };
     int64_t pause_ms = 50;
     struct err err = {0};
@@ -265,7 +275,7 @@ static void *settle_exit(void *arg)
     if (c->event.kind == MACHINE_LOST) {
         vm_take_up_later(core, c->vm);
     } else if (!atomic_load(&core->closing)) {
-        vm_sweep_remains(c->vm);
+        vm_sweep_worker(c->vm);
         record_exit(core, c->vm, &c->event);
         log_info("%s ended: %s %s", c->vm->name, vm_run_text(c->event.run),
                  vm_reason_text(c->event.reason));

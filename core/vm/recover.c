@@ -98,10 +98,11 @@ static void record_end(struct core *core, struct vm *vm, enum vm_run run, enum v
                                      .desired = run == VM_OFF ? &off : NULL,
                                      .slot = &no_slot,
                                      .clear_active = true,
-                                     .regardless = true};
+                                     .regardless = true,
+                                     .ended = true};
     struct err err = {0};
 
-    vm_sweep_remains(vm);
+    vm_sweep_worker(vm);
     if (!vm_change_state(core, vm, &change, &err))
         log_error("the end of %s could not be recorded: %s", vm->name, err.detail);
     log_info("%s is %s %s", vm->name, vm_run_text(run), vm_reason_text(reason));
@@ -148,10 +149,12 @@ static bool start_is_open(const struct vm *vm, void *ctx)
 /* Nothing lives. A start that was cut off is begun anew by its job, so it stays 'starting'. */
 static void record_absence(struct core *core, struct vm *vm, const struct machine_event *ended)
 {
-    if (vm_is(core, vm, start_is_open, NULL))
-        vm_sweep_remains(vm);
-    else
+    if (vm_is(core, vm, start_is_open, NULL)) {
+        vm_sweep_worker(vm);
+        vm_sweep_run_dir(vm);
+    } else {
         record_end(core, vm, ended->run, ended->reason, ended->detail);
+    }
 }
 
 /* One attempt. False: it lives but does not answer. */
@@ -275,7 +278,9 @@ void vms_take_up(struct core *core, bool host_reset)
 
 /* ---- remains ---- */
 
-static bool sweep_leaf(void *ctx, const struct uuid *id, bool populated)
+/* What is left of a VM that cannot live: a leaf, or only a run directory when the row of its end
+ * was committed and this process ended before the directory was removed. */
+static bool sweep_remains(void *ctx, const struct uuid *id, bool populated)
 {
     struct core *core = ctx;
     struct err err = {0};
@@ -284,7 +289,7 @@ static bool sweep_leaf(void *ctx, const struct uuid *id, bool populated)
     if (hold.vm && vm_is(core, hold.vm, may_live, NULL))
         return true;
     err = (struct err){0};
-    log_warn("ending a worker that belongs to no running VM: %s", UUID_STR(id));
+    log_info("sweeping what is left of a worker that belongs to no running VM: %s", UUID_STR(id));
     if (!host_worker_kill(id, &err) || !host_run_dir_remove(id, &err))
         log_warn("%s", err.detail);
     return true;
@@ -354,7 +359,8 @@ void vms_sweep(struct core *core)
     struct err err = {0};
     size_t n;
 
-    if (!host_worker_each(sweep_leaf, core, &err))
+    if (!host_worker_each(sweep_remains, core, &err) ||
+        !host_run_dir_each(sweep_remains, core, &err))
         log_warn("workers were not swept: %s", err.detail);
     vms = vm_get_all(core, &n);
     for (size_t i = 0; i < n; i++) {

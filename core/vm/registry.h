@@ -49,6 +49,8 @@ struct vm_change {
     bool regardless;    /* memory follows even when the row could not be written: what was
                          * seen is true, and the next write of the row brings it along */
     unsigned only_from; /* states as bits (1u << VM_…): elsewhere nothing is done; 0: any */
+    bool ended; /* nothing of it lives: its run directory goes once the row is durable, which
+                 * replaces the exit record in it, and before memory shows the state */
 };
 /* Row, event and memory, in this order, durable on return. Takes vm->writing itself. */
 bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *change,
@@ -69,8 +71,10 @@ bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, voi
 bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm, void *ctx),
              void *ctx, int64_t deadline_mono_ms);
 
-/* Ends whatever of a VM's worker still lives and removes its run directory; failures are logged. */
-void vm_sweep_remains(const struct vm *vm);
+/* Ends whatever of a VM's worker still lives; and removes its run directory, the exit record in it.
+ * Failures are logged. */
+void vm_sweep_worker(const struct vm *vm);
+void vm_sweep_run_dir(const struct vm *vm);
 /* Events from machines; see observe.c. */
 extern void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event);
 /* Publishes <state>/vm/<id>/config.json, the disaster copy, unless the VM is being deleted. Takes

@@ -13,6 +13,7 @@
 #include "core/port/host.h"
 #include "vmmd/priv/proto.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -197,6 +198,23 @@ bool host_run_dir(const struct uuid *vm, int *fd, struct err *err)
 bool host_run_dir_remove(const struct uuid *vm, struct err *err)
 {
     return fs_remove_tree(helper.run_fd, UUID_STR(vm), err);
+}
+
+bool host_run_dir_each(bool (*each)(void *ctx, const struct uuid *vm, bool populated), void *ctx,
+                       struct err *err)
+{
+    int fd = fs_open(helper.run_fd, ".", O_RDONLY | O_DIRECTORY, 0, err);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    bool ok = true;
+
+    if (!dir)
+        return false;
+    for (struct dirent *e; ok && (e = readdir(dir));) {
+        struct uuid vm;
+        ok = !uuid_parse(e->d_name, &vm) || each(ctx, &vm, false);
+    }
+    closedir(dir);
+    return true;
 }
 
 unsigned host_roots(void)
