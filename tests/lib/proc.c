@@ -134,28 +134,29 @@ unsigned proc_count_mounts(const char *path)
     return c.n;
 }
 
-static bool count_open(pid_t pid, void *ctx)
+static bool has_open(pid_t pid, const char *path)
 {
-    struct count *c = ctx;
-    char dirname[64], link[512], target[512];
+    char dirname[64], target[512];
+    bool found = false;
     DIR *dir;
 
-    if (pid == getpid())
-        return false;
     snprintf(dirname, sizeof dirname, "/proc/%d/fd", (int)pid);
     dir = opendir(dirname);
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        ssize_t n;
-        snprintf(link, sizeof link, "%s/%s", dirname, e->d_name);
-        n = readlink(link, target, sizeof target - 1);
+    for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+        ssize_t n = readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1);
         target[n > 0 ? n : 0] = 0;
-        if (n > 0 && strstr(target, c->path)) {
-            c->n++;
-            break;
-        }
+        found = strstr(target, path) != NULL;
     }
     if (dir)
         closedir(dir);
+    return found;
+}
+
+static bool count_open(pid_t pid, void *ctx)
+{
+    struct count *c = ctx;
+
+    c->n += pid != getpid() && has_open(pid, c->path);
     return false;
 }
 
@@ -165,4 +166,32 @@ unsigned proc_count_open(const char *path)
 
     each(count_open, &c);
     return c.n;
+}
+
+struct users {
+    const char *argv0, *dir;
+    pid_t *out;
+    unsigned cap, n;
+};
+
+static bool is_user(pid_t pid, void *ctx)
+{
+    struct users *u = ctx;
+    char args[256];
+
+    if (slurp(pid, "cmdline", args, sizeof args) && str_starts(args, u->argv0) &&
+        has_open(pid, u->dir) && proc_lives(pid)) {
+        if (u->n < u->cap)
+            u->out[u->n] = pid;
+        u->n++;
+    }
+    return false;
+}
+
+unsigned proc_users(const char *argv0_prefix, const char *dir, pid_t *out, unsigned cap)
+{
+    struct users u = {argv0_prefix, dir, out, cap, 0};
+
+    each(is_user, &u);
+    return u.n;
 }

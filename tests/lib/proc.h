@@ -13,5 +13,8 @@ unsigned proc_entries(const char *dir);
 unsigned proc_count_mounts(const char *path);
 /* Processes that have a file, socket or working directory below 'path'. */
 unsigned proc_count_open(const char *path);
+/* Processes of that name that have a file below 'dir' open: how many; the first 'cap' into 'out'.
+ */
+unsigned proc_users(const char *argv0_prefix, const char *dir, pid_t *out, unsigned cap);
 /* The line "Name:\t…" of /proc/PID/status, into 'out'. */
 bool proc_status(pid_t pid, const char *name, char *out, size_t size);

@@ -37,23 +37,34 @@ static size_t take(char *data, size_t size, size_t n, void *ctx)
     return size * n;
 }
 
-static struct curl_slist *headers(const char *body, const char *type)
-{
-    struct curl_slist *list = curl_slist_append(NULL, "Prefer: wait=60");
+/* How a request is sent beyond its method, path and body. */
+struct manner {
+    const char *type; /* of the body */
+    bool wait;
+    const char *key; /* or NULL */
+};
 
+static struct curl_slist *headers(const char *body, const struct manner *manner)
+{
+    struct curl_slist *list = curl_slist_append(NULL, manner->wait ? "Prefer: wait=60" : "Prefer:");
+
+    if (manner->key) {
+        CLEANUP(mem_freep) char *line = str_format("Idempotency-Key: %s", manner->key);
+        list = curl_slist_append(list, line);
+    }
     if (body) {
-        CLEANUP(mem_freep) char *line = str_format("Content-Type: %s", type);
+        CLEANUP(mem_freep) char *line = str_format("Content-Type: %s", manner->type);
         list = curl_slist_append(list, line);
     }
     return curl_slist_append(list, "Expect:");
 }
 
 static void request(struct rig *r, const char *method, const char *path, const char *body,
-                    const char *type, struct reply *out)
+                    const struct manner *manner, struct reply *out)
 {
     CLEANUP(mem_freep) char *socket = str_format("%s/run/api.sock", r->dir);
     CLEANUP(mem_freep) char *url = str_format("http://localhost%s", path);
-    struct curl_slist *list = headers(body, type);
+    struct curl_slist *list = headers(body, manner);
     CURL *curl = curl_easy_init();
     char *got = NULL;
 
@@ -77,19 +88,31 @@ static void request(struct rig *r, const char *method, const char *path, const c
     curl_easy_cleanup(curl);
 }
 
-json_t *rig_call(struct rig *r, const char *method, const char *path, const char *body, int *status)
+static json_t *call(struct rig *r, const char *method, const char *path, const char *body,
+                    bool wait, const char *key, int *status)
 {
+    bool patch = strcmp(method, "PATCH") == 0;
+    struct manner manner = {patch ? "application/merge-patch+json" : "application/json", wait, key};
     json_t *json = NULL;
     struct reply reply;
 
-    request(r, method, path, body,
-            strcmp(method, "PATCH") == 0 ? "application/merge-patch+json" : "application/json",
-            &reply);
+    request(r, method, path, body, &manner, &reply);
     *status = (int)reply.status;
     if (strstr(reply.type, "json"))
         json = json_loads(reply.body.data, JSON_DECODE_ANY, NULL);
     strbuf_clear(&reply.body);
     return json;
+}
+
+json_t *rig_call(struct rig *r, const char *method, const char *path, const char *body, int *status)
+{
+    return call(r, method, path, body, true, NULL, status);
+}
+
+json_t *rig_send(struct rig *r, const char *method, const char *path, const char *body,
+                 const char *key, int *status)
+{
+    return call(r, method, path, body, false, key, status);
 }
 
 json_t *rig_do(struct rig *r, const char *method, const char *path, const char *body, int status)
@@ -106,9 +129,10 @@ json_t *rig_do(struct rig *r, const char *method, const char *path, const char *
 
 char *rig_get_bytes(struct rig *r, const char *path, size_t *len)
 {
+    static const struct manner plain = {.wait = true};
     struct reply reply;
 
-    request(r, "GET", path, NULL, NULL, &reply);
+    request(r, "GET", path, NULL, &plain, &reply);
     if (reply.status != 200)
         fail_msg("GET %s: %ld %s", path, reply.status, reply.body.data ? reply.body.data : "");
     *len = reply.body.len;
@@ -126,15 +150,23 @@ static const char *guest_dir(void)
     return path;
 }
 
-bool rig_possible(const char **why)
+static bool have_guest(void)
 {
     CLEANUP(mem_freep) char *kernel = str_format("%s/vmlinuz", guest_dir());
 
-    *why = "the tiny guest is not built: run tools/guest/build-tiny, or set VMMD_GUEST_DIR";
-    if (access(kernel, R_OK) < 0)
-        return false;
+    return access(kernel, R_OK) == 0;
+}
+
+bool rig_possible_bare(const char **why)
+{
     *why = "needs root";
     return geteuid() == 0;
+}
+
+bool rig_possible(const char **why)
+{
+    *why = "the tiny guest is not built: run tools/guest/build-tiny, or set VMMD_GUEST_DIR";
+    return have_guest() && rig_possible_bare(why);
 }
 
 /* A TCP port of the loopback that nobody has at this moment. */
@@ -153,13 +185,16 @@ static unsigned free_port(void)
 static void write_config(struct rig *r)
 {
     CLEANUP(mem_freep)
-    char *text = str_format(
-        "[vmmd]\nlisten = 127.0.0.1:%u\nstate_dir = %s/state\nrun_dir = %s/run\n"
-        "tls_cert = %s/cert.pem\ntls_key = %s/key.pem\n"
-        "enable_fake_backend = true\n"
-        "[pool-root main]\npath = %s/main\n[pool-root second]\npath = %s/second\n"
-        "[boot tiny]\nkernel = %s/vmlinuz\ninitrd = %s/initrd.img\n",
-        free_port(), r->dir, r->dir, r->dir, r->dir, r->dir, r->dir, guest_dir(), guest_dir());
+    char *boot = str_format("[boot tiny]\nkernel = %s/vmlinuz\ninitrd = %s/initrd.img\n",
+                            guest_dir(), guest_dir());
+    CLEANUP(mem_freep)
+    char *text =
+        str_format("[vmmd]\nlisten = 127.0.0.1:%u\nstate_dir = %s/state\nrun_dir = %s/run\n"
+                   "tls_cert = %s/cert.pem\ntls_key = %s/key.pem\n"
+                   "enable_fake_backend = true\n%s"
+                   "[pool-root main]\npath = %s/main\n[pool-root second]\npath = %s/second\n%s",
+                   free_port(), r->dir, r->dir, r->dir, r->dir, r->more ? r->more : "", r->dir,
+                   r->dir, have_guest() ? boot : "");
     CLEANUP(mem_freep)
     char *openssl = str_format("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 "
                                "-nodes -days 2 -subj /CN=test -keyout %s/key.pem -out %s/cert.pem "
@@ -248,8 +283,7 @@ void rig_stop(struct rig *r)
 
 static void stop_all(struct rig *r)
 {
-    CLEANUP(json_decrefp)
-    json_t *list = rig_do(r, "GET", "/api/v1/vms?page_size=1000", NULL, 200);
+    CLEANUP(json_decrefp) json_t *list = rig_do(r, "GET", "/api/v1/vms?page_size=1000", NULL, 200);
     json_t *items = json_object_get(list, "items"), *vm;
     size_t i;
 
@@ -363,9 +397,10 @@ void rig_expect(struct rig *r, const char *name, uint64_t *offset, const char *t
 void rig_type(struct rig *r, const char *name, const char *text)
 {
     CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/serial", name);
+    static const struct manner bytes = {.type = "application/octet-stream", .wait = true};
     struct reply reply;
 
-    request(r, "POST", path, text, "application/octet-stream", &reply);
+    request(r, "POST", path, text, &bytes, &reply);
     if (reply.status != 204)
         fail_msg("serial input: %ld %s", reply.status, reply.body.data ? reply.body.data : "");
     strbuf_clear(&reply.body);
@@ -386,6 +421,20 @@ size_t rig_serial_during(struct rig *r, const char *name, uint64_t *offset, int 
         read_serial(r, name, *offset + all.len, 1, &all);
     *offset += all.len;
     return all.len;
+}
+
+void rig_print_log(struct rig *r, long last_bytes)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/log", r->dir);
+    FILE *f = fopen(path, "re");
+    char line[1024];
+
+    if (f && fseek(f, -last_bytes, SEEK_END) < 0)
+        rewind(f);
+    while (f && fgets(line, sizeof line, f))
+        print_message("    %s", line);
+    if (f)
+        fclose(f);
 }
 
 /* ---- processes ---- */

@@ -12,10 +12,13 @@ struct rig {
     char *dir;
     uid_t uid; /* vmmd runs as this user */
     pid_t vmmd;
+    const char *more; /* further lines for [vmmd], or NULL */
 };
 
 /* False when it cannot run here (then 'why' says so): no guest, or the user may not. */
 bool rig_possible(const char **why);
+/* The same for a rig whose VMs do not boot the tiny guest. */
+bool rig_possible_bare(const char **why);
 void rig_make(struct rig *r, uid_t uid); /* directories, configuration, daemon, pools */
 void rig_spawn(struct rig *r);           /* the daemon alone; returns when it serves */
 void rig_stop(struct rig *r);            /* SIGTERM; asserts exit status 0; VMs go on */
@@ -25,6 +28,9 @@ void rig_remove(struct rig *r); /* stops all VMs and the daemon, asserts that no
  * the connection failed. */
 json_t *rig_call(struct rig *r, const char *method, const char *path, const char *body,
                  int *status);
+/* The same without waiting for an operation's end, and with an Idempotency-Key unless NULL. */
+json_t *rig_send(struct rig *r, const char *method, const char *path, const char *body,
+                 const char *key, int *status);
 /* The same with 'Prefer: wait=60', asserting the status. */
 json_t *rig_do(struct rig *r, const char *method, const char *path, const char *body, int status);
 /* The raw body of a GET that must answer 200; owned by the caller. */
@@ -44,6 +50,9 @@ void rig_type(struct rig *r, const char *name, const char *text);
 void rig_boot(struct rig *r, const char *name, uint64_t *offset);
 /* Bytes that came in the next 'ms'. */
 size_t rig_serial_during(struct rig *r, const char *name, uint64_t *offset, int ms);
+
+/* The last bytes of the daemon's log, on the test's output: after a failure. */
+void rig_print_log(struct rig *r, long last_bytes);
 
 /* Processes. 0 when there is none. */
 pid_t rig_child(struct rig *r, const char *argv0); /* vmmd-main, vmmd-front */

@@ -26,7 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUITES = ["unit", "store", "core", "fault", "power", "integration"]
 STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
-PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 2}
+PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 2, "fault": 2}
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "60"))
 
 

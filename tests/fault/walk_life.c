@@ -1,0 +1,54 @@
+/* The kill walk over a VM's making, changing, starting and deleting: see tests/lib/walk.h. */
+#include "core/base/failpoint.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "tests/lib/counter.h"
+#include "tests/lib/walk.h"
+
+#include <stdlib.h>
+
+#ifdef VMMD_FAILPOINTS
+static char *spec(void)
+{
+    return counter_spec(WALK_VM);
+}
+
+static char *patch(void)
+{
+    return str_dup("{\"notes\":\"new\"}");
+}
+
+static void it_is_changed(struct rig *r)
+{
+    CLEANUP(mem_freep) char *notes = rig_text(r, WALK_VM, "notes");
+
+    assert_string_equal(notes, "new");
+}
+
+static const char *const off[] = {"off", NULL};
+static const char *const running[] = {"running", NULL};
+
+static const struct walk_operation operations[] = {
+    {"create", WALK_ABSENT, "POST", "/api/v1/vms", spec, off, NULL, false},
+    {"edit", WALK_RUNNING, "PATCH", "/api/v1/vms/" WALK_VM, patch, running, it_is_changed, true},
+    {"start", WALK_OFF, "POST", "/api/v1/vms/" WALK_VM "/actions/start", NULL, running, NULL,
+     false},
+    {"delete", WALK_OFF, "DELETE", "/api/v1/vms/" WALK_VM, NULL, NULL, NULL, false},
+};
+
+int main(void)
+{
+    const char *why;
+
+    if (rig_possible_bare(&why))
+        return walk_all("fault/walk_life", operations, ARRAY_LEN(operations));
+    print_message("[  SKIPPED ] fault/walk_life: %s\n", why);
+    return 0;
+}
+#else
+int main(void)
+{
+    print_message("[  SKIPPED ] this build has no failpoints\n");
+    return 0;
+}
+#endif

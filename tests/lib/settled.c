@@ -1,0 +1,170 @@
+/* What must be true after a kill: see settled.h. */
+#include "tests/lib/settled.h"
+
+#include "core/base/clock.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "tests/lib/proc.h"
+
+#include <glob.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define QEMU "/usr/bin/qemu-system-x86_64"
+
+struct look {
+    struct rig *r;
+    char *why; /* the first sentence that is not true; the caller's */
+    unsigned vms, live;
+};
+
+static bool untrue(struct look *look, const char *fmt, ...) PRINTF(2, 3);
+static bool untrue(struct look *look, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    look->why = str_dup(text);
+    return false;
+}
+
+static bool is_one_of(const char *word, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(word, *words) == 0)
+            return true;
+    return false;
+}
+
+/* A page of all: the newest hold what could be open. */
+static json_t *list(struct look *look, const char *what)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/%s?page_size=200", what);
+    int status;
+    json_t *json = rig_call(look->r, "GET", path, NULL, &status);
+
+    if (status == 200)
+        return json;
+    json_decref(json);
+    untrue(look, "the daemon answers: GET %s gave %d", path, status);
+    return NULL;
+}
+
+static bool every_operation_has_ended(struct look *look)
+{
+    static const char *const ends[] = {"succeeded", "failed", "cancelled", NULL};
+    CLEANUP(json_decrefp) json_t *all = list(look, "operations");
+    json_t *op;
+    size_t i;
+
+    json_array_foreach (json_object_get(all, "items"), i, op)
+        if (!is_one_of(json_get_text(op, "state"), ends))
+            return untrue(look, "every operation has ended: %s %s is %s", json_get_text(op, "kind"),
+                          json_get_text(op, "id"), json_get_text(op, "state"));
+    return all != NULL;
+}
+
+static bool a_vm_is_at_rest_and_true(struct look *look, const json_t *vm)
+{
+    static const char *const live_words[] = {"running", "paused", NULL};
+    static const char *const dead_words[] = {"off", "crashed", NULL};
+    const char *name = json_get_text(vm, "name"), *id = json_get_text(vm, "id");
+    const char *run = json_get_text(json_object_get(vm, "run"), "state");
+    const char *state = json_get_text(vm, "state");
+    bool live = is_one_of(run, live_words);
+    pid_t worker = proc_with_args("vmmd-worker", id);
+
+    look->vms++;
+    look->live += live;
+    if (!json_is_null(json_object_get(vm, "job")))
+        return untrue(look, "no claim is left: %s is held", name);
+    if (strcmp(state, "creating") == 0 || strcmp(state, "deleting") == 0)
+        return untrue(look, "a VM is whole or absent: %s is %s", name, state);
+    if (!live && !is_one_of(run, dead_words))
+        return untrue(look, "a VM is at rest: %s is %s", name, run);
+    if (live && !worker)
+        return untrue(look, "a VM that is %s has a worker: %s has none", run, name);
+    if (!live && worker)
+        return untrue(look, "a VM that is %s has no worker: %s has %d", run, name, (int)worker);
+    return true;
+}
+
+static bool all_vms_are_true(struct look *look)
+{
+    CLEANUP(json_decrefp) json_t *all = list(look, "vms");
+    json_t *vm;
+    size_t i;
+
+    json_array_foreach (json_object_get(all, "items"), i, vm)
+        if (!a_vm_is_at_rest_and_true(look, vm))
+            return false;
+    return all != NULL;
+}
+
+static unsigned matching(struct look *look, const char *below)
+{
+    CLEANUP(mem_freep) char *pattern = str_format("%s/%s", look->r->dir, below);
+    glob_t found = {0};
+    unsigned n = glob(pattern, GLOB_NOSORT, NULL, &found) == 0 ? (unsigned)found.gl_pathc : 0;
+
+    globfree(&found);
+    return n;
+}
+
+static bool nothing_is_left_over(struct look *look)
+{
+    unsigned workers = proc_users("vmmd-worker", look->r->dir, NULL, 0);
+    unsigned qemus = proc_users(QEMU, look->r->dir, NULL, 0);
+    unsigned images = matching(look, "main/*/*") + matching(look, "second/*/*");
+
+    if (workers != look->live)
+        return untrue(look, "no worker without a VM that runs: %u for %u", workers, look->live);
+    if (qemus != look->live)
+        return untrue(look, "no QEMU without a VM that runs: %u for %u", qemus, look->live);
+    if (matching(look, "run/vm/*") != look->live)
+        return untrue(look, "no run directory without a VM that runs: %u for %u",
+                      matching(look, "run/vm/*"), look->live);
+    if (images != look->vms)
+        return untrue(look, "an image for each VM and no other: %u for %u", images, look->vms);
+    if (matching(look, "state/vm/*") != look->vms)
+        return untrue(look, "a directory for each VM and no other: %u for %u",
+                      matching(look, "state/vm/*"), look->vms);
+    return true;
+}
+
+void settled_await(struct rig *r, int ms)
+{
+    int64_t deadline = clock_mono_ms() + ms;
+
+    for (;;) {
+        struct look look = {.r = r};
+        CLEANUP(mem_freep) char *why = NULL;
+
+        if (every_operation_has_ended(&look) && all_vms_are_true(&look) &&
+            nothing_is_left_over(&look))
+            return;
+        why = look.why;
+        if (clock_mono_ms() > deadline)
+            fail_msg("not true %d ms after the kill: %s (see %s/log)", ms, why, r->dir);
+        (void)poll(NULL, 0, 20); /* asked again until it is so */
+    }
+}
+
+void settled_service(struct rig *r, int ms)
+{
+    int64_t deadline = clock_mono_ms() + ms;
+    int status = 0;
+
+    for (;;) {
+        json_decref(rig_call(r, "GET", "/healthz", NULL, &status));
+        if (status == 200)
+            return;
+        if (clock_mono_ms() > deadline)
+            fail_msg("no service %d ms after the kill (see %s/log)", ms, r->dir);
+        (void)poll(NULL, 0, 10); /* asked again until it serves */
+    }
+}
