@@ -146,7 +146,33 @@ static bool run_stop(struct core *core, struct job *job, struct err *err)
 
 static void settle_stop(struct core *core, struct job *job, bool ok)
 {
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
+
+    if (hold.vm)
+        vm_unclaim(core, hold.vm, job_id(job));
 }
 
-const struct job_kind vm_stop_kind = {
-    .name = "vm.stop", .lane = JOB_LANE_LIFECYCLE, .run = run_stop, .settle = settle_stop};
+/* After a restart the VM may have ended by itself, so that a new start would be possible, which the
+ * old stop would then cancel: it holds the VM until it has ended, unless the job that it was to
+ * cancel does. That one is older, and is asked after this one. */
+static void adopt_stop(struct core *core, struct job *job)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
+    bool is_free;
+
+    if (!hold.vm)
+        return;
+    lock_take(&core->registry.lock);
+    is_free = uuid_is_zero(&hold.vm->job);
+    lock_drop(&core->registry.lock);
+    if (is_free)
+        vm_adopt(core, job);
+}
+
+const struct job_kind vm_stop_kind = {.name = "vm.stop",
+                                      .lane = JOB_LANE_LIFECYCLE,
+                                      .run = run_stop,
+                                      .settle = settle_stop,
+                                      .adopt = adopt_stop};
