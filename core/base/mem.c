@@ -1,14 +1,43 @@
 /* Memory that cannot fail: see mem.h. */
 #include "core/base/mem.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef VMMD_FAILPOINTS
+static atomic_uint allocations, fail_at;
+
+void mem_fail_at(unsigned n)
+{
+    fail_at = 0;
+    allocations = 0;
+    fail_at = n;
+}
+
+unsigned mem_count(void)
+{
+    return allocations;
+}
+
+static bool is_out(void)
+{
+    return ++allocations == fail_at;
+}
+#else
+static bool is_out(void)
+{
+    return false;
+}
+#endif
+
+/* The one place where a process ends because memory has. */
 static void *or_abort(void *p)
 {
-    if (!p) {
+    if (!p || is_out()) {
         fputs("vmmd: out of memory\n", stderr);
         abort();
     }
