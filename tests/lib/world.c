@@ -14,6 +14,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -295,6 +296,18 @@ void world_await(struct world *w, const char *name, const char *member, const ch
         }
         if (clock_mono_ms() > deadline)
             fail_msg("%s of %s is %s, not %s", member, name, world_vm(w, name, member), value);
+    }
+}
+
+void world_settle(struct world *w, const char *name)
+{
+    int64_t deadline = clock_mono_ms() + 10000;
+
+    while (world_has_vm(w, name) && strcmp(world_vm(w, name, "job"), "null") != 0 &&
+           strcmp(world_vm(w, name, "job"), "not-found") != 0) {
+        (void)poll(NULL, 0, 2); /* asked again until it is so */
+        if (clock_mono_ms() > deadline)
+            fail_msg("an operation of %s does not end: %s", name, world_vm(w, name, "job"));
     }
 }
 

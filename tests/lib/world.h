@@ -38,4 +38,6 @@ const char *world_vm(struct world *w, const char *name, const char *member);
 bool world_has_vm(struct world *w, const char *name);
 /* Waits up to 10 s until a VM's member has the value. */
 void world_await(struct world *w, const char *name, const char *member, const char *value);
+/* Waits up to 10 s until no operation holds the VM, or it is gone. */
+void world_settle(struct world *w, const char *name);
 unsigned world_files(struct world *w); /* image files in all pools */
