@@ -12,3 +12,4 @@ route_handler events_read;                                                      
 route_handler tokens_list, tokens_create, tokens_get, tokens_revoke;              /* tokens.c */
 route_handler pools_list, pools_create, pools_get, pools_delete;                  /* pools.c */
 route_handler disks_list, disks_get;                                              /* pools.c */
+route_handler media_get;                                                          /* media.c */

@@ -246,7 +246,8 @@ static bool key_is_good(const char *key)
 
 bool request_origin(struct request *rq, struct origin *out, struct err *err)
 {
-    const char *key = strcmp(rq->method, "POST") == 0 ? rq->head.idempotency_key : NULL;
+    bool repeats = strcmp(rq->method, "POST") == 0 || strcmp(rq->method, "PATCH") == 0;
+    const char *key = repeats ? rq->head.idempotency_key : NULL;
 
     *out = (struct origin){.principal = rq->who.principal,
                            .role = rq->who.role,

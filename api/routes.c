@@ -58,6 +58,7 @@ const struct route routes[] = {
     {"GET",    POOL "/{id}",               "getPool",        ROLE_VIEWER,   BODY_NONE,          "",                   pools_get,         0},
     {"DELETE", POOL "/{id}",               "deletePool",     ROLE_ADMIN,    BODY_NONE,          "dry_run",            pools_delete,      0},
     {"GET",    DISK,                       "listDisks",      ROLE_VIEWER,   BODY_NONE,          PAGE " vm",           disks_list,        0},
+    {"GET",    "/api/v1/media",            "listMedia",      ROLE_VIEWER,   BODY_NONE,          PAGE,                 media_get,         0},
     {"GET",    DISK "/{id}",               "getDisk",        ROLE_VIEWER,   BODY_NONE,          "",                   disks_get,         0},
 };
 /* clang-format on */

@@ -58,16 +58,20 @@ bool vms_edit(struct request *rq, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *patch = NULL;
     struct etag wanted = {0}, etag = {0};
+    struct core *core = rq->api->config.core;
     struct origin origin;
-    bool conditional;
+    struct uuid made = {0};
+    bool conditional, replay;
     json_t *vm;
 
     patch = request_json(rq, err);
     if (!patch || !etag_if_match(rq, &conditional, &wanted, err) ||
-        !request_origin(rq, &origin, err))
+        !request_origin(rq, &origin, err) || !idem_find(rq, &origin, "vm", &replay, &made, err))
         return false;
-    vm = vm_edit(rq->api->config.core, rq->ref, patch, conditional ? &wanted : NULL, &origin, &etag,
-                 err);
+    vm = replay ? vm_show(core, UUID_STR(&made), &etag, err)
+                : vm_edit(core, rq->ref, patch, conditional ? &wanted : NULL, &origin, &etag, err);
+    if (!vm && !replay && idem_lost_race(rq, &origin, "vm", &made, err))
+        vm = vm_show(core, UUID_STR(&made), &etag, err);
     if (!vm)
         return false;
     etag_reply(rq, &etag);

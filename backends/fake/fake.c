@@ -17,6 +17,7 @@
 #include "core/base/ringlog.h"
 #include "core/base/str.h"
 #include "core/base/thread.h"
+#include "core/model/rules.h"
 #include "core/port/backend.h"
 
 #include <stdio.h>
@@ -50,6 +51,7 @@ struct machine {
     bool running GUARDED_BY(lock);
     bool ended GUARDED_BY(lock);    /* EXITED is queued or told */
     bool released GUARDED_BY(lock); /* nothing is told any more */
+    unsigned vcpus GUARDED_BY(lock), max_vcpus, drives;
     uint64_t ticks GUARDED_BY(lock);
     int64_t next_tick_ms GUARDED_BY(lock);
     char line[TYPED_MAX] GUARDED_BY(lock); /* what was typed so far */
@@ -216,7 +218,12 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
     struct machine *m = mem_alloc(sizeof *m);
     int log = plan->serial_log_fds[0];
 
-    *m = (struct machine){.vm = plan->vm, .owner = *owner, .log = log};
+    *m = (struct machine){.vm = plan->vm,
+                          .owner = *owner,
+                          .log = log,
+                          .vcpus = plan->spec->vcpus,
+                          .max_vcpus = vm_spec_max_vcpus(plan->spec),
+                          .drives = (unsigned)plan->spec->n_cdroms};
     lock_init(&m->lock);
     cond_init(&m->changed);
     plan_close(plan, log);
@@ -355,6 +362,39 @@ static bool fake_serial_write(struct machine *m, unsigned port, const void *data
     return ok;
 }
 
+static bool fake_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct err *err)
+{
+    bool ok = FAILPOINT("fake.vcpus", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    if (ok && (wanted < m->vcpus || wanted > m->max_vcpus))
+        ok = err_set(err, ERR_UNSUPPORTED, "the machine has %u processors and room for %u",
+                     m->vcpus, m->max_vcpus);
+    if (ok)
+        m->vcpus = wanted;
+    *now = m->vcpus;
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static bool fake_media(struct machine *m, unsigned drive, int fd, struct err *err)
+{
+    bool ok = FAILPOINT("fake.media", err);
+    char text[48];
+
+    snprintf(text, sizeof text, "CD drive %u: %s\r\n", drive, fd < 0 ? "empty" : "medium");
+    if (fd >= 0)
+        close(fd);
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err) &&
+         (drive < m->drives || err_set(err, ERR_INVALID, "there is no CD drive %u", drive));
+    if (ok)
+        print(m, text);
+    lock_drop(&m->lock);
+    return ok;
+}
+
 const struct backend backend_fake = {
     .name = "fake",
     .start = fake_start,
@@ -367,4 +407,6 @@ const struct backend backend_fake = {
     .kill = fake_kill,
     .screenshot = fake_screenshot,
     .serial_write = fake_serial_write,
+    .set_vcpus = fake_set_vcpus,
+    .media = fake_media,
 };

@@ -35,15 +35,15 @@ struct vm_shown {
 struct vm {
     /* never changes */
     struct uuid id;
-    char *name;
     int backend; /* enum vm_backend */
     int64_t created_ms;
 
     struct lock writing; /* see above */
 
-    /* registry lock; 'spec' is also stable under 'writing' */
+    /* registry lock; 'name' and 'spec' are also stable under 'writing' */
     unsigned refs;
-    bool listed; /* in the tables; false once deleted */
+    bool listed;                   /* in the tables; false once deleted */
+    char name[NAME_MAX_BYTES + 1]; /* of spec; elsewhere read it with VM_NAME() */
     struct vm_spec spec;
     struct vm_spec *active; /* as started; NULL when off */
     enum vm_phase phase;
@@ -54,16 +54,25 @@ struct vm {
     uint32_t slot;
     uint64_t revision, state_revision;
     int64_t updated_ms, state_since_ms;
-    struct uuid job;         /* holds the claim; zero when free */
-    const char *job_kind;    /* of that job */
-    struct machine *machine; /* NULL unless live */
-    unsigned machine_users;  /* calls under way into it */
-    bool ending;             /* an exit is being settled */
-    enum vm_accel accel;     /* chosen at the last start */
+    struct uuid job;          /* holds the claim; zero when free */
+    const char *job_kind;     /* of that job */
+    struct machine *machine;  /* NULL unless live */
+    unsigned machine_users;   /* calls under way into it */
+    bool ending;              /* an exit is being settled */
+    bool applying;            /* an edit is being applied to the machine: live.c */
+    bool look_again;          /* the machine may be more than 'active' says */
+    char pending_reason[256]; /* why the last one could not be, "" when it could */
+    enum vm_accel accel;      /* chosen at the last start */
     char accel_reason[256];
     struct vm_shown shown;
 
     UT_hash_handle by_id, by_name;
+};
+
+/* A name on its way to a VM: nobody else may take it meanwhile. */
+struct name_claim {
+    const char *name;
+    struct name_claim *next;
 };
 
 struct pool {
@@ -91,6 +100,7 @@ struct registry {
     struct cond changed; /* a VM's run, job or machine changed */
     struct vm *vms_by_id GUARDED_BY(lock);
     struct vm *vms_by_name GUARDED_BY(lock);
+    struct name_claim *name_claims GUARDED_BY(lock);
     struct pool *pools GUARDED_BY(lock); /* oldest first */
     struct disk *disks GUARDED_BY(lock);
     uint64_t starting_bytes GUARDED_BY(lock); /* memory promised to VMs that are just starting */

@@ -9,6 +9,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/media.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,6 +94,13 @@ static bool load_pool(void *ctx, const struct pool_record *r)
     return true;
 }
 
+/* So that people find where ISO files go; a root that is not ours to write gets none. */
+static void make_media_folder(int root)
+{
+    struct err ignored = {0};
+    CLEANUP(closep) int dir = fs_dir(root, MEDIA_FOLDER, 0755, &ignored);
+}
+
 static void open_roots(struct core *core)
 {
     core->root_dirs = mem_array(host_roots(), sizeof *core->root_dirs);
@@ -101,6 +109,8 @@ static void open_roots(struct core *core)
         core->root_dirs[i] = -1;
         if (!host_root_open(i, &core->root_dirs[i], &err))
             log_error("the pool root %s cannot be opened: %s", host_root_id(i), err.detail);
+        else
+            make_media_folder(core->root_dirs[i]);
     }
 }
 

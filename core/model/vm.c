@@ -1,6 +1,10 @@
 /* The field tables of a VM's configuration: see vm.h. */
 #include "core/model/vm.h"
 
+#include "core/base/mem.h"
+
+#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define GIB (1ull << 30)
@@ -106,8 +110,8 @@ static const struct model video_model = {"VmVideo", sizeof(struct vm_video), vid
                                          ARRAY_LEN(video_fields)};
 
 static const struct field cdrom_fields[] = {
-    {.name = "media", .type = FIELD_TEXT, OF(vm_cdrom, media), .min = 1, .max = 127,
-     .check = check_media,
+    {.name = "media", .type = FIELD_TEXT, OF(vm_cdrom, media), .min = 1,
+     .max = MEDIA_NAME_MAX, .check = check_media,
      .help = "file in the folder media of a pool root (GET /media lists them); absent: empty"},
 };
 static const struct model cdrom_model = {"VmCdrom", sizeof(struct vm_cdrom), cdrom_fields,
@@ -146,7 +150,7 @@ static const struct model host_shutdown_model = {"VmHostShutdown", sizeof(struct
                                                  ARRAY_LEN(host_shutdown_fields)};
 
 static const struct field vm_fields[] = {
-    {.name = "name", .type = FIELD_TEXT, .flags = FIELD_REQUIRED | FIELD_CREATE_ONLY, OF(vm_spec, name), .min = 1,
+    {.name = "name", .type = FIELD_TEXT, .flags = FIELD_REQUIRED, OF(vm_spec, name), .min = 1,
      .max = NAME_MAX_BYTES, .check = check_name, .help = "unique; usable instead of the id"},
     {.name = "notes", .type = FIELD_TEXT, OF(vm_spec, notes), .max = 4096,
      .help = "free text"},
@@ -253,6 +257,25 @@ bool check_media(const char *text, const char **why)
     if (text[0] == '.' || strchr(text, '/'))
         return false;
     return check_line(text, why);
+}
+
+struct vm_spec *vm_spec_copy(const struct vm_spec *spec)
+{
+    CLEANUP(json_decrefp) json_t *json = model_encode(&vm_model, spec);
+    struct vm_spec *copy = mem_alloc(sizeof *copy);
+    struct err err = {0};
+    bool ok = model_decode(&vm_model, json, MODEL_STORED, copy, &err);
+
+    assert(ok); /* it was decoded from the same before */
+    return copy;
+}
+
+void vm_spec_freep(struct vm_spec **spec)
+{
+    if (*spec)
+        vm_spec_clear(*spec);
+    free(*spec);
+    *spec = NULL;
 }
 
 void vm_spec_clear(struct vm_spec *spec)

@@ -47,6 +47,7 @@ extern const char *const vm_host_action_names[];
 #define VM_SERIAL_PORTS_MAX 4
 #define VM_CDROMS_MAX       4
 #define VM_HEADS_MAX        8
+#define MEDIA_NAME_MAX      127
 
 struct vm_cpu {
     char *model;                      /* of QEMU; NULL: the host's with KVM, else all TCG has */
@@ -146,4 +147,6 @@ bool check_boot_order(const char *text, const char **why); /* disk, cdrom, netwo
 bool check_cpu_model(const char *text, const char **why);
 bool check_media(const char *text, const char **why); /* a file name */
 
-void vm_spec_clear(struct vm_spec *spec); /* for CLEANUP(vm_spec_clear) */
+struct vm_spec *vm_spec_copy(const struct vm_spec *spec); /* never fails; owned by the caller */
+void vm_spec_freep(struct vm_spec **spec);                /* for CLEANUP(vm_spec_freep) */
+void vm_spec_clear(struct vm_spec *spec);                 /* for CLEANUP(vm_spec_clear) */

@@ -21,7 +21,7 @@ bool vm_submit(struct core *core, struct vm *vm, enum vm_verb verb, const json_t
     struct job_order order = {.kind = kind,
                               .object_type = "vm",
                               .object = vm->id,
-                              .object_name = vm->name,
+                              .object_name = VM_NAME(core, vm),
                               .args = args ? json_deep_copy(args) : NULL,
                               .also = also,
                               .ctx = ctx};

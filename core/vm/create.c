@@ -15,6 +15,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/media.h"
 #include "core/model/rules.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
@@ -57,6 +58,33 @@ bool vm_spec_check(struct vm_spec *spec, struct err *err)
     choose_macs(spec);
     if (uuid_is_zero(&spec->generation_id))
         spec->generation_id = uuid_new();
+    return true;
+}
+
+static bool has_medium(const struct vm_spec *spec, const char *name)
+{
+    for (size_t i = 0; spec && i < spec->n_cdroms; i++)
+        if (str_eq(spec->cdroms[i].media, name))
+            return true;
+    return false;
+}
+
+bool vm_media_check(struct core *core, const struct vm_spec *old, const struct vm_spec *spec,
+                    struct err *err)
+{
+    for (size_t i = 0; i < spec->n_cdroms; i++) {
+        const char *name = spec->cdroms[i].media;
+        CLEANUP(closep) int fd = -1;
+        char pointer[48];
+
+        if (!name || has_medium(old, name))
+            continue;
+        fd = media_open(core, name, err);
+        if (fd >= 0)
+            continue;
+        snprintf(pointer, sizeof pointer, "/cdroms/%zu/media", i);
+        return err_under(err, pointer);
+    }
     return true;
 }
 
@@ -124,7 +152,8 @@ bool vm_create(struct core *core, struct vm_spec *spec, const struct origin *ori
 
     *spec = (struct vm_spec){0};
     *op = *id = (struct uuid){0};
-    if (!vm_spec_check(&taken, err) || !disks_plan(core, &taken, err))
+    if (!vm_spec_check(&taken, err) || !vm_media_check(core, NULL, &taken, err) ||
+        !disks_plan(core, &taken, err))
         return false;
     hold.vm = vm_get(core, taken.name, &ignored);
     if (hold.vm)

@@ -11,6 +11,7 @@
 #include "core/vm/registry.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 bool vm_etag_matches(const struct vm *vm, const struct etag *if_match, struct err *err)
 {
@@ -21,47 +22,68 @@ bool vm_etag_matches(const struct vm *vm, const struct etag *if_match, struct er
                    (unsigned long long)vm->revision, (unsigned long long)if_match->revision);
 }
 
-static bool write_edit(struct core *core, struct vm *vm, const struct vm_spec *spec,
-                       struct err *err)
+/* What one edit is about, under vm->writing. */
+struct edit {
+    struct core *core;
+    struct vm *vm;
+    struct vm_spec spec; /* as it will be; owned until it is applied */
+    const struct origin *origin;
+    bool renames;
+};
+
+static json_t *changed_event(const struct edit *e, uint64_t revision)
 {
-    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
-    CLEANUP(json_decrefp) json_t *json = model_encode(&vm_model, spec);
+    json_t *data = json_object();
+
+    json_put_text(data, "name", e->spec.name);
+    if (e->renames)
+        json_put_text(data, "previous_name", e->vm->name);
+    json_put_u64(data, "revision", revision);
+    return data;
+}
+
+static bool write_edit(struct edit *e, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(e->core->store, err);
+    CLEANUP(json_decrefp) json_t *json = model_encode(&vm_model, &e->spec);
     CLEANUP(mem_freep) char *text = json_write(json);
+    const char *type = e->renames ? "vm.renamed" : "vm.changed";
     struct vm_record record;
     struct vm_texts texts;
-    json_t *data;
     bool ok;
 
     if (!txn)
         return false;
-    lock_take(&core->registry.lock);
-    vm_record_fill(vm, &record, &texts);
-    lock_drop(&core->registry.lock);
+    lock_take(&e->core->registry.lock);
+    vm_record_fill(e->vm, &record, &texts);
+    lock_drop(&e->core->registry.lock);
+    record.name = e->spec.name;
     record.spec = text;
     record.revision++;
     record.updated_ms = clock_wall_ms();
-    data = json_object();
-    json_put_text(data, "name", vm->name);
-    json_put_u64(data, "revision", record.revision);
-    ok = event_add(txn, "vm.changed", "vm", &vm->id, data, err) &&
+    ok = idem_add(txn, e->origin, "vm", &e->vm->id, err) &&
+         event_add(txn, type, "vm", &e->vm->id, changed_event(e, record.revision), err) &&
          store_vm_put(txn, &record, err) && FAILPOINT("vm.edit.row", err) &&
          store_commit(&txn, err);
     vm_texts_clear(&texts);
     return ok;
 }
 
-/* Memory follows the row; 'spec' is taken. */
-static void apply(struct core *core, struct vm *vm, struct vm_spec *spec)
+/* Memory follows the row; e->spec is taken. */
+static void apply(struct edit *e)
 {
+    struct core *core = e->core;
+    struct vm *vm = e->vm;
     struct vm_spec old = vm->spec;
 
     lock_take(&core->registry.lock);
-    vm->spec = *spec;
-    *spec = (struct vm_spec){0};
+    vm->spec = e->spec;
+    if (e->renames)
+        vm_name_set(core, vm, vm->spec.name);
     vm->revision++;
     vm->updated_ms = clock_wall_ms();
     lock_drop(&core->registry.lock);
-    vm_spec_clear(&old);
+    e->spec = old;
     events_ring(core);
 }
 
@@ -70,23 +92,54 @@ static bool is_defined(const struct vm *vm, void *ctx)
     return vm->phase == VM_DEFINED;
 }
 
-/* Under vm->writing. */
-static bool edit(struct core *core, struct vm *vm, const json_t *patch, const struct etag *if_match,
-                 const struct origin *origin, struct err *err)
+static bool check(struct edit *e, const json_t *patch, const struct etag *if_match, struct err *err)
 {
-    CLEANUP(vm_spec_clear) struct vm_spec spec = {0};
+    struct vm *vm = e->vm;
 
-    if (!vm_is(core, vm, is_defined, NULL))
+    if (!vm_is(e->core, vm, is_defined, NULL))
         return err_set(err, ERR_BUSY, "%s is being created or deleted", vm->name);
-    if (!vm_etag_matches(vm, if_match, err) || !vm_spec_patch(&vm->spec, patch, &spec, err) ||
-        !vm_spec_check(&spec, err))
+    if (!vm_etag_matches(vm, if_match, err) || !vm_spec_patch(&vm->spec, patch, &e->spec, err) ||
+        !vm_spec_check(&e->spec, err) || !vm_media_check(e->core, &vm->spec, &e->spec, err))
         return false;
-    if (origin->dry_run)
-        return true;
-    if (!write_edit(core, vm, &spec, err))
-        return false;
-    apply(core, vm, &spec);
+    e->renames = strcmp(e->spec.name, vm->name) != 0;
     return true;
+}
+
+/* The VM as a dry run shows it. */
+static json_t *would_be(struct edit *e)
+{
+    CLEANUP(json_decrefp) json_t *spec = model_encode(&vm_model, &e->spec);
+    json_t *v;
+
+    json_object_del(spec, "disks"); /* shown with their pools' names, and not in a patch */
+    lock_take(&e->core->registry.lock);
+    v = vm_view(e->core, e->vm);
+    if (e->vm->active)
+        json_put(v, "pending", model_pending(&vm_model, e->vm->active, &e->spec));
+    lock_drop(&e->core->registry.lock);
+    json_object_update(v, spec);
+    return v;
+}
+
+/* Under vm->writing. '*shown' only of a dry run. */
+static bool edit(struct edit *e, const json_t *patch, const struct etag *if_match, json_t **shown,
+                 struct err *err)
+{
+    struct name_claim claim = {0};
+    bool ok = true;
+
+    if (!check(e, patch, if_match, err))
+        return false;
+    claim.name = e->spec.name;
+    if (e->renames && !vm_name_claim(e->core, &claim, err))
+        return false;
+    if (e->origin->dry_run)
+        *shown = would_be(e);
+    else if ((ok = write_edit(e, err)))
+        apply(e);
+    if (e->renames)
+        vm_name_release(e->core, &claim);
+    return ok;
 }
 
 json_t *vm_edit(struct core *core, const char *ref, const json_t *patch,
@@ -94,16 +147,21 @@ json_t *vm_edit(struct core *core, const char *ref, const json_t *patch,
                 struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
+    struct edit e = {.core = core, .vm = hold.vm, .origin = origin};
+    json_t *shown = NULL;
     bool ok;
 
     if (!hold.vm)
         return NULL;
     lock_take(&hold.vm->writing);
-    ok = edit(core, hold.vm, patch, if_match, origin, err);
+    ok = edit(&e, patch, if_match, &shown, err);
+    if (origin->dry_run)
+        *etag = (struct etag){hold.vm->revision, hold.vm->state_revision};
     lock_drop(&hold.vm->writing);
-    if (!ok)
-        return NULL;
-    if (!origin->dry_run)
-        vm_copy_publish(core, hold.vm);
-    return vm_show(core, ref, etag, err);
+    vm_spec_clear(&e.spec);
+    if (!ok || origin->dry_run)
+        return shown;
+    vm_copy_publish(core, hold.vm);
+    vm_apply_live(core, hold.vm);
+    return vm_show(core, UUID_STR(&hold.vm->id), etag, err);
 }

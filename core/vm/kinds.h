@@ -7,6 +7,9 @@ extern const struct job_kind vm_create_kind, vm_delete_kind, vm_start_kind, vm_s
 
 /* Checks that need the host's configuration; gives missing MAC addresses. */
 bool vm_spec_check(struct vm_spec *spec, struct err *err) MUST_USE;
+/* The media that 'spec' names and 'old' (NULL: none) does not are there. NOT_FOUND, INVALID. */
+bool vm_media_check(struct core *core, const struct vm_spec *old, const struct vm_spec *spec,
+                    struct err *err) MUST_USE;
 struct etag;
 /* True without 'if_match' or when the configuration is still at that revision; else REVISION. Under
  * vm->writing. */

@@ -58,6 +58,15 @@ static json_t *state_event(const struct vm *vm, const struct vm_change *change)
     return data;
 }
 
+static void fill_active(const struct vm_spec *active, struct vm_record *record,
+                        struct vm_texts *texts)
+{
+    CLEANUP(json_decrefp) json_t *json = model_encode(&vm_model, active);
+
+    free(texts->active);
+    record->active = texts->active = json_write(json);
+}
+
 /* Fills the row as it will be, from memory and the change; false when the change does not apply. */
 static bool fill_change(struct core *core, struct vm *vm, const struct vm_change *change,
                         struct vm_record *record, struct vm_texts *texts, json_t **event)
@@ -68,21 +77,24 @@ static bool fill_change(struct core *core, struct vm *vm, const struct vm_change
         return false;
     }
     vm_record_fill(vm, record, texts);
-    *event =
-        vm->run != change->run || vm->reason != change->reason ? state_event(vm, change) : NULL;
+    *event = NULL;
+    if (!change->keep_run && (vm->run != change->run || vm->reason != change->reason))
+        *event = state_event(vm, change);
     lock_drop(&core->registry.lock);
-    record->run = vm_run_text(change->run);
-    record->reason = vm_reason_text(change->reason);
-    record->detail = change->detail;
     record->state_revision++;
+    if (!change->keep_run) {
+        record->run = vm_run_text(change->run);
+        record->reason = vm_reason_text(change->reason);
+        record->detail = change->detail;
+    }
     if (*event)
         record->state_since_ms = clock_wall_ms();
     if (change->desired)
         record->desired = vm_desired_text(*change->desired);
     if (change->slot)
         record->slot = *change->slot;
-    if (change->set_active)
-        record->active = record->spec;
+    if (change->active)
+        fill_active(change->active, record, texts);
     if (change->clear_active)
         record->active = NULL;
     return true;
@@ -102,17 +114,6 @@ static bool write_change(struct core *core, const struct vm_record *record, json
     return store_vm_put_state(txn, record, err) && store_commit(&txn, err);
 }
 
-static struct vm_spec *spec_copy(const struct vm_spec *spec)
-{
-    CLEANUP(json_decrefp) json_t *json = model_encode(&vm_model, spec);
-    struct vm_spec *copy = mem_alloc(sizeof *copy);
-    struct err err = {0};
-
-    if (!model_decode(&vm_model, json, MODEL_STORED, copy, &err))
-        log_error("a VM's configuration cannot be copied: %s", err.detail);
-    return copy;
-}
-
 static void set_active(struct vm *vm, struct vm_spec *active)
 {
     if (vm->active) {
@@ -125,20 +126,24 @@ static void set_active(struct vm *vm, struct vm_spec *active)
 static void apply(struct core *core, struct vm *vm, const struct vm_change *change,
                   const struct vm_record *record)
 {
+    struct vm_spec *active = change->active ? vm_spec_copy(change->active) : NULL;
+
     lock_take(&core->registry.lock);
-    vm->run = change->run;
-    vm->reason = change->reason;
-    free(vm->detail);
-    vm->detail = str_dup(change->detail);
+    if (!change->keep_run) {
+        vm->run = change->run;
+        vm->reason = change->reason;
+        free(vm->detail);
+        vm->detail = str_dup(change->detail);
+    }
     vm->state_revision = record->state_revision;
     vm->state_since_ms = record->state_since_ms;
     vm->slot = record->slot;
     if (change->desired)
         vm->desired = *change->desired;
-    if (change->set_active)
-        set_active(vm, spec_copy(&vm->spec));
-    if (change->clear_active)
-        set_active(vm, NULL);
+    if (change->active || change->clear_active) {
+        set_active(vm, active);
+        vm->pending_reason[0] = 0;
+    }
     cond_wake_all(&core->registry.changed);
     lock_drop(&core->registry.lock);
     events_ring(core);
@@ -223,7 +228,7 @@ void vm_sweep_worker(const struct vm *vm)
     struct err err = {0};
 
     if (vm->backend == VM_BACKEND_QEMU && !host_worker_kill(&vm->id, &err))
-        log_warn("sweeping after %s: %s", vm->name, err.detail);
+        log_warn("sweeping after %s: %s", UUID_STR(&vm->id), err.detail);
 }
 
 void vm_sweep_run_dir(const struct vm *vm)
@@ -231,7 +236,7 @@ void vm_sweep_run_dir(const struct vm *vm)
     struct err err = {0};
 
     if (vm->backend == VM_BACKEND_QEMU && !host_run_dir_remove(&vm->id, &err))
-        log_warn("sweeping after %s: %s", vm->name, err.detail);
+        log_warn("sweeping after %s: %s", UUID_STR(&vm->id), err.detail);
 }
 
 static bool never(const struct vm *vm, void *ctx)
@@ -257,7 +262,7 @@ static void record_exit(struct core *core, struct vm *vm, const struct machine_e
     struct err err = {0};
 
     while (!vm_change_state(core, vm, &change, &err)) {
-        log_error("the end of %s is not recorded yet: %s", vm->name, err.detail);
+        log_error("the end of %s is not recorded yet: %s", VM_NAME(core, vm), err.detail);
         if (store_is_poisoned(core->store) || atomic_load(&core->closing))
             return;
         (void)vm_wait(core, vm, never, NULL, clock_mono_ms() + pause_ms);
@@ -277,7 +282,7 @@ static void *settle_exit(void *arg)
     } else if (!atomic_load(&core->closing)) {
         vm_sweep_worker(c->vm);
         record_exit(core, c->vm, &c->event);
-        log_info("%s ended: %s %s", c->vm->name, vm_run_text(c->event.run),
+        log_info("%s ended: %s %s", VM_NAME(core, c->vm), vm_run_text(c->event.run),
                  vm_reason_text(c->event.reason));
     }
     lock_take(&core->registry.lock);

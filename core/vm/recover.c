@@ -104,8 +104,8 @@ static void record_end(struct core *core, struct vm *vm, enum vm_run run, enum v
 
     vm_sweep_worker(vm);
     if (!vm_change_state(core, vm, &change, &err))
-        log_error("the end of %s could not be recorded: %s", vm->name, err.detail);
-    log_info("%s is %s %s", vm->name, vm_run_text(run), vm_reason_text(reason));
+        log_error("the end of %s could not be recorded: %s", VM_NAME(core, vm), err.detail);
+    log_info("%s is %s %s", VM_NAME(core, vm), vm_run_text(run), vm_reason_text(reason));
 }
 
 /* A live machine: memory gets it, the state becomes what it reports. A start that was cut off stays
@@ -127,6 +127,7 @@ static void record_life(struct core *core, struct vm *vm, struct machine *machin
     str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);
     newer =
         vm->state_revision != state_revision; /* an event came, which is newer than the report */
+    vm->look_again = true;
     cond_wake_all(&core->registry.changed);
     lock_drop(&core->registry.lock);
     if (report->phase == MACHINE_PRELAUNCH || newer)
@@ -138,7 +139,7 @@ static void record_life(struct core *core, struct vm *vm, struct machine *machin
         change.only_from = 1u << VM_PAUSED | 1u << VM_UNKNOWN | 1u << VM_RUNNING;
     }
     if (!vm_change_state(core, vm, &change, &err))
-        log_error("the state of %s could not be recorded: %s", vm->name, err.detail);
+        log_error("the state of %s could not be recorded: %s", VM_NAME(core, vm), err.detail);
 }
 
 static bool start_is_open(const struct vm *vm, void *ctx)
@@ -170,14 +171,16 @@ static bool take_up(struct core *core, struct vm *vm)
     state_revision = vm->state_revision;
     lock_drop(&core->registry.lock);
     if (!core_backend(vm->backend)->attach(&vm->id, &owner, &machine, &report, &err)) {
-        log_warn("%s does not answer: %s", vm->name, err.detail);
+        log_warn("%s does not answer: %s", VM_NAME(core, vm), err.detail);
         vm_observe(core, vm, VM_UNKNOWN, VM_REASON_WORKER_LOST, err.detail);
         return false;
     }
-    if (machine)
+    if (machine) {
         record_life(core, vm, machine, &report, state_revision);
-    else
+        vm_apply_live(core, vm);
+    } else {
         record_absence(core, vm, &report.ended);
+    }
     return true;
 }
 
@@ -322,9 +325,9 @@ static void finish_half(struct core *core, struct vm *vm)
     if (!vm_is(core, vm, is_half, NULL))
         return;
     if (mark_creation_failed(core, vm))
-        log_info("%s was never finished: deleting it", vm->name);
+        log_info("%s was never finished: deleting it", VM_NAME(core, vm));
     if (!vm_delete(core, UUID_STR(&vm->id), NULL, &origin, &op, &err))
-        log_warn("%s stays half deleted: %s", vm->name, err.detail);
+        log_warn("%s stays half deleted: %s", VM_NAME(core, vm), err.detail);
 }
 
 static bool is_stray(const struct vm *vm, void *ctx)
@@ -349,7 +352,7 @@ static void settle_stray(struct core *core, struct vm *vm)
     if (!machine)
         return;
     if (vm_is(core, vm, is_stray, NULL) && !backend->kill(machine, &err))
-        log_warn("%s: %s", vm->name, err.detail);
+        log_warn("%s: %s", VM_NAME(core, vm), err.detail);
     vm_machine_done(core, vm);
 }
 

@@ -24,7 +24,6 @@ static void vm_free(struct vm *vm)
     }
     vm_spec_clear(&vm->spec);
     lock_clear(&vm->writing);
-    free(vm->name);
     free(vm->detail);
     free(vm->shown.text);
     free(vm);
@@ -96,6 +95,21 @@ void vm_drop(struct vm_hold *hold)
     hold->vm = NULL;
 }
 
+static bool name_is_free(struct registry *r, const char *name) REQUIRES(r->lock);
+static bool name_is_free(struct registry *r, const char *name)
+{
+    for (const struct name_claim *c = r->name_claims; c; c = c->next)
+        if (strcmp(c->name, name) == 0)
+            return false;
+    return find(r, name) == NULL;
+}
+
+static bool refuse_name(const char *name, struct err *err)
+{
+    return err_field(err, ERR_EXISTS, "/name",
+                     "there is a VM named '%s' already: choose another name", name);
+}
+
 struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *spec,
                      struct err *err)
 {
@@ -105,14 +119,14 @@ struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *s
 
     vm->id = *id;
     vm->spec = *spec;
-    vm->name = str_dup(spec->name);
+    str_copy(vm->name, sizeof vm->name, spec->name);
     vm->backend = spec->backend;
     vm->slot = NO_SLOT;
     vm->refs = 1;
     lock_init(&vm->writing);
     *spec = (struct vm_spec){0};
     lock_take(&r->lock);
-    taken = find(r, vm->name) != NULL;
+    taken = !name_is_free(r, vm->name);
     if (!taken) {
         vm->listed = true;
         HASH_ADD(by_id, r->vms_by_id, id, sizeof vm->id, vm);
@@ -121,8 +135,7 @@ struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *s
     lock_drop(&r->lock);
     if (!taken)
         return vm;
-    err_field(err, ERR_EXISTS, "/name", "there is a VM named '%s' already: choose another name",
-              vm->name);
+    (void)refuse_name(vm->name, err);
     vm_free(vm);
     return NULL;
 }
@@ -139,6 +152,49 @@ void vm_delist(struct core *core, struct vm *vm)
     }
     cond_wake_all(&r->changed);
     lock_drop(&r->lock);
+}
+
+const char *vm_name_copy(struct core *core, const struct vm *vm, char out[NAME_MAX_BYTES + 1])
+{
+    lock_take(&core->registry.lock);
+    str_copy(out, NAME_MAX_BYTES + 1, vm->name);
+    lock_drop(&core->registry.lock);
+    return out;
+}
+
+bool vm_name_claim(struct core *core, struct name_claim *claim, struct err *err)
+{
+    struct registry *r = &core->registry;
+    bool is_free;
+
+    lock_take(&r->lock);
+    is_free = name_is_free(r, claim->name);
+    if (is_free) {
+        claim->next = r->name_claims;
+        r->name_claims = claim;
+    }
+    lock_drop(&r->lock);
+    return is_free || refuse_name(claim->name, err);
+}
+
+void vm_name_release(struct core *core, struct name_claim *claim)
+{
+    struct name_claim **at = &core->registry.name_claims;
+
+    lock_take(&core->registry.lock);
+    while (*at != claim)
+        at = &(*at)->next;
+    *at = claim->next;
+    lock_drop(&core->registry.lock);
+}
+
+void vm_name_set(struct core *core, struct vm *vm, const char *name)
+{
+    struct registry *r = &core->registry;
+
+    HASH_DELETE(by_name, r->vms_by_name, vm);
+    str_copy(vm->name, sizeof vm->name, name);
+    HASH_ADD_KEYPTR(by_name, r->vms_by_name, vm->name, strlen(vm->name), vm);
 }
 
 struct vm **vm_get_all(struct core *core, size_t *n)

@@ -22,6 +22,17 @@ void vm_drop(struct vm_hold *hold);
 struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *spec,
                      struct err *err) MUST_USE;
 void vm_delist(struct core *core, struct vm *vm);
+
+/* The VM's name now, copied for the enclosing block: it may change at any time. Takes the registry
+ * lock; under that lock or vm->writing vm->name itself can be read. */
+#define VM_NAME(core, vm) vm_name_copy(core, vm, (char[NAME_MAX_BYTES + 1]){0})
+const char *vm_name_copy(struct core *core, const struct vm *vm, char out[NAME_MAX_BYTES + 1]);
+/* Renaming: keeps 'claim->name' free for the caller until it is released; EXISTS when it is not
+ * free. The claim is the caller's memory. */
+bool vm_name_claim(struct core *core, struct name_claim *claim, struct err *err) MUST_USE;
+void vm_name_release(struct core *core, struct name_claim *claim);
+/* 'name' is the caller's claim, or the VM's own already. */
+void vm_name_set(struct core *core, struct vm *vm, const char *name) REQUIRES(core->registry.lock);
 /* References to all VMs, for walking without the lock; ended by NULL; freed by vm_put_all(). */
 struct vm **vm_get_all(struct core *core, size_t *n);
 void vm_put_all(struct core *core, struct vm **vms);
@@ -39,13 +50,14 @@ void vm_machine_done(struct core *core, struct vm *vm);
 
 /* What one write of the observed state changes. */
 struct vm_change {
+    bool keep_run; /* run, reason and detail stay as they are */
     enum vm_run run;
     enum vm_reason reason;
     const char *detail;             /* NULL clears */
     const enum vm_desired *desired; /* NULL keeps */
     const uint32_t *slot;           /* NULL keeps */
-    bool set_active;                /* active := spec … */
-    bool clear_active;              /* … or none */
+    const struct vm_spec *active;   /* what the machine is or will be; NULL keeps … */
+    bool clear_active;              /* … or it is none */
     bool regardless;    /* memory follows even when the row could not be written: what was
                          * seen is true, and the next write of the row brings it along */
     unsigned only_from; /* states as bits (1u << VM_…): elsewhere nothing is done; 0: any */
@@ -75,6 +87,9 @@ bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm,
  * Failures are logged. */
 void vm_sweep_worker(const struct vm *vm);
 void vm_sweep_run_dir(const struct vm *vm);
+/* Brings a running machine to what the configuration says, as far as that can be done while it
+ * runs; the rest stays pending. One caller at a time, the others wait. See live.c. */
+void vm_apply_live(struct core *core, struct vm *vm);
 /* Events from machines; see observe.c. */
 extern void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event);
 /* Publishes <state>/vm/<id>/config.json, the disaster copy, unless the VM is being deleted. Takes

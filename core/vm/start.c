@@ -185,14 +185,15 @@ static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct e
 }
 
 /* Step 1. The slot is chosen and written while no other start can choose: one at a time. */
-static bool mark_starting(struct core *core, struct vm *vm, uint32_t *slot, struct err *err)
+static bool mark_starting(struct core *core, struct vm *vm, const struct vm_spec *spec,
+                          uint32_t *slot, struct err *err)
 {
     static struct lock one = {PTHREAD_MUTEX_INITIALIZER};
     const enum vm_desired desired = VM_DESIRED_RUNNING;
-    struct vm_change change = {.run = VM_STARTING, .desired = &desired, .slot = slot};
+    const struct vm_change change = {
+        .run = VM_STARTING, .desired = &desired, .slot = slot, .active = spec};
     bool ok;
 
-    change.set_active = true;
     lock_take(&one);
     ok = choose_slot(core, slot, err);
     if (ok) {
@@ -231,7 +232,7 @@ static bool start_anew(struct core *core, struct vm *vm, struct err *err)
     uint64_t promised = 0;
     bool ok;
 
-    if (!open_plan(core, vm, &p, err) || !mark_starting(core, vm, &p.machine.slot, err))
+    if (!open_plan(core, vm, &p, err) || !mark_starting(core, vm, p.spec, &p.machine.slot, err))
         return false;
     ok = memory_promise(core, p.spec, &promised, err) && launch(core, vm, &p, err);
     memory_release(core, promised);
@@ -269,7 +270,10 @@ static bool run(struct core *core, struct job *job, struct err *err)
         return false;
     if (!vm_is(core, hold.vm, has_machine, NULL) && !start_anew(core, hold.vm, err))
         return false;
-    return let_run(core, job, hold.vm, err);
+    if (!let_run(core, job, hold.vm, err))
+        return false;
+    vm_apply_live(core, hold.vm); /* what was edited while it was starting */
+    return true;
 }
 
 static bool is_not_starting(const struct vm *vm, void *ctx)
@@ -300,7 +304,8 @@ static void undo(struct core *core, struct vm *vm)
         (void)vm_wait(core, vm, is_not_starting, NULL, INT64_MAX / 4);
     }
     if (!vm_change_state(core, vm, &change, &err))
-        log_error("the failed start of %s could not be recorded: %s", vm->name, err.detail);
+        log_error("the failed start of %s could not be recorded: %s", VM_NAME(core, vm),
+                  err.detail);
     lock_take(&core->registry.lock);
     if (vm->run == VM_OFF || vm->run == VM_CRASHED)
         vm->slot = NO_SLOT;

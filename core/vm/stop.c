@@ -67,7 +67,7 @@ static bool run_shutdown(struct core *core, struct job *job, struct err *err)
         return err_set(err, ERR_TIMEOUT,
                        "%s did not shut down within %llu s: its system may ignore the power "
                        "button; 'stop' forces it off",
-                       vm->name, (unsigned long long)timeout_s);
+                       VM_NAME(core, vm), (unsigned long long)timeout_s);
     if (!vm_is(core, vm, is_gone, NULL))
         return err_set(err, ERR_CANCELLED, "the shutdown was cancelled; the guest may still obey");
     return true;
@@ -122,7 +122,7 @@ static bool kill_it(struct core *core, struct vm *vm, struct err *err)
         vm_machine_done(core, vm);
         if (ok || vm->backend != VM_BACKEND_QEMU)
             return ok;
-        log_warn("%s: QEMU did not end by request: %s", vm->name, err->detail);
+        log_warn("%s: QEMU did not end by request: %s", VM_NAME(core, vm), err->detail);
         *err = (struct err){0};
     }
     return vm->backend != VM_BACKEND_QEMU || host_worker_kill(&vm->id, err);
@@ -141,7 +141,8 @@ static bool run_stop(struct core *core, struct job *job, struct err *err)
     if (!FAILPOINT("vm.stop.kill", err) || !kill_it(core, vm, err))
         return false;
     return vm_wait(core, vm, is_gone, NULL, clock_mono_ms() + STOP_MS) ||
-           err_set(err, ERR_TIMEOUT, "%s is still not gone after %d s", vm->name, STOP_MS / 1000);
+           err_set(err, ERR_TIMEOUT, "%s is still not gone after %d s", VM_NAME(core, vm),
+                   STOP_MS / 1000);
 }
 
 static void settle_stop(struct core *core, struct job *job, bool ok)

@@ -74,6 +74,7 @@ json_t *vm_view(struct core *core, const struct vm *vm)
     json_put(v, "job", job_view(vm));
     json_put(v, "actions", actions_view(vm));
     json_put(v, "pending", vm->active ? model_pending(&vm_model, vm->active, &vm->spec) : NULL);
+    json_put_text(v, "pending_reason", vm->pending_reason[0] ? vm->pending_reason : NULL);
     json_put_u64(v, "revision", vm->revision);
     json_put_time(v, "created_at", vm->created_ms);
     json_put_time(v, "updated_at", vm->updated_ms);

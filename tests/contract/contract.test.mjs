@@ -135,6 +135,23 @@ describe('the life of a VM', () => {
         await api.refused(415, 'media-type', 'PATCH', `${VMS}/life`, {headers: {'content-type': 'text/plain'}, body: '{}'});
         assert.equal((await api.expect(200, 'PATCH', `${VMS}/life`, {json: {notes: null}})).json.notes, null);
     });
+    test('has a name that can change, again and again with a key', async () => {
+        const patch = {headers: {'idempotency-key': 'rename-life', 'content-type': 'application/merge-patch+json'}, json: {name: 'lively'}};
+        assert.equal((await api.expect(200, 'PATCH', `${VMS}/life?dry_run=true`, {json: {name: 'lively'}})).json.vm.name, 'lively');
+        await api.refused(409, 'exists', 'PATCH', `${VMS}/life`, {json: {name: 'life2'}});
+        assert.equal((await api.expect(200, 'PATCH', `${VMS}/life`, patch)).json.id, vm.id);
+        const again = await api.expect(200, 'PATCH', `${VMS}/life`, patch);
+        assert.equal(again.headers['idempotency-replayed'], 'true');
+        assert.equal(again.json.name, 'lively');
+        await api.refused(404, 'not-found', 'GET', `${VMS}/life`);
+        await api.refused(422, 'invalid', 'PATCH', `${VMS}/lively`, {json: {name: NOBODY}});
+        assert.equal((await api.expect(200, 'PATCH', `${VMS}/${vm.id}`, {json: {name: 'life'}})).json.name, 'life');
+    });
+    test('takes media that are there', async () => {
+        assert.deepEqual((await api.expect(200, 'GET', `${V1}/media`)).json.items, []);
+        const problem = await api.refused(404, 'not-found', 'PATCH', `${VMS}/life`, {json: {cdroms: [{media: 'none.iso'}]}});
+        assert.equal(problem.errors[0].pointer, '/cdroms/0/media');
+    });
     test('goes through every action', async () => {
         await api.expect(200, 'POST', `${VMS}/life/actions/start?dry_run=true`);
         assert.equal((await show('life')).run.state, 'off');

@@ -119,7 +119,8 @@ static void await_silence(int64_t ms)
 
 static bool start(struct err *err)
 {
-    struct machine_plan plan = {.vm = vm, MACHINE_PLAN_NO_FDS};
+    static const struct vm_spec spec = {.vcpus = 1, .serial_ports = 1};
+    struct machine_plan plan = {.vm = vm, .spec = &spec, MACHINE_PLAN_NO_FDS};
 
     plan.serial_log_fds[0] = memfd_create("serial", MFD_CLOEXEC);
     log_fd = fcntl(plan.serial_log_fds[0], F_DUPFD_CLOEXEC, 3);

@@ -9,6 +9,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/base/thread.h"
+#include "core/disk/media.h"
 #include "core/disk/pool.h"
 #include "core/event/audit.h"
 #include "core/event/event.h"
@@ -516,6 +517,15 @@ bool pool_create(struct core *c, const char *name, const char *root, const struc
 json_t *pool_show(struct core *c, const char *ref, struct err *err)
 {
     return named(POOL_ID);
+}
+
+json_t *media_list(struct core *c, unsigned page_size, const char *page_token)
+{
+    json_t *list = json_object();
+
+    json_put(list, "items", json_array());
+    json_put_text(list, "next_page_token", NULL);
+    return list;
 }
 
 json_t *pool_list(struct core *c, unsigned page_size, const char *page_token, struct err *err)
