@@ -195,3 +195,29 @@ unsigned proc_users(const char *argv0_prefix, const char *dir, pid_t *out, unsig
     each(is_user, &u);
     return u.n;
 }
+
+struct children {
+    pid_t parent, *out;
+    unsigned cap, n;
+};
+
+static bool is_child(pid_t pid, void *ctx)
+{
+    struct children *c = ctx;
+    char ppid[32];
+
+    if (proc_status(pid, "PPid", ppid, sizeof ppid) && atoi(ppid) == c->parent && proc_lives(pid)) {
+        if (c->n < c->cap)
+            c->out[c->n] = pid;
+        c->n++;
+    }
+    return false;
+}
+
+unsigned proc_children(pid_t parent, pid_t *out, unsigned cap)
+{
+    struct children c = {parent, out, cap, 0};
+
+    each(is_child, &c);
+    return c.n;
+}

@@ -281,6 +281,23 @@ void rig_stop(struct rig *r)
     r->vmmd = 0;
 }
 
+void rig_kill(struct rig *r, void (*then)(void))
+{
+    pid_t children[16];
+    unsigned n;
+
+    assert_int_equal(kill(r->vmmd, SIGSTOP), 0); /* so that it starts no child behind our back */
+    n = proc_children(r->vmmd, children, ARRAY_LEN(children));
+    assert_true(n <= ARRAY_LEN(children));
+    assert_int_equal(kill(r->vmmd, SIGKILL), 0);
+    assert_int_equal(waitpid(r->vmmd, NULL, 0), r->vmmd);
+    r->vmmd = 0;
+    if (then)
+        then();
+    for (unsigned i = 0; i < n; i++)
+        rig_await_dead(children[i], 20000);
+}
+
 static void stop_all(struct rig *r)
 {
     CLEANUP(json_decrefp) json_t *list = rig_do(r, "GET", "/api/v1/vms?page_size=1000", NULL, 200);

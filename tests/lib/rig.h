@@ -22,6 +22,9 @@ bool rig_possible_bare(const char **why);
 void rig_make(struct rig *r, uid_t uid); /* directories, configuration, daemon, pools */
 void rig_spawn(struct rig *r);           /* the daemon alone; returns when it serves */
 void rig_stop(struct rig *r);            /* SIGTERM; asserts exit status 0; VMs go on */
+/* SIGKILL for vmmd; returns when its children have seen that and are gone, too. 'then' (or NULL) is
+ * called once vmmd is dead. rig_spawn() starts the next. */
+void rig_kill(struct rig *r, void (*then)(void));
 void rig_remove(struct rig *r); /* stops all VMs and the daemon, asserts that nothing is left */
 
 /* One request; the JSON of the reply (NULL for another type). '*status' is the HTTP status, 0 when

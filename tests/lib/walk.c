@@ -244,20 +244,16 @@ static bool await_point(struct request *q)
 
 static void kill_victim(enum victim victim)
 {
-    pid_t pid = pid_of(victim), main_pid = rig_child(&rig, "vmmd-main");
-    pid_t front_pid = rig_child(&rig, "vmmd-front");
+    pid_t pid = pid_of(victim);
 
-    kill(pid, SIGKILL);
-    if (victim == PARENT)
-        assert_int_equal(waitpid(pid, NULL, 0), pid);
-    else
-        rig_await_dead(pid, SETTLED_MS);
-    points_release();
-    if (victim == PARENT) { /* its children see that and leave */
-        rig_await_dead(main_pid, SETTLED_MS);
-        rig_await_dead(front_pid, SETTLED_MS);
+    if (victim == PARENT) {
+        rig_kill(&rig, points_release);
         rig_spawn(&rig);
+        return;
     }
+    kill(pid, SIGKILL);
+    rig_await_dead(pid, SETTLED_MS);
+    points_release();
 }
 
 static void all_is_well(struct request *q, enum victim victim, pid_t guest, const char *image)
