@@ -2,4 +2,8 @@
 #pragma once
 #include "cli/cli.h"
 
+#include <jansson.h>
+
+/* The findings about this very machine, made without the service; owned by the caller. */
+json_t *doctor_look_here(void);
 bool host_devices_run(struct cli *cli, struct fault *fault) MUST_USE;

@@ -12,7 +12,7 @@ export function drawHost(host) {
     meter.max = host.memory.total_bytes || 1;
     meter.value = host.memory.total_bytes - host.memory.available_bytes;
     setText(part('host-version'), `vmmd ${host.version}${host.qemu.version ? `, QEMU ${host.qemu.version.split(' ')[0]}` : ''}`);
-    drawFindings(host.findings.filter((finding) => finding.severity !== 'info'));
+    drawFindings(host.findings.filter((finding) => finding.severity === 'warning' || finding.severity === 'error'));
 }
 
 let shown = '';

@@ -6,9 +6,9 @@
 #include <stdint.h>
 
 struct capture {
-    char text[4096]; /* what it wrote to stdout, cut there */
-    int wstatus;     /* as from waitpid() */
-    bool timed_out;  /* it was still running at the deadline and was killed */
+    char text[16384]; /* what it wrote to stdout, cut there */
+    int wstatus;      /* as from waitpid() */
+    bool timed_out;   /* it was still running at the deadline and was killed */
 };
 
 /* Runs argv[0] with no environment but PATH and LC_ALL, stdin and stderr on /dev/null, 'fd' (or -1)

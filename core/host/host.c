@@ -4,11 +4,8 @@
 #include "core/base/fs.h"
 #include "core/base/str.h"
 #include "core/core/parts.h"
-#include "core/host/findings.h"
 #include "core/host/memory.h"
 #include "core/host/survey.h"
-#include "core/inspect/cpu.h"
-#include "core/inspect/sysfs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,18 +26,6 @@ bool host_choose_accel(struct core *core, enum vm_accel wanted, enum vm_accel *c
     else
         str_copy(reason, 256, p->kvm_verdict);
     return true;
-}
-
-static json_t *cpu_view(const struct cpu_facts *cpu)
-{
-    json_t *v = json_object();
-
-    json_put_text(v, "model", cpu->model);
-    json_put_u64(v, "threads", cpu->threads);
-    json_put_bool(v, "vmx", cpu->vmx);
-    json_put_bool(v, "svm", cpu->svm);
-    json_put_bool(v, "slat", cpu->slat);
-    return v;
 }
 
 static json_t *accel_view(struct core *core)
@@ -113,32 +98,30 @@ static json_t *roots_view(struct core *core)
 json_t *host_show(struct core *core, struct err *err)
 {
     json_t *v = json_object(), *network = json_object(), *boots = json_array();
-    CLEANUP(closep) int root = sys_root();
-    struct cpu_facts cpu;
     struct utsname name;
 
     uname(&name);
-    cpu_read(root, &cpu);
     for (unsigned i = 0; i < host_boots(); i++)
         json_array_append_new(boots, json_string(host_boot_id(i)));
     json_put_bool(network, "passt", core->probe.passt_found);
     json_put_text(v, "hostname", name.nodename);
     json_put_text(v, "version", VMMD_VERSION);
     json_put_text(v, "kernel", name.release);
-    json_put(v, "cpu", cpu_view(&cpu));
+    json_put(v, "cpu", survey_cpu(core));
     json_put(v, "memory", memory_view());
+    json_put(v, "pressure", survey_pressure(core));
     json_put(v, "accel", accel_view(core));
     json_put(v, "qemu", qemu_view(core));
     json_put(v, "isolation", isolation_view(core));
     json_put(v, "network", network);
     json_put(v, "boot_entries", boots);
     json_put(v, "pool_roots", roots_view(core));
-    json_put(v, "findings", findings_list(core, &cpu));
+    json_put(v, "findings", survey_findings(core));
     return v;
 }
 
 json_t *host_inventory(struct core *core, struct err *err)
 {
     (void)err;
-    return survey_inventory(core->survey);
+    return survey_inventory(core);
 }

@@ -6,6 +6,7 @@
 #include "core/core/parts.h"
 #include "core/host/host.h"
 #include "core/host/memory.h"
+#include "core/host/survey.h"
 #include "core/inspect/cpu.h"
 #include "core/inspect/sysfs.h"
 
@@ -91,18 +92,28 @@ static void every_finding_that_is_no_good_news_says_what_to_do(void **state)
 
     probe_says(false);
     w.core->facts = (struct host_facts){0};
-    w.core->probe.qemu_found = w.core->probe.passt_found = false;
     host = host_show(w.core, &err);
     list = json_object_get(host, "findings");
     assert_true(json_array_size(list) >= 8);
     json_array_foreach (list, i, f) {
         const char *severity = json_get_text(f, "severity");
         assert_true(strlen(json_get_text(f, "evidence")) > 0);
-        if (strcmp(severity, "info") != 0 && !json_get_text(f, "fix"))
+        if ((str_eq(severity, "warning") || str_eq(severity, "error")) && !json_get_text(f, "fix"))
             fail_msg("%s has no fix", json_get_text(f, "id"));
     }
     f = json_array_get(list, 0); /* the gravest comes first */
     assert_string_equal(json_get_text(f, "severity"), "error");
+}
+
+static void findings_are_kept_for_a_while(void **state)
+{
+    CLEANUP(json_decrefp) json_t *first = survey_findings(w.core);
+    CLEANUP(json_decrefp) json_t *again = NULL;
+
+    w.core->facts.userns = !w.core->facts.userns; /* would change a finding */
+    again = survey_findings(w.core);
+    assert_true(json_equal(first, again));
+    assert_ptr_not_equal(first, again); /* each caller has a value of its own */
 }
 
 static void the_processor_is_described(void **state)
@@ -124,6 +135,7 @@ int main(void)
         STORY(the_accelerator_follows_wish_and_health),
         STORY(memory_is_promised_until_it_is_gone),
         STORY(every_finding_that_is_no_good_news_says_what_to_do),
+        STORY(findings_are_kept_for_a_while),
         STORY(the_processor_is_described),
     };
 

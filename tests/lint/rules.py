@@ -23,7 +23,7 @@ LAYERS = {
     "vmmd/config/": BASE + ("vmmd/config/",),
     "vmmd/main/": ("core/", "api/", "store/", "net/", "backends/", "vmmd/"),
     "vmmd/": PORT + ("net/", "backends/qemu/worker_wire.h", "vmmd/"),
-    "cli/": MODEL + ("core/inspect/", "cli/"),
+    "cli/": MODEL + ("core/inspect/", "backends/qemu/kvm_verdict.h", "cli/"),
     "tests/": ("",),
     "bench/": ("",),
     "tools/": ("",),

@@ -317,6 +317,53 @@ static void doctor_fails_on_errors_only(void **state)
                              "          seen: no vmx\n"
                              "          fix:  enable it\n");
     assert_int_equal(RUN("doctor", error), CLI_FAILED);
+    assert_int_equal(RUN("doctor|--strict", warning), CLI_FAILED);
+}
+
+static void doctor_shows_what_is_well_on_demand(void **state)
+{
+    static const struct step steps[] = {
+        {.line = "GET /api/v1/host",
+         .status = 200,
+         .body = "{\"findings\":[{\"id\":\"swap\",\"severity\":\"info\",\"title\":\"Swap\","
+                 "\"evidence\":\"none\",\"fix\":null},{\"id\":\"q\",\"severity\":\"ok\","
+                 "\"title\":\"QEMU\",\"evidence\":\"7.2\",\"fix\":null}]}"}};
+
+    assert_int_equal(RUN("doctor", steps), CLI_OK);
+    assert_string_equal(out, "info      Swap\n          seen: none\n");
+    assert_non_null(strstr(err_text, "1 other checks"));
+    assert_int_equal(RUN("doctor|--all", steps), CLI_OK);
+    assert_non_null(strstr(out, "ok        QEMU\n          seen: 7.2\n"));
+}
+
+static void doctor_looks_by_itself_when_the_service_is_down(void **state)
+{
+    static const struct step steps[] = {{.line = "GET /api/v1/host", .status = 0},
+                                        {.line = "GET /api/v1/host", .status = 0}};
+
+    assert_int_equal(RUN("doctor|-a", steps), CLI_UNREACHABLE);
+    assert_non_null(strstr(out, "64-bit processor\n"));
+    assert_non_null(strstr(err_text, "what vmmctl sees"));
+}
+
+static void devices_are_listed_by_kind(void **state)
+{
+#define INVENTORY                                                                                  \
+    "{\"pci\":[{\"address\":\"0000:00:02.0\",\"class_name\":\"Display controller\","               \
+    "\"vendor_name\":null,\"device_name\":null,\"driver\":\"i915\",\"iommu_group\":1}],"           \
+    "\"usb\":[],\"nics\":[{\"name\":\"eno1\",\"kind\":\"ethernet\",\"driver\":\"e1000e\"}],"       \
+    "\"drives\":[],\"numa\":[]}"
+    static const struct step steps[] = {
+        {.line = "GET /api/v1/host/inventory", .status = 200, .body = INVENTORY}};
+    static const struct step none[] = {{.line = "GET", .status = 200, .body = "{}"}};
+
+    assert_int_equal(RUN("host|devices|--fields|type,id,name,driver|--no-headers", steps), CLI_OK);
+    assert_string_equal(out, "pci  0000:00:02.0  Display controller  i915\n"
+                             "nic  eno1          ethernet            e1000e\n");
+    assert_int_equal(RUN("host|devices|pci|-q|-o|json|--fields|address", steps), CLI_OK);
+    assert_int_equal(run("host|devices|gpu", none, 0), CLI_USAGE);
+    assert_non_null(strstr(err_text, "pci, usb, nic, drive or numa"));
+    assert_int_equal(RUN("host|devices|usb", none), CLI_FAILED);
 }
 
 static void a_new_token_stands_alone_on_stdout(void **state)
@@ -379,6 +426,9 @@ int main(void)
         cmocka_unit_test(delete_refuses_a_running_vm_without_force),
         cmocka_unit_test(edit_sends_what_it_saw_as_if_match),
         cmocka_unit_test(doctor_fails_on_errors_only),
+        cmocka_unit_test(doctor_shows_what_is_well_on_demand),
+        cmocka_unit_test(doctor_looks_by_itself_when_the_service_is_down),
+        cmocka_unit_test(devices_are_listed_by_kind),
         cmocka_unit_test(a_new_token_stands_alone_on_stdout),
         cmocka_unit_test(api_prints_the_body_and_exits_by_the_status),
         cmocka_unit_test(api_keeps_the_token_off_the_command_line),
