@@ -3,17 +3,32 @@
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
+#include "core/base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void plumb(posix_spawn_file_actions_t *files, int out, int fd)
+/* The first descriptor that is closed: 'fd' is 3 in the program. One that the program itself is
+ * named by ("/proc/self/fd/7") must be open until it runs; it and those before it are the caller's
+ * and close-on-exec. */
+static int first_closed(const char *program, int fd)
+{
+    static const char by_fd[] = "/proc/self/fd/";
+    uint64_t n;
+
+    if (str_starts(program, by_fd) && str_to_u64(program + strlen(by_fd), &n) && n < INT32_MAX)
+        return (int)n + 1;
+    return fd >= 0 ? 4 : 3;
+}
+
+static void plumb(posix_spawn_file_actions_t *files, const char *program, int out, int fd)
 {
     posix_spawn_file_actions_init(files);
     /* 'out' first: its own number may be 3. */
@@ -22,7 +37,7 @@ static void plumb(posix_spawn_file_actions_t *files, int out, int fd)
         posix_spawn_file_actions_adddup2(files, fd, 3);
     posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addclosefrom_np(files, fd >= 0 ? 4 : 3);
+    posix_spawn_file_actions_addclosefrom_np(files, first_closed(program, fd));
 }
 
 static int spawn(pid_t *pid, char *const argv[], int out, int fd)
@@ -35,7 +50,7 @@ static int spawn(pid_t *pid, char *const argv[], int out, int fd)
 
     sigemptyset(&none);
     sigfillset(&all);
-    plumb(&files, out, fd);
+    plumb(&files, argv[0], out, fd);
     posix_spawnattr_init(&attr);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);

@@ -127,6 +127,21 @@ static void a_program_is_run_with_its_descriptor_and_no_other(void **state)
     close(null);
 }
 
+/* As the helper hands the self-test over to a daemon that cannot enter its directory. */
+static void a_program_can_be_named_by_its_descriptor(void **state)
+{
+    CLEANUP(closep) int low = open("/bin/sh", O_PATH | O_CLOEXEC);
+    CLEANUP(closep) int program = fcntl(low, F_DUPFD_CLOEXEC, 20);
+    char path[32], *const argv[] = {path, "-c", "test -e /proc/self/fd/20 || echo alone", NULL};
+    struct capture run;
+    struct err err = {0};
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", program);
+    if (!capture_run(argv, -1, 5000, &run, &err))
+        fail_msg("%s", err.detail);
+    assert_string_equal(run.text, "alone\n");
+}
+
 static void a_program_that_does_not_end_is_killed(void **state)
 {
     int64_t start_ms = clock_mono_ms();
@@ -264,6 +279,7 @@ int main(void)
         cmocka_unit_test(the_self_tests_answer_decides),
         cmocka_unit_test(what_the_helper_knows_can_be_enough),
         cmocka_unit_test(a_program_is_run_with_its_descriptor_and_no_other),
+        cmocka_unit_test(a_program_can_be_named_by_its_descriptor),
         cmocka_unit_test(a_program_that_does_not_end_is_killed),
         cmocka_unit_test(what_it_prints_is_cut_not_overrun),
         cmocka_unit_test(a_missing_program_is_named),
