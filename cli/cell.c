@@ -53,7 +53,7 @@ static void add_plain(struct strbuf *b, const json_t *value)
             add_plain(b, item);
         }
     } else if (value && !json_is_null(value)) {
-        text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SHORT_REALS);
         strbuf_adds(b, text);
     }
 }

@@ -67,7 +67,7 @@ static bool choose(const struct cli *cli, const struct column *columns, struct c
 
 static size_t json_flags(const struct cli *cli)
 {
-    return JSON_ENCODE_ANY | (cli->out_tty ? JSON_ENSURE_ASCII : 0);
+    return JSON_ENCODE_ANY | JSON_SHORT_REALS | (cli->out_tty ? JSON_ENSURE_ASCII : 0);
 }
 
 /* With --fields an object of just these members; else the API's object itself. A new reference. */

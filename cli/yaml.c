@@ -3,6 +3,7 @@
 #include "cli/yaml.h"
 
 #include "cli/text.h"
+#include "core/base/json.h"
 #include "core/base/mem.h"
 
 #include <string.h>
@@ -65,7 +66,7 @@ static void write_scalar(const json_t *value, struct strbuf *out)
         write_text(json_string_value(value), out);
         return;
     }
-    text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SHORT_REALS);
     strbuf_adds(out, text);
 }
 

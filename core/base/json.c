@@ -61,7 +61,7 @@ json_t *json_read(const char *text, size_t len, struct err *err)
 
 char *json_write(const json_t *value)
 {
-    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    return json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SHORT_REALS);
 }
 
 const char *json_get_text(const json_t *object, const char *key)

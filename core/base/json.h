@@ -8,6 +8,9 @@
 #define JSON_MAX_DEPTH   32
 #define JSON_MAX_MEMBERS 10000
 
+/* For every json_dumps(): 99.04 and not 99.040000000000006. */
+#define JSON_SHORT_REALS JSON_REAL_PRECISION(15)
+
 /* CLEANUP(json_decrefp) json_t *v: jansson brings json_decrefp() along. */
 
 /* Parses a hostile text: depth, number of values, duplicate members, encoding are checked before
