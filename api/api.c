@@ -2,6 +2,7 @@
  * on a connection is in server.c. */
 #include "api/api.h"
 
+#include "api/routes.h"
 #include "api/server.h"
 #include "core/base/clock.h"
 #include "core/base/id.h"
@@ -12,6 +13,7 @@
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -31,6 +33,9 @@ static void fill_defaults(struct api *api, const struct api_config *config)
     c->stall_ms = c->stall_ms ? c->stall_ms : 10000;
     c->send_ms = c->send_ms ? c->send_ms : 60000;
     c->heartbeat_ms = c->heartbeat_ms ? c->heartbeat_ms : 15000;
+    c->body_ms = c->body_ms ? c->body_ms : 120000;
+    c->strangers_each = c->strangers_each ? c->strangers_each : 8;
+    c->stranger_ms = c->stranger_ms ? c->stranger_ms : 2000;
     c->web_dir_or_null = str_dup(config->web_dir_or_null);
     api->admin_uids = mem_dup(config->admin_uids, config->n_admin_uids * sizeof(uint32_t));
     c->admin_uids = api->admin_uids;
@@ -45,9 +50,25 @@ static unsigned tick_ms(const struct api_config *c)
     return least / 4 ? least / 4 : 1;
 }
 
+static void set_up_limits(struct api *api)
+{
+    const struct api_config *c = &api->config;
+
+    meter_init(&api->meter, n_routes);
+    limit_init(&api->changes, c->changes_per_s, c->changes_burst);
+    limit_init(&api->failures, c->auth_failures_per_min / 60.0, c->auth_failures_per_min);
+    api->conns.meter = &api->meter;
+    api->conns.tick_ms = tick_ms(c);
+    api->conns.strangers_each = c->strangers_each;
+    api->conns.stranger_ms = c->stranger_ms;
+}
+
 static void free_api(struct api *api)
 {
     idem_keys_clear(&api->keys);
+    limit_clear(&api->failures);
+    limit_clear(&api->changes);
+    meter_clear(&api->meter);
     free((char *)api->config.web_dir_or_null);
     free(api->admin_uids);
     free(api);
@@ -59,7 +80,8 @@ struct api *api_start(const struct api_config *config, struct err *err)
 
     fill_defaults(api, config);
     idem_keys_init(&api->keys);
-    if (!conn_list_start(&api->conns, tick_ms(&api->config), err)) {
+    set_up_limits(api);
+    if (!conn_list_start(&api->conns, err)) {
         free_api(api);
         return NULL;
     }
@@ -105,19 +127,22 @@ static bool turn_away(int fd)
 
 /* libmicrohttpd is told of a unix peer always, which is what the descriptor is; the client's
  * address stays with us. */
-static bool hand_over(struct api *api, struct conn *conn)
+static bool hand_over(struct api *api, struct conn *conn, enum meter_door door)
 {
     struct sockaddr_un none = {.sun_family = AF_UNIX};
 
     /* closes the descriptor itself when it fails */
-    if (MHD_add_connection(api->daemon, conn->fd, (struct sockaddr *)&none, sizeof none) == MHD_YES)
+    if (MHD_add_connection(api->daemon, conn->fd, (struct sockaddr *)&none, sizeof none) ==
+        MHD_YES) {
+        meter_count(&api->meter.accepted[door]);
         return true;
+    }
     log_warn("a connection of %s could not be served", conn->peer);
     conn_free(conn);
     return false;
 }
 
-static void name_peer(const struct sockaddr *peer, socklen_t len, char out[64])
+static void name_peer(const struct sockaddr *peer, socklen_t len, struct conn *conn)
 {
     char text[INET6_ADDRSTRLEN] = "?";
     unsigned port = 0;
@@ -128,25 +153,31 @@ static void name_peer(const struct sockaddr *peer, socklen_t len, char out[64])
         port = ntohs(in->sin_port);
     } else if (peer && peer->sa_family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
         const struct sockaddr_in6 *in6 = (const void *)peer;
+        struct in6_addr net = in6->sin6_addr;
         inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
         port = ntohs(in6->sin6_port);
+        if (!IN6_IS_ADDR_V4MAPPED(&net)) {
+            memset(net.s6_addr + 8, 0, 8); /* a host owns them all */
+            inet_ntop(AF_INET6, &net, conn->address, sizeof conn->address);
+        }
     }
-    snprintf(out, 64, "%s port %u", text, port);
+    snprintf(conn->peer, sizeof conn->peer, "%s port %u", text, port);
+    if (!conn->address[0])
+        str_copy(conn->address, sizeof conn->address, text);
 }
 
 bool api_add_tls(struct api *api, int fd, const struct sockaddr *peer, socklen_t peer_len,
                  const uint8_t cert_sha256[32])
 {
     unsigned max = api->config.max_connections;
-    struct conn *conn;
+    struct conn *conn = conn_new(fd);
 
     (void)cert_sha256; /* certificates name nobody yet */
-    conn = conn_new(&api->conns, fd, max > 2 * RESERVED_CONNS ? max - RESERVED_CONNS : max,
-                    api->config.head_ms);
-    if (!conn)
+    name_peer(peer, peer_len, conn);
+    if (!conn_enlist(&api->conns, conn, max > 2 * RESERVED_CONNS ? max - RESERVED_CONNS : max,
+                     api->config.head_ms))
         return turn_away(fd);
-    name_peer(peer, peer_len, conn->peer);
-    return hand_over(api, conn);
+    return hand_over(api, conn, METER_TLS);
 }
 
 static bool is_admin(const struct api *api, uid_t uid)
@@ -167,12 +198,20 @@ bool api_add_unix(struct api *api, int fd)
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) != 0)
         return turn_away(fd);
-    conn = conn_new(&api->conns, fd, api->config.max_connections, api->config.head_ms);
-    if (!conn)
-        return turn_away(fd);
+    conn = conn_new(fd);
     conn->is_unix = true;
+    conn->known = true;
     conn->uid = cred.uid;
     conn->role = is_admin(api, cred.uid) ? ROLE_ADMIN : ROLE_NONE;
     snprintf(conn->peer, sizeof conn->peer, "uid %u", cred.uid);
-    return hand_over(api, conn);
+    if (!conn_enlist(&api->conns, conn, api->config.max_connections, api->config.head_ms))
+        return turn_away(fd);
+    return hand_over(api, conn, METER_UNIX);
+}
+
+void api_front_counts(struct api *api, uint32_t full, uint32_t address, uint32_t handshakes)
+{
+    atomic_store(&api->meter.front_full, full);
+    atomic_store(&api->meter.front_address, address);
+    atomic_store(&api->meter.front_handshakes, handshakes);
 }

@@ -22,8 +22,14 @@ struct api_config {
     unsigned head_ms;         /* for a request's head [10 s] */
     unsigned idle_ms;         /* between two requests of a connection [75 s] */
     unsigned stall_ms;        /* grace for a body, which then has to come at 1 KiB/s [10 s] */
+    unsigned body_ms;         /* for a whole body, however fast it comes [120 s] */
     unsigned send_ms;         /* the same for a reply that the client takes too slowly [60 s] */
     unsigned heartbeat_ms;    /* of event streams [15 s] */
+    unsigned strangers_each;  /* connections of an address without a good token … [8] */
+    unsigned stranger_ms;     /* … for longer than this [2 s] */
+    /* Rates; here 0 means no limit. The unix socket has none. */
+    unsigned changes_per_s, changes_burst; /* of one principal */
+    unsigned auth_failures_per_min;        /* of one address */
 };
 
 /* NULL with INTERNAL when the threads cannot be made. */
@@ -36,6 +42,9 @@ bool api_add_tls(struct api *api, int fd, const struct sockaddr *peer, socklen_t
 /* The same for a connection accepted on the unix socket. Its user is asked of the kernel: root,
  * the daemon's own user and admin_uids are admins, others need a token. */
 bool api_add_unix(struct api *api, int fd);
+/* What the front has counted since its start, for GET /metrics: connections that it refused (too
+ * many in all, too many of one address) and handshakes that came to nothing. */
+void api_front_counts(struct api *api, uint32_t full, uint32_t address, uint32_t handshakes);
 /* Ends waits and event streams (core_interrupt()), then closes all connections and frees. Blocks
  * until the requests under way have ended (those that dawdle over their reply get 3 s). No
  * connection may be added while or after it runs. */

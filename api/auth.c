@@ -1,6 +1,7 @@
 /* Authentication and permission: see auth.h. */
 #include "api/auth.h"
 
+#include "api/rate.h"
 #include "api/routes.h"
 #include "api/server.h"
 
@@ -20,9 +21,14 @@ const char *auth_token(const char *authorization)
 bool auth_who(struct request *rq, struct err *err)
 {
     const char *token = auth_token(rq->head.authorization);
+    struct err wrong = {0};
 
-    if (token)
-        return token_check(rq->api->config.core, token, &rq->who, err);
+    if (token) {
+        if (!token_check(rq->api->config.core, token, &rq->who, &wrong))
+            return rate_wrong_token(rq, &wrong, err);
+        conn_is_known(rq->conn);
+        return true;
+    }
     if (rq->head.authorization)
         return err_set(err, ERR_UNAUTHENTICATED,
                        "the Authorization header must be 'Bearer vmmd_…', a token made by "

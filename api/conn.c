@@ -3,9 +3,10 @@
  * Theory of operation. libmicrohttpd's own timeout counts inactivity, so a client that sends one
  * byte a second holds a thread for ever. Here every connection has one deadline, moved on by its
  * thread at each step (head, body, reply, idle); the watchdog shuts down the socket of whoever is
- * late, and libmicrohttpd then sees the end of the stream. The descriptor is closed by
- * libmicrohttpd only after it told us (conn_free), which takes the list's lock: so the watchdog
- * never meets a descriptor that has become something else. */
+ * late, and libmicrohttpd then sees the end of the stream. An address keeps only a few connections
+ * that have shown no good token for some seconds: the watchdog ends those that are too many. The
+ * descriptor is closed by libmicrohttpd only after it told us (conn_free), which takes the list's
+ * lock: so the watchdog never meets a descriptor that has become something else. */
 #include "api/conn.h"
 
 #include "core/base/clock.h"
@@ -14,7 +15,48 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
+
+static void hang_up(struct conn_list *list, struct conn *c, enum meter_refusal why)
+{
+    log_debug("%s: closed: %s", c->peer, meter_refusal_labels[why]);
+    meter_count(&list->meter->refused[why]);
+    atomic_store(&c->deadline_ms, 0);
+    shutdown(c->fd, SHUT_RDWR);
+}
+
+static bool is_crowded(struct conn_list *list, const char *address) REQUIRES(&list->lock);
+static bool is_crowded(struct conn_list *list, const char *address)
+{
+    unsigned n = 0;
+
+    for (struct conn *c = list->first; c; c = c->next)
+        n += c->stranger && strcmp(c->address, address) == 0;
+    return n >= list->strangers_each;
+}
+
+/* Counts a connection that has been unknown for too long; true when its address has too many. */
+static bool is_unwelcome(struct conn_list *list, struct conn *c, int64_t now) REQUIRES(&list->lock);
+static bool is_unwelcome(struct conn_list *list, struct conn *c, int64_t now)
+{
+    bool crowded;
+
+    if (atomic_load(&c->known)) {
+        c->stranger = false;
+        return false;
+    }
+    if (c->stranger || now < c->began_ms + list->stranger_ms)
+        return false;
+    crowded = is_crowded(list, c->address);
+    c->stranger = true;
+    return crowded;
+}
+
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 /* Ends who is late; returns when the next one will be, at most a tick from now. */
 static int64_t look(struct conn_list *list) REQUIRES(&list->lock)
@@ -23,15 +65,16 @@ static int64_t look(struct conn_list *list) REQUIRES(&list->lock)
 
     for (struct conn *c = list->first; c; c = c->next) {
         int64_t deadline = atomic_load(&c->deadline_ms);
-        if (!deadline || !c->adopted) /* not yet libmicrohttpd's: perhaps closed already */
+        if (!c->adopted) /* not yet libmicrohttpd's: perhaps closed already */
             continue;
-        if (deadline <= now) {
-            log_debug("%s was too slow: closed", c->peer);
-            atomic_store(&c->deadline_ms, 0);
-            shutdown(c->fd, SHUT_RDWR);
-        } else if (deadline < next) {
-            next = deadline;
-        }
+        if (is_unwelcome(list, c, now))
+            hang_up(list, c, METER_UNAUTHENTICATED);
+        else if (deadline && deadline <= now)
+            hang_up(list, c, (enum meter_refusal)atomic_load(&c->waits_for));
+        else if (deadline)
+            next = sooner(next, deadline);
+        if (!c->stranger && !atomic_load(&c->known))
+            next = sooner(next, c->began_ms + list->stranger_ms);
     }
     return next;
 }
@@ -51,11 +94,10 @@ static void *watch(void *arg)
     return NULL;
 }
 
-bool conn_list_start(struct conn_list *list, unsigned tick_ms, struct err *err)
+bool conn_list_start(struct conn_list *list, struct err *err)
 {
     lock_init(&list->lock);
     cond_init(&list->changed);
-    list->tick_ms = tick_ms;
     if (thread_start(&list->watchdog, "api-watchdog", watch, list, err))
         return true;
     cond_clear(&list->changed);
@@ -86,18 +128,25 @@ void conn_list_stop(struct conn_list *list)
     lock_clear(&list->lock);
 }
 
-struct conn *conn_new(struct conn_list *list, int fd, unsigned max, unsigned first_ms)
+struct conn *conn_new(int fd)
 {
     struct conn *c = mem_alloc(sizeof *c);
 
-    c->list = list;
     c->fd = fd;
-    conn_deadline(c, first_ms);
+    c->began_ms = clock_mono_ms();
+    return c;
+}
+
+bool conn_enlist(struct conn_list *list, struct conn *c, unsigned max, unsigned first_ms)
+{
+    c->list = list;
+    conn_deadline(c, METER_HEAD, first_ms);
     lock_take(&list->lock);
     if (list->count >= max) {
         lock_drop(&list->lock);
+        meter_count(&list->meter->refused[METER_CONNECTIONS]);
         free(c);
-        return NULL;
+        return false;
     }
     list->count++;
     c->next = list->first;
@@ -106,7 +155,7 @@ struct conn *conn_new(struct conn_list *list, int fd, unsigned max, unsigned fir
     list->first = c;
     cond_wake_all(&list->changed);
     lock_drop(&list->lock);
-    return c;
+    return true;
 }
 
 struct conn *conn_adopt(struct conn_list *list, int fd)
@@ -139,8 +188,9 @@ void conn_free(struct conn *conn)
     free(conn);
 }
 
-void conn_deadline(struct conn *conn, int64_t ms_from_now)
+void conn_deadline(struct conn *conn, enum meter_refusal waits_for, int64_t ms_from_now)
 {
+    atomic_store(&conn->waits_for, (int)waits_for);
     atomic_store(&conn->deadline_ms, ms_from_now ? clock_mono_ms() + ms_from_now : 0);
 }
 
@@ -149,4 +199,25 @@ bool conn_is_gone(const struct conn *conn)
     struct pollfd p = {.fd = conn->fd, .events = POLLRDHUP};
 
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+void conn_is_known(struct conn *conn)
+{
+    atomic_store(&conn->known, true);
+}
+
+void conn_list_facts(struct conn_list *list, struct conn_facts *out)
+{
+    *out = (struct conn_facts){.feed_after = UINT64_MAX};
+    lock_take(&list->lock);
+    for (struct conn *c = list->first; c; c = c->next) {
+        uint64_t after = atomic_load(&c->feed_after);
+
+        out->open[c->is_unix ? METER_UNIX : METER_TLS]++;
+        out->strangers += !atomic_load(&c->known);
+        out->feeds += after != 0;
+        if (after && after - 1 < out->feed_after)
+            out->feed_after = after - 1;
+    }
+    lock_drop(&list->lock);
 }

@@ -116,6 +116,7 @@ static ssize_t feed_more(void *cls, uint64_t pos, char *out, size_t cap)
     memcpy(out, f->pending.data + f->taken, n);
     f->taken += n;
     f->beat_ms = clock_mono_ms() + f->stream.api->config.heartbeat_ms;
+    atomic_store(&f->stream.conn->feed_after, f->after + 1);
     stream_turn_ends(&f->stream);
     return (ssize_t)n;
 }

@@ -8,6 +8,7 @@ route_handler vms_list, vms_create, vms_get, vms_edit, vms_delete;              
 route_handler vms_act;                                                            /* actions.c */
 route_handler serial_read, serial_write, screenshot_get;                          /* console.c */
 route_handler operations_list, operations_get, operations_cancel;                 /* operations.c */
+route_handler metrics_get;                                                        /* metrics.c */
 route_handler events_read;                                                        /* events.c */
 route_handler tokens_list, tokens_create, tokens_get, tokens_revoke;              /* tokens.c */
 route_handler pools_list, pools_create, pools_get, pools_delete;                  /* pools.c */

@@ -27,7 +27,8 @@ static json_t *text_or_title(const char *text, const char *title)
     return value ? value : json_string(title);
 }
 
-json_t *problem_json(const struct err *err, const char *instance, const char *request_id)
+json_t *problem_json(const struct err *err, const char *instance, const char *request_id,
+                     unsigned retry_s)
 {
     json_t *p = json_object();
     const char *title = err_title(err->code);
@@ -43,7 +44,7 @@ json_t *problem_json(const struct err *err, const char *instance, const char *re
     if (err->field[0])
         json_put(p, "errors", culprits(err));
     json_put_text(p, "request_id", request_id);
-    if (problem_retry_s(err->code))
-        json_put_u64(p, "retry_after_s", problem_retry_s(err->code));
+    if (retry_s)
+        json_put_u64(p, "retry_after_s", retry_s);
     return p;
 }

@@ -104,10 +104,12 @@ bool reply_problem(struct request *rq, const struct err *err)
         rq->reply.n_headers = 0;
     if (err->code == ERR_UNAUTHENTICATED)
         reply_header(rq, "WWW-Authenticate", "Bearer realm=\"vmmd\"");
-    if (problem_retry_s(err->code))
-        reply_header(rq, "Retry-After", "%u", problem_retry_s(err->code));
+    if (!rq->reply.retry_s)
+        rq->reply.retry_s = problem_retry_s(err->code);
+    if (rq->reply.retry_s)
+        reply_header(rq, "Retry-After", "%u", rq->reply.retry_s);
     return set_json(rq, (unsigned)err_status(err->code), PROBLEM_TYPE,
-                    problem_json(err, instance, rq->id));
+                    problem_json(err, instance, rq->id, rq->reply.retry_s));
 }
 
 static struct MHD_Response *make_response(struct reply *reply)
@@ -151,7 +153,7 @@ bool reply_send(struct request *rq)
 
     if (ok) {
         /* one byte a millisecond is the least we wait for */
-        conn_deadline(rq->conn, (int64_t)rq->api->config.send_ms + (int64_t)len);
+        conn_deadline(rq->conn, METER_REPLY, (int64_t)rq->api->config.send_ms + (int64_t)len);
         ok = MHD_queue_response(rq->mhd, rq->reply.status, response) == MHD_YES;
     }
     if (response)
@@ -191,7 +193,7 @@ void reply_refuse(struct request *rq, const struct err *err)
         strbuf_addf(&text, "%s: %s\r\n", rq->reply.headers[i].name, rq->reply.headers[i].value);
     strbuf_adds(&text, "\r\n");
     strbuf_add(&text, rq->reply.body, rq->reply.len);
-    conn_deadline(rq->conn, 2 * REFUSE_DRAIN_MS);
+    conn_deadline(rq->conn, METER_REPLY, 2 * REFUSE_DRAIN_MS);
     /* The send buffer is empty here and the text is small: this does not block. */
     if (send(rq->conn->fd, text.data, text.len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)text.len)
         return;

@@ -23,6 +23,7 @@ struct reply {
         char value[160];
     } headers[REPLY_MAX_HEADERS];
     unsigned n_headers;
+    unsigned retry_s;  /* for a problem: when to try again; 0: as its code says */
     char instance[96]; /* for a problem: what failed, "" for the request's path */
 };
 

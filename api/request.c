@@ -5,6 +5,7 @@
 
 #include "api/auth.h"
 #include "api/problem.h"
+#include "api/rate.h"
 #include "api/routes.h"
 #include "api/server.h"
 #include "api/target.h"
@@ -21,7 +22,8 @@
 void request_begin(struct request *rq)
 {
     memset(rq, 0, offsetof(struct request, text));
-    rq->began_ms = clock_mono_ms();
+    rq->began_us = clock_mono_us();
+    rq->began_ms = rq->began_us / 1000;
 }
 
 void request_clear(struct request *rq)
@@ -157,6 +159,8 @@ bool request_check(struct request *rq, struct err *err)
     if (!target_path(rq, err) || !route_find(rq, err))
         return false;
     if (rq->route->role != ROLE_NONE && (!auth_who(rq, err) || !auth_may(rq, err)))
+        return false;
+    if (!rate_check(rq, err))
         return false;
     if (atomic_load(&rq->api->stopping))
         return err_set(err, ERR_UNAVAILABLE, "vmmd is stopping; try again in a moment");

@@ -51,6 +51,7 @@ struct request {
     struct MHD_Connection *mhd;
     char id[REQUEST_ID_TEXT];
     int64_t began_ms; /* monotonic */
+    int64_t began_us; /* the same */
 
     const char *method; /* as sent */
     const char *path;   /* as sent, without the query */

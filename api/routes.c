@@ -22,6 +22,7 @@ const struct route routes[] = {
     {"GET",    "/",                        "getUi",          ROLE_NONE,     BODY_NONE,          "",                   ui_index,          0},
     {"GET",    "/ui/{id}",                 "getUiFile",      ROLE_NONE,     BODY_NONE,          "",                   ui_file,           0},
     {"GET",    "/healthz",                 "getHealth",      ROLE_NONE,     BODY_NONE,          "",                   health_get,        0},
+    {"GET",    "/metrics",                 "getMetrics",     ROLE_VIEWER,   BODY_NONE,          "",                   metrics_get,       0},
     {"GET",    "/api/v1/openapi.yaml",     "getOpenapi",     ROLE_NONE,     BODY_NONE,          "",                   openapi_get,       0},
     {"GET",    "/api/v1/version",          "getVersion",     ROLE_VIEWER,   BODY_NONE,          "",                   version_get,       0},
     {"GET",    "/api/v1/host",             "getHost",        ROLE_VIEWER,   BODY_NONE,          "",                   host_get,          0},

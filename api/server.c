@@ -81,7 +81,7 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *mhd)
     (void)uri;
     if (!conn)
         return NULL;
-    conn_deadline(conn, api->config.head_ms);
+    conn_deadline(conn, METER_HEAD, api->config.head_ms);
     request_begin(&conn->request);
     conn->request.api = api;
     conn->request.conn = conn;
@@ -117,7 +117,16 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **context,
         request_ends(rq->api);
     request_clear(rq);
     log_set_request(NULL);
-    conn_deadline(rq->conn, rq->api->config.idle_ms);
+    atomic_store(&rq->conn->feed_after, 0);
+    conn_deadline(rq->conn, METER_IDLE, rq->api->config.idle_ms);
+}
+
+/* A stream counts as done when it begins. */
+static void measure(struct request *rq)
+{
+    size_t route = rq->route ? (size_t)(rq->route - routes) : n_routes;
+
+    meter_request(&rq->api->meter, route, rq->reply.status, clock_mono_us() - rq->began_us);
 }
 
 static void log_request(const struct request *rq)
@@ -132,6 +141,7 @@ static void log_request(const struct request *rq)
 
 static enum MHD_Result finish(struct request *rq)
 {
+    measure(rq);
     log_request(rq);
     return reply_send(rq) ? MHD_YES : MHD_NO;
 }
@@ -143,11 +153,11 @@ static enum MHD_Result begin(struct request *rq, const char *method, const char 
     rq->method = method;
     rq->path = path;
     log_set_request(rq->id);
-    conn_deadline(rq->conn, 0);
+    conn_deadline(rq->conn, METER_BODY, 0);
     if (request_check(rq, &rq->refusal)) {
         rq->body_began_ms = clock_mono_ms();
         if (rq->head.has_body)
-            conn_deadline(rq->conn, rq->api->config.stall_ms);
+            conn_deadline(rq->conn, METER_BODY, rq->api->config.stall_ms);
         return MHD_YES;
     }
     rq->refused = true;
@@ -155,8 +165,18 @@ static enum MHD_Result begin(struct request *rq, const char *method, const char 
     if (!rq->head.has_body && !rq->must_close)
         return MHD_YES; /* answered in the next call, and the connection goes on */
     reply_refuse(rq, &rq->refusal);
+    measure(rq);
     log_request(rq);
     return MHD_NO;
+}
+
+/* From the body's beginning: 1 KiB a second at least, but not for ever. A deadline of 0 would be
+ * none. */
+static int64_t body_patience_ms(const struct request *rq)
+{
+    int64_t ms = (int64_t)rq->api->config.stall_ms + (int64_t)rq->body_seen;
+
+    return ms < rq->api->config.body_ms ? ms : rq->api->config.body_ms;
 }
 
 /* Keeps what fits; what is beyond is read and dropped, so that a chunked body that turns out too
@@ -164,6 +184,7 @@ static enum MHD_Result begin(struct request *rq, const char *method, const char 
 static enum MHD_Result collect(struct request *rq, const char *data, size_t len)
 {
     int64_t spent = clock_mono_ms() - rq->body_began_ms;
+    int64_t left;
 
     rq->body_seen += len;
     if (rq->body_seen <= rq->body_limit)
@@ -172,7 +193,8 @@ static enum MHD_Result collect(struct request *rq, const char *data, size_t len)
         strbuf_clear(&rq->body);
     if (rq->body_seen > 4 * rq->body_limit)
         return MHD_NO;
-    conn_deadline(rq->conn, (int64_t)rq->api->config.stall_ms + (int64_t)rq->body_seen - spent);
+    left = body_patience_ms(rq) - spent;
+    conn_deadline(rq->conn, METER_BODY, left > 0 ? left : 1);
     return MHD_YES;
 }
 
@@ -215,7 +237,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
         *len = 0;
         return result;
     }
-    conn_deadline(rq->conn, 0);
+    conn_deadline(rq->conn, METER_BODY, 0);
     if (rq->refused)
         reply_problem(rq, &rq->refusal);
     else

@@ -3,6 +3,8 @@
 #include "api/api.h"
 #include "api/conn.h"
 #include "api/idem.h"
+#include "api/limit.h"
+#include "api/meter.h"
 
 struct MHD_Daemon;
 
@@ -11,6 +13,9 @@ struct api {
     uint32_t *admin_uids;
     struct conn_list conns;
     struct idem_keys keys;
+    struct meter meter;
+    struct limit changes;  /* by principal */
+    struct limit failures; /* of authentication, by address */
     struct MHD_Daemon *daemon;
     atomic_bool stopping;        /* new requests get 503, streams end */
     atomic_uint active;          /* requests between their head and the end of their reply */

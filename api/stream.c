@@ -38,10 +38,10 @@ bool stream_goes_on(struct stream *stream)
 
 void stream_turn_begins(struct stream *stream)
 {
-    conn_deadline(stream->conn, 0);
+    conn_deadline(stream->conn, METER_REPLY, 0);
 }
 
 void stream_turn_ends(struct stream *stream)
 {
-    conn_deadline(stream->conn, stream->api->config.send_ms);
+    conn_deadline(stream->conn, METER_REPLY, stream->api->config.send_ms);
 }

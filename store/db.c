@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool take_lock(struct store *store, struct err *err)
@@ -153,4 +154,24 @@ bool store_poison_check(struct store *store, struct err *err)
            err_set(
                err, ERR_INTERNAL,
                "the database could not be written and is closed: vmmd ends itself and recovers");
+}
+
+static uint64_t size_of(const struct store *store, const char *name)
+{
+    struct stat st;
+
+    return fstatat(store->dir, name, &st, 0) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+void store_facts(struct store *store, struct store_facts *out)
+{
+    struct turnstile *t = &store->turnstile;
+
+    lock_take(&t->lock);
+    out->commits = t->commits;
+    out->flushes = t->flushes;
+    lock_drop(&t->lock);
+    histogram_read(&t->flush, &histogram_flushes, &out->flush);
+    out->file_bytes = size_of(store, STORE_FILE);
+    out->wal_bytes = size_of(store, STORE_FILE "-wal");
 }

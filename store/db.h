@@ -22,6 +22,8 @@ struct turnstile {
     struct group *group;              /* of the open BEGIN, or NULL; changed under lock by whoever
                                        * has the turn, who therefore may read it without */
     uint64_t flushes GUARDED_BY(lock);
+    uint64_t commits GUARDED_BY(lock);
+    struct histogram flush;
 };
 
 struct store {

@@ -20,6 +20,7 @@
  * for all of its members if COMMIT fails or if SQLite rolls the whole transaction back by itself in
  * the middle of one (I/O error). Nobody has been told true by then. There are no deferred foreign
  * keys, so a member's mistake shows in its own statement, never in the COMMIT of its neighbours. */
+#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -224,11 +225,14 @@ static bool leader_turn_take(struct turnstile *t, const struct group *g) REQUIRE
 static void group_lead(struct store *store)
 {
     struct turnstile *t = &store->turnstile;
+    int64_t begin_us = clock_mono_us();
     struct err err = {0};
     bool ok = group_flush(store, &err);
 
+    histogram_note(&t->flush, &histogram_flushes, clock_mono_us() - begin_us);
     lock_take(&t->lock);
     t->flushes++;
+    t->commits += ok ? t->group->sealed : 0;
     group_end(t, ok, &err);
     lock_drop(&t->lock);
     checkpoint_if_due(store);

@@ -80,7 +80,8 @@ static bool say_hello(struct link *link, struct err *err)
     return reply != NULL;
 }
 
-static bool send_launch(struct link *link, const struct machine_plan *plan, struct err *err)
+static bool send_launch(struct link *link, const struct machine_plan *plan, json_t **reply,
+                        struct err *err)
 {
     CLEANUP(mem_freep) bool *direct = disks_direct(plan);
     CLEANUP(mem_freep) char *text = NULL;
@@ -92,17 +93,18 @@ static bool send_launch(struct link *link, const struct machine_plan *plan, stru
         return false;
     text = json_write(launch.json);
     return link_call(link, WORKER_LAUNCH, text, strlen(text), launch.fds, launch.n_fds, LAUNCH_MS,
-                     NULL, err);
+                     reply, err);
 }
 
 static struct machine *launch_in(int sock, const struct machine_plan *plan,
                                  const struct machine_owner *owner, struct err *err)
 {
     struct link *link = link_new(sock, machine_epoch());
+    CLEANUP(json_decrefp) json_t *reply = NULL;
 
     seen_forget(&plan->vm);
-    if (say_hello(link, err) && send_launch(link, plan, err))
-        return machine_new(&plan->vm, owner, link, err);
+    if (say_hello(link, err) && send_launch(link, plan, &reply, err))
+        return machine_new(&plan->vm, owner, link, machine_pid_of(reply), err);
     link_free(link);
     return NULL;
 }

@@ -24,8 +24,15 @@ uint32_t machine_epoch(void)
     return atomic_load(&epoch);
 }
 
+pid_t machine_pid_of(const json_t *reply)
+{
+    uint64_t pid = json_get_u64(reply, "qemu_pid", 0);
+
+    return pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
 struct machine *machine_new(const struct uuid *vm, const struct machine_owner *owner,
-                            struct link *link, struct err *err)
+                            struct link *link, pid_t qemu_pid, struct err *err)
 {
     struct machine *m = mem_alloc(sizeof *m);
     struct link_sink sink = {machine_on_event, machine_on_serial, machine_on_gone, m};
@@ -33,6 +40,7 @@ struct machine *machine_new(const struct uuid *vm, const struct machine_owner *o
     m->vm = *vm;
     m->owner = *owner;
     m->link = link;
+    m->qemu_pid = qemu_pid;
     if (link_watch(link, &sink, err))
         return m;
     machine_free(m);
@@ -102,4 +110,5 @@ const struct backend backend_qemu = {
     .kill = machine_kill,
     .screenshot = machine_screenshot,
     .serial_write = machine_serial_write,
+    .usage = machine_usage_read,
 };

@@ -4,6 +4,7 @@
 #include "core/port/backend.h"
 
 #include <stdatomic.h>
+#include <sys/types.h>
 
 /* The graphics card's name for QEMU: in argv.c and wherever a display is meant. */
 #define VIDEO_DEVICE "vga0"
@@ -18,6 +19,8 @@ struct machine {
     struct uuid vm;
     struct machine_owner owner;
     struct link *link;
+    pid_t qemu_pid;                         /* 0: not known */
+    atomic_uint_least64_t qemu_start_ticks; /* usage.c */
 
     atomic_bool pausing; /* a STOP that comes now is ours */
     atomic_bool killing; /* an end that comes now is ours */
@@ -33,7 +36,9 @@ extern int64_t machine_last_breath_ms;
 uint32_t machine_epoch(void);
 /* A machine that is watched. Takes 'link', also when it fails. */
 struct machine *machine_new(const struct uuid *vm, const struct machine_owner *owner,
-                            struct link *link, struct err *err) MUST_USE;
+                            struct link *link, pid_t qemu_pid, struct err *err) MUST_USE;
+/* QEMU's process as a worker's reply names it; 0 when it does not. */
+pid_t machine_pid_of(const json_t *reply);
 void machine_free(struct machine *machine);
 
 /* The link's sink: link.h. */
@@ -46,6 +51,7 @@ bool machine_launch(const struct machine_plan *plan, const struct machine_owner 
                     struct machine **out, struct err *err) MUST_USE;
 bool machine_attach(const struct uuid *vm, const struct machine_owner *owner, struct machine **out,
                     struct machine_report *report, struct err *err) MUST_USE;
+bool machine_usage_read(struct machine *machine, struct machine_usage *out) MUST_USE;
 bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len,
                         struct err *err) MUST_USE;
 

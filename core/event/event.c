@@ -421,6 +421,7 @@ void event_facts(struct core *core, struct event_facts *out)
     struct events *events = core->events;
 
     lock_take(&events->lock);
+    feed(events); /* without readers nobody did */
     *out = (struct event_facts){.newest = events->ring.newest,
                                 .ring_lines = events->ring.n,
                                 .ring_bytes = events->ring.bytes,

@@ -1,5 +1,6 @@
 /* The inside of a job, shared by core/job's files only. */
 #pragma once
+#include "core/base/histogram.h"
 #include "core/core/parts.h"
 
 enum job_state {
@@ -37,6 +38,12 @@ struct job {
     UT_hash_handle hh;
 };
 
+/* What has ended since the daemon started, of one kind. */
+struct job_count {
+    uint64_t ended[JOB_STATE_COUNT]; /* jobs' lock */
+    struct histogram seconds;
+};
+
 struct lane {
     struct jobs *jobs;
     struct job *first; /* waiting, oldest first */
@@ -52,4 +59,9 @@ struct jobs {
     struct lane lanes[JOB_LANE_COUNT] GUARDED_BY(lock);
     unsigned running GUARDED_BY(lock); /* lane threads */
     bool stopping GUARDED_BY(lock);
+    struct job_count *counts; /* by the place of the kind in job_kinds */
 };
+
+/* measure.c */
+struct job_count *job_counts_new(void);
+void job_count_end(struct job *job) REQUIRES(job->jobs->lock);

@@ -24,6 +24,7 @@ struct jobs *jobs_new(struct core *core, struct err *err)
     struct jobs *jobs = mem_alloc(sizeof *jobs);
 
     jobs->core = core;
+    jobs->counts = job_counts_new();
     lock_init(&jobs->lock);
     cond_init(&jobs->changed);
     return jobs;
@@ -50,6 +51,7 @@ NO_TSA void jobs_free(struct jobs *jobs)
     }
     cond_clear(&jobs->changed);
     lock_clear(&jobs->lock);
+    free(jobs->counts);
     free(jobs);
 }
 
@@ -179,6 +181,7 @@ static void finish(struct job *job, bool ok, const struct err *error)
         return;
     lock_take(&jobs->lock);
     HASH_DELETE(hh, jobs->open, job);
+    job_count_end(job);
     job->gone = true;
     cond_wake_all(&jobs->changed);
     lock_drop(&jobs->lock);

@@ -82,6 +82,13 @@ struct machine_input {
     int value; /* ABSOLUTE: 0..32767 over the display; RELATIVE: pixels */
 };
 
+/* What a machine has taken of its host. */
+struct machine_usage {
+    uint64_t cpu_ms;    /* of all its threads, since it began */
+    uint64_t rss_bytes; /* resident: what of the guest's memory was touched, and QEMU's own */
+    uint64_t uptime_ms; /* since QEMU began: reboots of the guest do not count, pauses do */
+};
+
 struct backend {
     const char *name;
     /* Starts with the guest stopped before its first instruction. HYPERVISOR with QEMU's words;
@@ -116,6 +123,8 @@ struct backend {
                       struct err *err) MUST_USE;
     /* Puts a medium into a CD drive, or takes it out (fd -1); 'fd' is taken. */
     bool (*media)(struct machine *machine, unsigned drive, int fd, struct err *err) MUST_USE;
+    /* False when the host does not tell. NULL: it never does. Does not block on the machine. */
+    bool (*usage)(struct machine *machine, struct machine_usage *out) MUST_USE;
 };
 
 extern const struct backend backend_qemu;

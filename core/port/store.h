@@ -10,6 +10,7 @@
  * or UNAVAILABLE (another program holds the database locked). */
 #pragma once
 #include "core/base/err.h"
+#include "core/base/histogram.h"
 #include "core/base/id.h"
 
 #include <stddef.h>
@@ -25,6 +26,12 @@ struct store *store_open(const char *dir, struct err *err) MUST_USE;
 void store_close(struct store *store);           /* when no other thread uses it; NULL is fine */
 uint32_t store_epoch(const struct store *store); /* of this opening: fences older daemons off */
 bool store_is_poisoned(struct store *store);
+struct store_facts {
+    uint64_t commits, flushes;      /* transactions, and the flushes to the disk that they shared */
+    struct histogram_seen flush;    /* histogram_flushes */
+    uint64_t file_bytes, wal_bytes; /* of the database and of its log */
+};
+void store_facts(struct store *store, struct store_facts *out);
 
 /* One transaction of the calling thread, which is the only writer until it ends: keep it short, and
  * do nothing in it that waits for another thread. No other transaction may be open in this thread,

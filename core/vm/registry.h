@@ -101,4 +101,7 @@ void vm_copies_refresh(struct core *core);
 int vm_dir_open(struct core *core, const struct vm *vm, bool create, struct err *err) MUST_USE;
 /* Makes it, durably; one that is there already may not be durable yet. */
 int vm_dir_make(struct core *core, const struct vm *vm, struct err *err) MUST_USE;
+/* The one word for the VM: what a job is doing to it, else what was observed. Static text; with the
+ * registry lock held. */
+const char *vm_derived_state(const struct vm *vm);
 json_t *vm_view(struct core *core, const struct vm *vm) REQUIRES(core->registry.lock);

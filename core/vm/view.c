@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The one word for the VM: what a job is doing to it, else what was observed. */
-static const char *derived_state(const struct vm *vm)
+const char *vm_derived_state(const struct vm *vm)
 {
     if (vm->phase == VM_CREATING)
         return "creating";
@@ -68,7 +67,7 @@ json_t *vm_view(struct core *core, const struct vm *vm)
     json_array_foreach (disks, i, disk)
         json_put(disk, "pool", pool_name_of(core, vm->spec.disks[i].pool));
     json_put_text(v, "id", UUID_STR(&vm->id));
-    json_put_text(v, "state", derived_state(vm));
+    json_put_text(v, "state", vm_derived_state(vm));
     json_put(v, "run", run_view(vm));
     json_put_text(v, "desired", vm_desired_text(vm->desired));
     json_put(v, "job", job_view(vm));
@@ -197,7 +196,7 @@ static const char *member_of(const struct vm *vm, const char *name)
     if (str_starts(name, "label."))
         return json_get_text(vm->spec.labels, name + strlen("label."));
     if (strcmp(name, "state") == 0)
-        return derived_state(vm);
+        return vm_derived_state(vm);
     if (strcmp(name, "name") == 0)
         return vm->name;
     if (strcmp(name, "backend") == 0)

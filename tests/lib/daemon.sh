@@ -29,6 +29,7 @@ run_dir = $1/run
 tls_cert = $1/cert.pem
 tls_key = $1/key.pem
 enable_fake_backend = true
+auth_failures_per_minute = 0
 
 [pool-root main]
 path = $1/pools/main

@@ -62,6 +62,9 @@ static void what_is_not_said_gets_its_default(void **state)
     assert_int_equal(c->max_connections, 512);
     assert_int_equal(c->max_connections_per_address, 32);
     assert_int_equal(c->restart_limit, 5);
+    assert_int_equal(c->rate_limit, 500);
+    assert_int_equal(c->rate_limit_burst, 2000);
+    assert_int_equal(c->auth_failures_per_minute, 60);
     assert_false(c->enable_fake_backend);
     assert_string_equal(c->qemu, "/usr/bin/qemu-system-x86_64");
     assert_int_equal(c->libexec_dir[0], '/');
@@ -79,6 +82,7 @@ static void main_reads_what_the_parent_sealed(void **state)
 {
     static const char text[] = "[vmmd]\nuser = 500:600\nadmin_uids = 1 2\nlisten = [::]:1\n"
                                "cgroup = x\nenable_fake_backend = true\nrestart_limit = 7\n"
+                               "rate_limit = 0\n"
                                "[boot b]\nkernel = /k\n[pool-root a]\npath = /a b\n";
     struct err err = {0};
     CLEANUP(config_freep) struct config *c = load(text, 0600, &err);
@@ -100,6 +104,8 @@ static void main_reads_what_the_parent_sealed(void **state)
     assert_string_equal(read_back->cgroup, "x");
     assert_int_equal(read_back->max_connections_per_address, 32);
     assert_int_equal(read_back->restart_limit, 7);
+    assert_int_equal(read_back->rate_limit, 0);
+    assert_int_equal(read_back->auth_failures_per_minute, 60);
     assert_int_equal(read_back->n_admin_uids, 2);
     assert_true(read_back->enable_fake_backend);
     assert_string_equal(read_back->roots[0].path, "/a b");

@@ -49,6 +49,8 @@ static void every_key_of_the_file_arrives(void **state)
                                "admin_uids = 7 1000\n"
                                "max_connections = 9\n"
                                "max_connections_per_address = 3\n"
+                               "rate_limit = 0\nrate_limit_burst = 7\n"
+                               "auth_failures_per_minute = 6\n"
                                "[pool-root main]\npath = /p/one\n"
                                "[pool-root second]\npath = /p/two\n"
                                "[boot tiny]\nkernel = /b/k\ninitrd = /b/i\n"
@@ -74,6 +76,8 @@ static void every_key_of_the_file_arrives(void **state)
     assert_int_equal(c->admin_uids[1], 1000);
     assert_int_equal(c->max_connections, 9);
     assert_int_equal(c->max_connections_per_address, 3);
+    assert_int_equal(c->rate_limit_burst, 7);
+    assert_int_equal(c->auth_failures_per_minute, 6);
     assert_int_equal(c->n_roots, 2);
     assert_string_equal(c->roots[1].id, "second");
     assert_string_equal(c->roots[1].path, "/p/two");
@@ -135,6 +139,7 @@ static void bad_values_say_what_is_expected(void **state)
         {"uid_base = -1", "a number from 65536"},
         {"uid_count = 17", "a number from 18"},
         {"max_connections = 1e3", "a number from 1"},
+        {"rate_limit_burst = 0", "a number from 1"},
         {"max_connections_per_address = 99999999999999999999", "a number from 1"},
         {"enable_fake_backend = yes", "true or false"},
         {"state_dir = var", "an absolute path"},

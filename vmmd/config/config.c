@@ -68,6 +68,7 @@ struct config *config_load(const char *path, struct err *err)
     CLEANUP(config_freep) struct config *c = mem_alloc(sizeof *c);
     CLEANUP(mem_freep) char *fallback = config_default_path();
 
+    config_preset(c);
     if (!parse_file(c, path ? path : fallback, path != NULL, err) || !config_fill(c, err))
         return NULL;
     return TAKE(c);
@@ -106,6 +107,9 @@ static void write_vmmd(const struct config *c, struct strbuf *out)
     strbuf_addf(out, "max_connections = %u\n", c->max_connections);
     strbuf_addf(out, "max_connections_per_address = %u\n", c->max_connections_per_address);
     strbuf_addf(out, "restart_limit = %u\n", c->restart_limit);
+    strbuf_addf(out, "rate_limit = %u\nrate_limit_burst = %u\n", c->rate_limit,
+                c->rate_limit_burst);
+    strbuf_addf(out, "auth_failures_per_minute = %u\n", c->auth_failures_per_minute);
     strbuf_addf(out, "enable_fake_backend = %s\n", c->enable_fake_backend ? "true" : "false");
     if (c->cgroup)
         strbuf_addf(out, "cgroup = %s\n", c->cgroup);

@@ -55,6 +55,8 @@ struct config {
     uint32_t uid_count;
     uint32_t max_connections, max_connections_per_address;
     uint32_t restart_limit; /* starts of main or the front in 10 s before vmmd gives up */
+    uint32_t rate_limit, rate_limit_burst; /* changes a second of one principal; 0: no limit */
+    uint32_t auth_failures_per_minute;     /* of one address; 0: no limit */
     bool enable_fake_backend;
     uid_t admin_uids[CONFIG_MAX_ADMINS]; /* admins on api.sock besides 0 and 'uid' */
     unsigned n_admin_uids;

@@ -160,6 +160,13 @@ static bool user_valid(const struct config *c, struct err *err)
     return true;
 }
 
+void config_preset(struct config *c)
+{
+    c->rate_limit = 500;
+    c->rate_limit_burst = 2000;
+    c->auth_failures_per_minute = 60;
+}
+
 bool config_fill(struct config *c, struct err *err)
 {
     if (!c->uid_base)

@@ -4,6 +4,8 @@
 
 /* Where the file is looked for; owned by the caller. */
 char *config_default_path(void);
+/* Before the file is read: those whose 0 means something. */
+void config_preset(struct config *c);
 /* Fills every member that is still empty, by the caller's effective uid and environment, looks the
  * user up and checks what only the whole can tell. INVALID. */
 bool config_fill(struct config *c, struct err *err) MUST_USE;

@@ -75,6 +75,9 @@ static const struct key keys[] = {
     U32(max_connections, 1, 65536),
     U32(max_connections_per_address, 1, 65536),
     U32(restart_limit, 1, 64),
+    U32(rate_limit, 0, 1000000),
+    U32(rate_limit_burst, 1, 1000000),
+    U32(auth_failures_per_minute, 0, 1000000),
 };
 
 static bool fail(struct parse *p, const char *fmt, ...) PRINTF(2, 3);

@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,7 +47,8 @@ struct conn {
 
 static SSL_CTX *context;
 static void (*on_end)(void);
-static uint64_t last_id; /* of the accepting thread */
+static uint64_t last_id;            /* of the accepting thread */
+static _Atomic uint32_t handshakes; /* that came to nothing */
 
 void conn_init(SSL_CTX *ctx, void (*on_end_)(void))
 {
@@ -67,6 +69,8 @@ static struct front_conn describe(const struct conn *c)
         memcpy(out.address, &in6->sin6_addr, 16);
         out.port = ntohs(in6->sin6_port);
     }
+    count_refused(&out.refused_full, &out.refused_address);
+    out.handshakes = atomic_load(&handshakes);
     return out;
 }
 
@@ -92,6 +96,7 @@ static void serve(const struct conn *c, SSL *ssl)
 
     if (SSL_set_fd(ssl, c->tcp) != 1 ||
         !relay_handshake(ssl, c->tcp, clock_mono_ms() + HANDSHAKE_MS)) {
+        atomic_fetch_add(&handshakes, 1);
         log_debug("connection %llu: no TLS handshake", (unsigned long long)c->id);
         return;
     }

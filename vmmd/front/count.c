@@ -19,6 +19,8 @@ static uint32_t used GUARDED_BY(lock);
 static uint32_t total GUARDED_BY(lock);
 static uint32_t most GUARDED_BY(lock);
 static uint32_t most_each GUARDED_BY(lock);
+static uint32_t refused_full GUARDED_BY(lock);
+static uint32_t refused_address GUARDED_BY(lock);
 
 struct count_key count_key(const struct sockaddr_storage *peer)
 {
@@ -60,8 +62,14 @@ static bool enter(const struct count_key *key) REQUIRES(lock)
 {
     struct entry *e = find(key);
 
-    if (total >= most || (e && e->n >= most_each))
+    if (total >= most) {
+        refused_full++;
         return false;
+    }
+    if (e && e->n >= most_each) {
+        refused_address++;
+        return false;
+    }
     if (!e) {
         e = &table[used++];
         *e = (struct entry){.key = *key};
@@ -103,4 +111,12 @@ uint32_t count_total(void)
     n = total;
     lock_drop(&lock);
     return n;
+}
+
+void count_refused(uint32_t *full, uint32_t *address)
+{
+    lock_take(&lock);
+    *full = refused_full;
+    *address = refused_address;
+    lock_drop(&lock);
 }

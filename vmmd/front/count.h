@@ -14,3 +14,5 @@ void count_init(uint32_t most, uint32_t most_each);
 bool count_enter(const struct count_key *key); /* false: one of the limits is reached */
 void count_leave(const struct count_key *key);
 uint32_t count_total(void);
+/* How many were refused so far: in all, and for their address. */
+void count_refused(uint32_t *full, uint32_t *address);

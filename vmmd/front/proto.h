@@ -5,7 +5,7 @@
 #pragma once
 #include <stdint.h>
 
-#define FRONT_VERSION 1
+#define FRONT_VERSION 2
 
 /* front -> main, SEQPACKET, with one descriptor: the decrypted byte stream. */
 struct front_conn {
@@ -16,6 +16,11 @@ struct front_conn {
     uint16_t port;       /* host order */
     uint16_t pad[3];
     uint8_t cert_sha256[32]; /* of the client's certificate; zero if it showed none */
+    /* What the front has counted since its start; for GET /metrics. */
+    uint32_t refused_full;    /* connections refused: too many in all … */
+    uint32_t refused_address; /* … or of their address */
+    uint32_t handshakes;      /* that failed or took too long */
+    uint32_t pad2;
 };
 
 /* parent -> front, SEQPACKET */

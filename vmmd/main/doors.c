@@ -70,6 +70,7 @@ static void *front_main(void *arg)
             log_warn("the front sent something that is no connection");
             continue;
         }
+        api_front_counts(doors.api, conn.refused_full, conn.refused_address, conn.handshakes);
         (void)api_add_tls(doors.api, fd, (struct sockaddr *)&peer, peer_of(&conn, &peer),
                           conn.cert_sha256);
     }

@@ -83,7 +83,10 @@ static int serve(struct core *core, const struct config *config, int signals)
     const struct api_config options = {.core = core,
                                        .admin_uids = config->admin_uids,
                                        .n_admin_uids = config->n_admin_uids,
-                                       .max_connections = config->max_connections};
+                                       .max_connections = config->max_connections,
+                                       .changes_per_s = config->rate_limit,
+                                       .changes_burst = config->rate_limit_burst,
+                                       .auth_failures_per_min = config->auth_failures_per_minute};
     struct err err = {0};
     struct api *api = api_start(&options, &err);
     bool in_order;
