@@ -41,24 +41,30 @@ static double level_at(const struct limit *limit, const struct limit_bucket *b, 
     return level < limit->burst ? level : limit->burst;
 }
 
-/* Full buckets are as good as none; if there is no full one, the fullest goes. */
+static double mean_level(const struct limit *limit, int64_t now_ms) REQUIRES(limit->lock);
+static double mean_level(const struct limit *limit, int64_t now_ms)
+{
+    double sum = 0;
+
+    for (const struct limit_bucket *b = limit->buckets; b; b = b->hh.next)
+        sum += level_at(limit, b, now_ms);
+    return sum / HASH_COUNT(limit->buckets);
+}
+
+/* Forgets those that are as full as the others or fuller: full ones are as good as none, and the
+ * emptiest, who are to be kept waiting, stay. Many at once, so that a flood of keys does not walk
+ * the table for each. */
 static void make_room(struct limit *limit, int64_t now_ms) REQUIRES(limit->lock);
 static void make_room(struct limit *limit, int64_t now_ms)
 {
-    struct limit_bucket *b, *next, *fullest = NULL;
+    double mean = mean_level(limit, now_ms) - 1e-6; /* sums are not exact */
+    struct limit_bucket *b, *next;
 
-    HASH_ITER (hh, limit->buckets, b, next) {
-        if (level_at(limit, b, now_ms) >= limit->burst) {
+    HASH_ITER (hh, limit->buckets, b, next)
+        if (level_at(limit, b, now_ms) >= mean) {
             HASH_DELETE(hh, limit->buckets, b);
             free(b);
-        } else if (!fullest || level_at(limit, b, now_ms) > level_at(limit, fullest, now_ms)) {
-            fullest = b;
         }
-    }
-    if (HASH_COUNT(limit->buckets) < LIMIT_KEYS || !fullest)
-        return;
-    HASH_DELETE(hh, limit->buckets, fullest);
-    free(fullest);
 }
 
 static struct limit_bucket *add(struct limit *limit, const char *key, int64_t now_ms)

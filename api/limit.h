@@ -1,6 +1,5 @@
-/* Rates: a token bucket for each key (a principal, an address). A key that has been quiet long
- * enough for its bucket to be full is forgotten, so the table is bounded by what is busy; when even
- * that is too much, the bucket that is nearest to full makes room. Thread-safe. */
+/* Rates: a token bucket for each key (a principal, an address). The table is bounded: when it is
+ * full, the fuller buckets make room, whose keys have been the quietest. Thread-safe. */
 #pragma once
 #include "core/base/thread.h"
 
