@@ -12,6 +12,7 @@
 #include "backends/qemu/plan.h"
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
+#include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/ringlog.h"
@@ -20,6 +21,7 @@
 #include "core/model/rules.h"
 #include "core/port/backend.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,12 +48,13 @@ struct machine {
 
     struct lock lock;
     struct cond changed;
-    int log GUARDED_BY(lock); /* a ring log; -1: none */
+    int logs[VM_SERIAL_PORTS_MAX] GUARDED_BY(lock); /* ring logs; -1: no such port */
     bool booted GUARDED_BY(lock);
     bool running GUARDED_BY(lock);
     bool ended GUARDED_BY(lock);    /* EXITED is queued or told */
     bool released GUARDED_BY(lock); /* nothing is told any more */
-    unsigned vcpus GUARDED_BY(lock), max_vcpus, drives;
+    unsigned vcpus GUARDED_BY(lock);
+    unsigned max_vcpus, heads, drives; /* constant; no heads: no graphics card */
     uint64_t ticks GUARDED_BY(lock);
     int64_t next_tick_ms GUARDED_BY(lock);
     char line[TYPED_MAX] GUARDED_BY(lock); /* what was typed so far */
@@ -80,17 +83,36 @@ static void enqueue_kind(struct machine *m, enum machine_event_kind kind, enum v
     enqueue(m, &event);
 }
 
-static void print(struct machine *m, const char *text) REQUIRES(m->lock)
+static void print_on(struct machine *m, unsigned port, const char *text, size_t len)
+    REQUIRES(m->lock)
 {
-    struct machine_event event = {.kind = MACHINE_SERIAL};
+    struct machine_event event = {.kind = MACHINE_SERIAL, .serial_port = port};
     struct err err = {0};
 
-    if (m->log < 0)
+    if (m->logs[port] < 0)
         return;
-    if (ringlog_append(m->log, text, strlen(text), &event.serial_end, &err))
+    if (ringlog_append(m->logs[port], text, len, &event.serial_end, &err))
         enqueue(m, &event);
     else
         log_warn("a fake machine's serial log: %s", err.detail);
+}
+
+static void print(struct machine *m, const char *text) REQUIRES(m->lock)
+{
+    print_on(m, 0, text, strlen(text));
+}
+
+/* What was done to it is told on the first serial port, so that tests and people see it. */
+static void print_done(struct machine *m, const char *fmt, ...) PRINTF(2, 3) REQUIRES(m->lock);
+static void print_done(struct machine *m, const char *fmt, ...)
+{
+    char text[160];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    print(m, text);
 }
 
 static void end(struct machine *m, enum vm_reason reason) REQUIRES(m->lock)
@@ -204,30 +226,41 @@ static void fake_free(struct machine *m)
         m->queue = q->next;
         free(q);
     }
-    if (m->log >= 0)
-        close(m->log);
+    for (unsigned i = 0; i < VM_SERIAL_PORTS_MAX; i++)
+        if (m->logs[i] >= 0)
+            close(m->logs[i]);
     lock_drop(&m->lock);
     lock_clear(&m->lock);
     cond_clear(&m->changed);
     free(m);
 }
 
+static bool open_logs(struct machine *m, struct err *err)
+{
+    for (unsigned i = 0; i < VM_SERIAL_PORTS_MAX; i++)
+        if (m->logs[i] >= 0 && !ringlog_open(m->logs[i], LOG_BYTES, err))
+            return false;
+    return true;
+}
+
 static bool fake_start(const struct machine_plan *plan, const struct machine_owner *owner,
                        struct machine **out, struct err *err)
 {
+    const struct vm_spec *spec = plan->spec;
     struct machine *m = mem_alloc(sizeof *m);
-    int log = plan->serial_log_fds[0];
 
-    *m = (struct machine){.vm = plan->vm,
-                          .owner = *owner,
-                          .log = log,
-                          .vcpus = plan->spec->vcpus,
-                          .max_vcpus = vm_spec_max_vcpus(plan->spec),
-                          .drives = (unsigned)plan->spec->n_cdroms};
+    *m = (struct machine){.vm = plan->vm, .owner = *owner};
     lock_init(&m->lock);
     cond_init(&m->changed);
-    plan_close(plan, log);
-    if (FAILPOINT("fake.start", err) && (log < 0 || ringlog_open(log, LOG_BYTES, err)) &&
+    if (spec) {
+        m->vcpus = spec->vcpus;
+        m->max_vcpus = vm_spec_max_vcpus(spec);
+        m->heads = spec->video.model == VIDEO_NONE ? 0 : spec->video.heads ? spec->video.heads : 1;
+        m->drives = (unsigned)spec->n_cdroms;
+    }
+    memcpy(m->logs, plan->serial_log_fds, sizeof m->logs);
+    plan_close(plan, true);
+    if (FAILPOINT("fake.start", err) && open_logs(m, err) &&
         thread_start(&m->thread, "vm-fake", live, m, err)) {
         *out = m;
         return true;
@@ -331,6 +364,14 @@ static bool fake_kill(struct machine *m, struct err *err)
     return true;
 }
 
+static bool has_head(const struct machine *m, unsigned head, struct err *err)
+{
+    if (!m->heads)
+        return err_set(err, ERR_UNSUPPORTED, "the VM has no graphics card");
+    return head < m->heads ||
+           err_set(err, ERR_INVALID, "the VM's graphics card has no display %u", head);
+}
+
 static bool fake_screenshot(struct machine *m, unsigned head, char **png, size_t *len,
                             struct err *err)
 {
@@ -338,7 +379,7 @@ static bool fake_screenshot(struct machine *m, unsigned head, char **png, size_t
     uint32_t colour = PAUSED;
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err);
+    ok = ok && is_there(m, err) && has_head(m, head, err);
     if (m->running)
         colour = RUNNING;
     lock_drop(&m->lock);
@@ -355,9 +396,64 @@ static bool fake_serial_write(struct machine *m, unsigned port, const void *data
 
     lock_take(&m->lock);
     ok = ok && is_there(m, err) &&
-         (m->running || err_set(err, ERR_BUSY, "the guest does not read its serial port"));
-    for (size_t i = 0; ok && i < len && !m->ended; i++)
+         (m->running || err_set(err, ERR_BUSY, "the guest does not read its serial port")) &&
+         (port == 0 || (port < VM_SERIAL_PORTS_MAX && m->logs[port] >= 0) ||
+          err_set(err, ERR_WRONG_STATE, "the VM has no serial port %u", port));
+    for (size_t i = 0; ok && port == 0 && i < len && !m->ended; i++)
         type(m, text[i]);
+    if (ok && port)
+        print_on(m, port, text, len); /* an echo */
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static void show_input(struct machine *m, const struct machine_input *e) REQUIRES(m->lock)
+{
+    switch (e->kind) {
+    case INPUT_KEY:
+        print_done(m, "key %s %s\r\n", e->name, e->down ? "down" : "up");
+        break;
+    case INPUT_BUTTON:
+        print_done(m, "button %s %s\r\n", e->name, e->down ? "down" : "up");
+        break;
+    default:
+        print_done(m, "pointer %c %s%d\r\n", e->axis, e->kind == INPUT_RELATIVE ? "by " : "",
+                   e->value);
+    }
+}
+
+static bool points(const struct machine_input *events, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (events[i].kind != INPUT_KEY)
+            return true;
+    return false;
+}
+
+static bool fake_input(struct machine *m, unsigned head, const struct machine_input *events,
+                       size_t n, struct err *err)
+{
+    bool ok = FAILPOINT("fake.input", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err) &&
+         (m->running || err_set(err, ERR_WRONG_STATE,
+                                "the VM is paused: its guest sees no keys until it resumes")) &&
+         (!m->heads || !points(events, n) || has_head(m, head, err));
+    for (size_t i = 0; ok && i < n; i++)
+        show_input(m, &events[i]);
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static bool fake_nmi(struct machine *m, struct err *err)
+{
+    bool ok = FAILPOINT("fake.nmi", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    if (ok)
+        print(m, "nmi\r\n");
     lock_drop(&m->lock);
     return ok;
 }
@@ -367,13 +463,19 @@ static bool fake_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, st
     bool ok = FAILPOINT("fake.vcpus", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err);
-    if (ok && (wanted < m->vcpus || wanted > m->max_vcpus))
-        ok = err_set(err, ERR_UNSUPPORTED, "the machine has %u processors and room for %u",
-                     m->vcpus, m->max_vcpus);
-    if (ok)
-        m->vcpus = wanted;
     *now = m->vcpus;
+    ok = ok && is_there(m, err);
+    if (ok && wanted < m->vcpus)
+        ok = err_set(err, ERR_UNSUPPORTED,
+                     "the VM has %u processors and they cannot be taken away while it runs",
+                     m->vcpus);
+    else if (ok && wanted > m->max_vcpus)
+        ok = err_set(err, ERR_UNSUPPORTED, "the running VM has room for %u processors",
+                     m->max_vcpus);
+    if (ok) {
+        *now = m->vcpus = wanted;
+        print_done(m, "vcpus %u\r\n", wanted);
+    }
     lock_drop(&m->lock);
     return ok;
 }
@@ -381,17 +483,14 @@ static bool fake_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, st
 static bool fake_media(struct machine *m, unsigned drive, int fd, struct err *err)
 {
     bool ok = FAILPOINT("fake.media", err);
-    char text[48];
 
-    snprintf(text, sizeof text, "CD drive %u: %s\r\n", drive, fd < 0 ? "empty" : "medium");
-    if (fd >= 0)
-        close(fd);
     lock_take(&m->lock);
     ok = ok && is_there(m, err) &&
-         (drive < m->drives || err_set(err, ERR_INVALID, "there is no CD drive %u", drive));
+         (drive < m->drives || err_set(err, ERR_INVALID, "the VM has no CD drive %u", drive));
     if (ok)
-        print(m, text);
+        print_done(m, "CD drive %u: %s\r\n", drive, fd >= 0 ? "medium" : "empty");
     lock_drop(&m->lock);
+    closep(&fd);
     return ok;
 }
 
@@ -407,6 +506,8 @@ const struct backend backend_fake = {
     .kill = fake_kill,
     .screenshot = fake_screenshot,
     .serial_write = fake_serial_write,
+    .input = fake_input,
+    .nmi = fake_nmi,
     .set_vcpus = fake_set_vcpus,
     .media = fake_media,
 };

@@ -7,9 +7,11 @@
 
 /* What the plan does not say and the host decides. */
 struct argv_facts {
-    const char *qemu;   /* path of qemu-system-x86_64 inside the jail */
-    bool passt;         /* user-mode networks go through passt */
-    const bool *direct; /* one a disk: its file system takes O_DIRECT */
+    const char *qemu;       /* path of qemu-system-x86_64 inside the jail */
+    bool passt;             /* user-mode networks go through passt */
+    const bool *direct;     /* one a disk: its file system takes O_DIRECT */
+    bool boot_roms;         /* network cards have ROMs to boot from (ipxe-qemu) */
+    const char *local_time; /* the host's time of day, "2026-01-31T23:59:59"; NULL: unknown */
 };
 
 struct launch {

@@ -11,12 +11,13 @@
 #include "backends/qemu/builder.h"
 
 #include "core/base/str.h"
+#include "core/model/rules.h"
 
 #include <stdio.h>
 
 #define SERIAL_BYTES 20 /* what ATA and virtio-blk have room for */
 
-bool disks_want_scsi(const struct machine_plan *plan)
+static bool disks_want_scsi(const struct machine_plan *plan)
 {
     for (size_t i = 0; i < plan->n_disks; i++)
         if (plan->disks[i].bus == DISK_BUS_SCSI)
@@ -33,21 +34,26 @@ unsigned disks_pci_slots(const struct machine_plan *plan)
     return n;
 }
 
+unsigned disks_on_ide(const struct machine_plan *plan)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < plan->n_disks; i++)
+        n += plan->disks[i].bus == DISK_BUS_IDE;
+    return n;
+}
+
 static json_t *cache(bool direct)
 {
     return json_pack("{s:b,s:b}", "direct", direct, "no-flush", 0);
 }
 
-/* A set of its own for 'fd', and the file node that reads it. */
+/* The file node that reads 'fd' through a set of its own. */
 static json_t *file_node(struct builder *b, const char *name, int fd, bool base, bool direct)
 {
-    int number = b->next_fd++;
-    unsigned set = b->next_set++;
+    unsigned set = launch_set(b, fd);
     char node[40], path[32];
 
-    json_array_append_new(b->fds, json_pack("{s:i,s:s,s:i}", "fd", number, "role", "file", "index",
-                                            (int)launch_attach(b, fd)));
-    arg(b, "-add-fd", "fd=%d,set=%u", number, set);
     snprintf(node, sizeof node, "%s-f", name);
     snprintf(path, sizeof path, "/dev/fdset/%u", set);
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:o}", "driver", "file", "node-name", node,
@@ -90,20 +96,19 @@ static json_t *chain(struct builder *b, size_t index)
     return below;
 }
 
-static bool place_on_ide(const struct builder *b, json_t *device, unsigned n, size_t index,
-                         struct err *err)
+bool place_on_ide(const struct builder *b, json_t *device, unsigned n, const char *field,
+                  struct err *err)
 {
-    bool q35 = b->plan->spec->machine == VM_MACHINE_Q35;
-    unsigned room = q35 ? 6 : 4;
-    char bus[16], field[32];
+    unsigned room = vm_spec_ide_room(b->plan->spec);
+    char bus[16];
 
-    snprintf(field, sizeof field, "/disks/%zu/bus", index);
     if (n >= room)
-        return err_field(err, ERR_INVALID, field, "the %s board has room for %u IDE disks",
+        return err_field(err, ERR_INVALID, field,
+                         "the %s board has room for %u IDE disks and CD drives",
                          vm_machine_names[b->plan->spec->machine], room);
-    snprintf(bus, sizeof bus, "ide.%u", q35 ? n : n / 2);
+    snprintf(bus, sizeof bus, "ide.%u", is_q35(b) ? n : n / 2);
     json_put_text(device, "bus", bus);
-    json_put_u64(device, "unit", q35 ? 0 : n % 2);
+    json_put_u64(device, "unit", is_q35(b) ? 0 : n % 2);
     return true;
 }
 
@@ -120,6 +125,7 @@ static unsigned place_number(const struct machine_plan *plan, size_t index)
 static bool place(struct builder *b, json_t *device, size_t index, struct err *err)
 {
     unsigned n = place_number(b->plan, index);
+    char field[32];
 
     switch (b->plan->disks[index].bus) {
     case DISK_BUS_SCSI:
@@ -127,7 +133,8 @@ static bool place(struct builder *b, json_t *device, size_t index, struct err *e
         json_put_u64(device, "scsi-id", n);
         return true;
     case DISK_BUS_IDE:
-        return place_on_ide(b, device, n, index, err);
+        snprintf(field, sizeof field, "/disks/%zu/bus", index);
+        return place_on_ide(b, device, n, field, err);
     default:
         place_on_pci(b, device);
         return true;
@@ -147,9 +154,9 @@ static bool disk_add(struct builder *b, size_t index, struct err *err)
     snprintf(id, sizeof id, "diskdev%zu", index);
     arg_json(b, "-blockdev", chain(b, index));
     /* A write error pauses the guest instead of reaching it: a full disk can be made room on. */
-    device = json_pack("{s:s,s:s,s:s,s:s,s:i,s:s,s:s}", "driver", drivers[disk->bus], "id", id,
-                       "drive", node, "serial", serial, "bootindex", (int)index + 1, "werror",
-                       "stop", "rerror", "report");
+    device = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "driver", drivers[disk->bus], "id", id, "drive",
+                       node, "serial", serial, "werror", "stop", "rerror", "report");
+    boot_place(b, device, BOOT_DISK, index);
     if (!place(b, device, index, err)) {
         json_decref(device);
         return false;

@@ -91,7 +91,7 @@ static const struct {
     {"shutdown", MACHINE_IS_PAUSED, VM_REASON_GUEST_SHUTDOWN},
     {"debug", MACHINE_IS_PAUSED, VM_REASON_DEBUG},
     {"internal-error", MACHINE_IS_PAUSED, VM_REASON_NONE},
-    {"watchdog", MACHINE_IS_PAUSED, VM_REASON_NONE},
+    {"watchdog", MACHINE_IS_PAUSED, VM_REASON_WATCHDOG},
 };
 
 static void report_status(struct link *link, const char *status, struct machine_report *report)

@@ -71,6 +71,12 @@ static void on_panic(struct machine *m, const json_t *data)
     m->stop_reason = VM_REASON_GUEST_PANIC;
 }
 
+static void on_watchdog(struct machine *m, const json_t *data)
+{
+    if (str_eq(json_get_text(data, "action"), "pause"))
+        m->stop_reason = VM_REASON_WATCHDOG;
+}
+
 static void on_io_error(struct machine *m, const json_t *data)
 {
     bool full = json_get_bool(data, "nospace", false);
@@ -96,7 +102,7 @@ static const struct {
     {"RESUME", on_resume},        {"STOP", on_stop},
     {"RESET", on_reset},          {"SHUTDOWN", on_shutdown},
     {"GUEST_PANICKED", on_panic}, {"BLOCK_IO_ERROR", on_io_error},
-    {"WORKER_EXITED", on_exited},
+    {"WATCHDOG", on_watchdog},    {"WORKER_EXITED", on_exited},
 };
 
 void machine_on_event(void *ctx, uint64_t seq, const json_t *event)
@@ -115,9 +121,10 @@ void machine_on_event(void *ctx, uint64_t seq, const json_t *event)
     log_debug("%s: %s", UUID_STR(&m->vm), name); /* nothing that core needs to know */
 }
 
-void machine_on_serial(void *ctx, uint64_t end_bytes)
+void machine_on_serial(void *ctx, unsigned port, uint64_t end_bytes)
 {
-    struct machine_event event = {.kind = MACHINE_SERIAL, .serial_end = end_bytes};
+    struct machine_event event = {
+        .kind = MACHINE_SERIAL, .serial_port = port, .serial_end = end_bytes};
     struct machine *m = ctx;
 
     if (!m->ended)

@@ -22,9 +22,11 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define PASST "/usr/bin/passt"
+#define PASST     "/usr/bin/passt"
+#define BOOT_ROMS "/usr/lib/ipxe/qemu" /* of the package ipxe-qemu */
 
 /* An earlier run of this VM may still be leaving; its run directory must not be mistaken for ours.
  */
@@ -80,14 +82,27 @@ static bool say_hello(struct link *link, struct err *err)
     return reply != NULL;
 }
 
+/* The host's time of day; NULL when the clock cannot be read. */
+static const char *local_time(char *out, size_t size)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+
+    return localtime_r(&now, &tm) && strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm) ? out : NULL;
+}
+
 static bool send_launch(struct link *link, const struct machine_plan *plan, json_t **reply,
                         struct err *err)
 {
     CLEANUP(mem_freep) bool *direct = disks_direct(plan);
     CLEANUP(mem_freep) char *text = NULL;
     CLEANUP(launch_clear) struct launch launch = {0};
-    struct argv_facts facts = {
-        .qemu = host_qemu_path(), .passt = access(PASST, X_OK) == 0, .direct = direct};
+    char now[32];
+    struct argv_facts facts = {.qemu = host_qemu_path(),
+                               .passt = access(PASST, X_OK) == 0,
+                               .direct = direct,
+                               .boot_roms = access(BOOT_ROMS, R_OK) == 0,
+                               .local_time = local_time(now, sizeof now)};
 
     if (!launch_build(plan, &facts, &launch, err) || !FAILPOINT("qemu.launch", err))
         return false;
@@ -133,6 +148,6 @@ bool machine_launch(const struct machine_plan *plan, const struct machine_owner 
 {
     bool ok = launch(plan, owner, out, err);
 
-    plan_close(plan, -1);
+    plan_close(plan, false);
     return ok;
 }

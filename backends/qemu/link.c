@@ -202,8 +202,7 @@ static void deliver(struct link *link, const json_t *event)
 static void on_event(struct link *link, const struct frame *frame)
 {
     struct err err = {0};
-    CLEANUP(json_decrefp)
-    json_t *event = json_read(frame->payload, frame->head.length, &err);
+    CLEANUP(json_decrefp) json_t *event = json_read(frame->payload, frame->head.length, &err);
 
     if (!event || !json_get_text(event, "event"))
         log_warn("a worker sent an event that cannot be read: %s", err.detail);
@@ -215,12 +214,14 @@ static void on_event(struct link *link, const struct frame *frame)
 
 static void on_serial(struct link *link, const struct frame *frame)
 {
-    uint64_t end;
+    struct worker_serial_port note = {0};
+    bool first = frame->head.type == WORKER_SERIAL; /* its frame is the end alone */
+    size_t size = first ? sizeof note.end : sizeof note;
 
-    if (frame->head.length != sizeof end || !link->watched || link_closing(link))
+    if (frame->head.length != size || !link->watched || link_closing(link))
         return;
-    memcpy(&end, frame->payload, sizeof end);
-    link->sink.serial(link->sink.ctx, end);
+    memcpy(&note, frame->payload, size);
+    link->sink.serial(link->sink.ctx, note.port, note.end);
 }
 
 static void dispatch(struct link *link, struct frame *frame)
@@ -235,6 +236,7 @@ static void dispatch(struct link *link, struct frame *frame)
         on_event(link, frame);
         break;
     case WORKER_SERIAL:
+    case WORKER_SERIAL_PORT:
         on_serial(link, frame);
         break;
     default:

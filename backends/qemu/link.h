@@ -14,7 +14,7 @@ struct link;
  * them may call back into the link. */
 struct link_sink {
     void (*event)(void *ctx, uint64_t seq, const json_t *event); /* payload of WORKER_EVENT */
-    void (*serial)(void *ctx, uint64_t end_bytes);
+    void (*serial)(void *ctx, unsigned port, uint64_t end_bytes);
     void (*gone)(void *ctx); /* the worker hung up or broke the framing */
     void *ctx;
 };

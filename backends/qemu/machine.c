@@ -3,6 +3,7 @@
  * process. Core calls it through core/port/backend.h. */
 #include "backends/qemu/machine.h"
 
+#include "backends/qemu/media.h"
 #include "backends/qemu/qemu.h"
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
@@ -10,6 +11,7 @@
 #include "core/port/host.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 int64_t machine_last_breath_ms = 2000;
 static atomic_uint epoch;
@@ -41,6 +43,7 @@ struct machine *machine_new(const struct uuid *vm, const struct machine_owner *o
     m->owner = *owner;
     m->link = link;
     m->qemu_pid = qemu_pid;
+    lock_init(&m->changing);
     if (link_watch(link, &sink, err))
         return m;
     machine_free(m);
@@ -50,6 +53,7 @@ struct machine *machine_new(const struct uuid *vm, const struct machine_owner *o
 void machine_free(struct machine *m)
 {
     link_free(m->link);
+    lock_clear(&m->changing);
     free(m);
 }
 
@@ -95,7 +99,16 @@ static bool machine_kill(struct machine *m, struct err *err)
 static bool machine_serial_write(struct machine *m, unsigned port, const void *data, size_t len,
                                  struct err *err)
 {
-    return link_call(m->link, WORKER_INPUT, data, len, NULL, 0, QMP_MS, NULL, err);
+    CLEANUP(mem_freep) char *framed = NULL;
+    const uint32_t number = port;
+
+    if (port == 0) /* as the workers of earlier releases know it */
+        return link_call(m->link, WORKER_INPUT, data, len, NULL, 0, QMP_MS, NULL, err);
+    framed = mem_alloc(sizeof number + len);
+    memcpy(framed, &number, sizeof number);
+    memcpy(framed + sizeof number, data, len);
+    return link_call(m->link, WORKER_INPUT_PORT, framed, sizeof number + len, NULL, 0, QMP_MS, NULL,
+                     err);
 }
 
 const struct backend backend_qemu = {
@@ -111,4 +124,8 @@ const struct backend backend_qemu = {
     .screenshot = machine_screenshot,
     .serial_write = machine_serial_write,
     .usage = machine_usage_read,
+    .input = machine_input,
+    .nmi = machine_nmi,
+    .set_vcpus = machine_set_vcpus,
+    .media = machine_media,
 };

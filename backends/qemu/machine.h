@@ -1,6 +1,7 @@
 /* A machine of the QEMU backend, for this folder only. */
 #pragma once
 #include "backends/qemu/link.h"
+#include "core/base/thread.h"
 #include "core/port/backend.h"
 
 #include <stdatomic.h>
@@ -21,6 +22,8 @@ struct machine {
     struct link *link;
     pid_t qemu_pid;                         /* 0: not known */
     atomic_uint_least64_t qemu_start_ticks; /* usage.c */
+
+    struct lock changing; /* processors and media: several commands that belong together */
 
     atomic_bool pausing; /* a STOP that comes now is ours */
     atomic_bool killing; /* an end that comes now is ours */
@@ -43,7 +46,7 @@ void machine_free(struct machine *machine);
 
 /* The link's sink: link.h. */
 void machine_on_event(void *ctx, uint64_t seq, const json_t *event);
-void machine_on_serial(void *ctx, uint64_t end_bytes);
+void machine_on_serial(void *ctx, unsigned port, uint64_t end_bytes);
 void machine_on_gone(void *ctx);
 
 /* The backend's calls, each in the file of its name. */
@@ -54,6 +57,17 @@ bool machine_attach(const struct uuid *vm, const struct machine_owner *owner, st
 bool machine_usage_read(struct machine *machine, struct machine_usage *out) MUST_USE;
 bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len,
                         struct err *err) MUST_USE;
+
+bool machine_input(struct machine *m, unsigned head, const struct machine_input *events, size_t n,
+                   struct err *err) MUST_USE;
+bool machine_nmi(struct machine *m, struct err *err) MUST_USE;
+bool machine_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct err *err) MUST_USE;
+
+/* Turns QEMU's words about a display that is not there into those of the API. */
+void screen_explain(unsigned head, struct err *err);
+/* Hands 'fd' (the caller's) to QEMU; '*set' is the number of its descriptor set. */
+bool fdset_lend(struct machine *m, int fd, unsigned *set, struct err *err) MUST_USE;
+void fdset_take_back(struct machine *m, unsigned set); /* as far as QEMU answers */
 
 /* Which events of a VM this process has delivered, across machines: seen.c. */
 void seen_put(const struct uuid *vm, uint64_t seq);

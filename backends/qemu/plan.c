@@ -4,25 +4,25 @@
 
 #include <unistd.h>
 
-static void close_but(int fd, int keep)
+static void close_one(int fd)
 {
-    if (fd >= 0 && fd != keep)
+    if (fd >= 0)
         close(fd);
 }
 
-void plan_close(const struct machine_plan *plan, int keep)
+void plan_close(const struct machine_plan *plan, bool but_serial_logs)
 {
-    close_but(plan->kernel_fd, keep);
-    close_but(plan->initrd_fd, keep);
-    for (unsigned i = 0; i < VM_SERIAL_PORTS_MAX; i++)
-        close_but(plan->serial_log_fds[i], keep);
-    close_but(plan->qemu_log_fd, keep);
-    close_but(plan->nvram_fd, keep);
+    close_one(plan->kernel_fd);
+    close_one(plan->initrd_fd);
+    for (unsigned i = 0; !but_serial_logs && i < VM_SERIAL_PORTS_MAX; i++)
+        close_one(plan->serial_log_fds[i]);
+    close_one(plan->qemu_log_fd);
+    close_one(plan->nvram_fd);
     for (unsigned i = 0; i < VM_CDROMS_MAX; i++)
-        close_but(plan->media_fds[i], keep);
+        close_one(plan->media_fds[i]);
     for (size_t i = 0; i < plan->n_disks; i++)
         for (size_t k = 0; k < plan->disks[i].n_fds; k++) {
-            close_but(plan->disks[i].fds[k], keep);
+            close_one(plan->disks[i].fds[k]);
             plan->disks[i].fds[k] = -1;
         }
 }

@@ -3,6 +3,7 @@
 #include "backends/qemu/qemu.h"
 
 #include "backends/qemu/ended.h"
+#include "backends/qemu/firmware.h"
 #include "backends/qemu/kvm_verdict.h"
 #include "core/base/capture.h"
 #include "core/base/fs.h"
@@ -169,7 +170,9 @@ static bool probe_kvm(struct backend_probe *out, struct err *err)
 
 bool backend_probe_host(struct backend_probe *out, struct err *err)
 {
-    *out = (struct backend_probe){.passt_found = access(PASST, X_OK) == 0};
+    *out = (struct backend_probe){.passt_found = access(PASST, X_OK) == 0,
+                                  .uefi_found = firmware_found(false),
+                                  .secure_boot_found = firmware_found(true)};
     probe_qemu(out);
     if (!probe_kvm(out, err))
         return false;

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -43,41 +44,32 @@ static int writing_end(int fd, struct err *err)
     return out;
 }
 
-/* Hands 'fd' to QEMU; '*set' is the set's number there. */
-static bool lend(struct machine *m, int fd, uint64_t *set, struct err *err)
+void screen_explain(unsigned head, struct err *err)
 {
-    CLEANUP(json_decrefp) json_t *reply = NULL;
-
-    if (!link_qmp(m->link, "add-fd", NULL, &fd, 1, QMP_MS, &reply, err))
-        return false;
-    *set = json_get_u64(reply, "fdset-id", UINT32_MAX);
-    return *set < UINT32_MAX ||
-           err_set(err, ERR_HYPERVISOR, "QEMU took a descriptor and did not say where");
-}
-
-static void take_back(struct machine *m, uint64_t set)
-{
-    struct err err = {0};
-    bool ok = link_qmp(m->link, "remove-fd", json_pack("{s:I}", "fdset-id", (json_int_t)set), NULL,
-                       0, QMP_MS, NULL, &err);
-
-    err_ignore(ok, &err);
+    if (strstr(err->detail, "'" VIDEO_DEVICE "' not found"))
+        err_set(err, ERR_UNSUPPORTED,
+                "the VM has no graphics card: set video.model and start it anew, or use its serial "
+                "port");
+    else if (strstr(err->detail, "not bound to a QemuConsole"))
+        err_set(err, ERR_INVALID, "the VM's graphics card has no display %u", head);
 }
 
 static bool dump_to(struct machine *m, unsigned head, int fd, struct err *err)
 {
     char path[48];
-    uint64_t set;
+    unsigned set;
     bool ok;
 
-    if (!lend(m, fd, &set, err))
+    if (!fdset_lend(m, fd, &set, err))
         return false;
-    snprintf(path, sizeof path, "/dev/fdset/%llu", (unsigned long long)set);
+    snprintf(path, sizeof path, "/dev/fdset/%u", set);
     ok = link_qmp(m->link, "screendump",
                   json_pack("{s:s,s:s,s:s,s:i}", "filename", path, "format", "png", "device",
                             VIDEO_DEVICE, "head", (int)head),
                   NULL, 0, SCREEN_MS, NULL, err);
-    take_back(m, set);
+    fdset_take_back(m, set);
+    if (!ok)
+        screen_explain(head, err);
     return ok;
 }
 

@@ -13,6 +13,7 @@
 #define WORKER_ALIVE   "alive" /* flock()ed as long as the worker or its jail lives */
 #define WORKER_EXIT    "exit"  /* the exit record, published when QEMU is gone */
 #define WORKER_PASSTS  1       /* descriptors of the role passt in one LAUNCH */
+#define WORKER_SERIALS 4       /* serial ports at most */
 #define WORKER_SEAL_MS 30000   /* from LAUNCH to QEMU sealed */
 
 /* Requests; each is answered by OK or ERROR with the same id. Payloads are JSON but for INPUT. */
@@ -27,21 +28,33 @@ enum worker_type {
     WORKER_INPUT,  /* raw bytes for the first serial port -> {"serial_end":n} */
     WORKER_KILL,   /* {} -> {} when QEMU is gone and the exit record is published */
     WORKER_HOLD,   /* {"on":bool}: keep QEMU after a guest's power-off (a storage job runs) */
+    WORKER_INPUT_PORT, /* u32 port and raw bytes for it -> {"serial_end":n} */
 
     WORKER_OK = 100,
-    WORKER_ERROR, /* {"code":slug,"detail":"…"} */
-    WORKER_EVENT, /* {"seq":n,"at":wall ms,"event":"RESET|STOP|RESUME|SHUTDOWN|…","data":{…}};
-                   *  the worker's own: "WORKER_EXITED" with the exit record as data, and
-                   *  "WORKER_PASST_ENDED": the guest has lost its network. Data that is too large
-                   * is left out and "truncated":true added */
-    WORKER_SERIAL /* u64 end of the serial log, at most every 20 ms */
+    WORKER_ERROR,  /* {"code":slug,"detail":"…"} */
+    WORKER_EVENT,  /* {"seq":n,"at":wall ms,"event":"RESET|STOP|RESUME|SHUTDOWN|…","data":{…}};
+                    *  the worker's own: "WORKER_EXITED" with the exit record as data, and
+                    *  "WORKER_PASST_ENDED": the guest has lost its network. Data that is too large
+                    * is left out and "truncated":true added */
+    WORKER_SERIAL, /* u64 end of the first serial port's log, at most every 20 ms */
+    WORKER_SERIAL_PORT /* the same of another port: struct worker_serial_port */
 };
+
+struct worker_serial_port {
+    uint64_t end;
+    uint32_t port, pad;
+};
+
+/* A VM that was started by an earlier release has one serial port, and its worker knows neither of
+ * the two frames with a port: nothing has to be agreed on. */
 
 /* LAUNCH: {"argv":["/usr/bin/qemu-system-x86_64",…],
  *          "fds":[{"fd":3,"role":"qmp"},{"fd":4,"role":"serial"},{"fd":5,"role":"passt"},
  *                 {"fd":6,"role":"file","index":0},{"input":"kernel","role":"file","index":1}],
  *          "passt":["--mtu","…"],
- *          "logs":{"serial":i,"qemu":j}}
+ *          "logs":{"serial":i,"serial1":k,…,"qemu":j}}
+ * A serial entry may have a "port", 0 when it has none; its log is "serial" for port 0 and
+ * "serial<port>" for the others.
  * "fd" is the number QEMU finds it under; "input" copies the file to /in/<name> inside the jail;
  * "index" and the logs' numbers count the descriptors attached to the frame. The worker makes the
  * ends of qmp, serial and passt itself. */

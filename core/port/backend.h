@@ -143,3 +143,7 @@ struct backend_probe {
     bool uefi_found, secure_boot_found; /* OVMF, and its variant with the usual keys */
 };
 bool backend_probe_host(struct backend_probe *out, struct err *err) MUST_USE;
+
+/* What the firmware's variables are before a VM's first start; '*data' is the caller's. NOT_FOUND
+ * when the firmware is not installed. */
+bool backend_nvram_template(bool secure_boot, char **data, size_t *len, struct err *err) MUST_USE;

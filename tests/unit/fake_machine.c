@@ -119,7 +119,8 @@ static void await_silence(int64_t ms)
 
 static bool start(struct err *err)
 {
-    static const struct vm_spec spec = {.vcpus = 1, .serial_ports = 1};
+    static const struct vm_spec spec = {
+        .vcpus = 2, .cpu.max_vcpus = 4, .n_cdroms = 1, .serial_ports = 1};
     struct machine_plan plan = {.vm = vm, .spec = &spec, MACHINE_PLAN_NO_FDS};
 
     plan.serial_log_fds[0] = memfd_create("serial", MFD_CLOEXEC);
@@ -275,6 +276,54 @@ static void its_screen_is_a_picture_that_shows_the_state(void **state)
     assert_memory_not_equal(running, paused, running_len);
 }
 
+static void it_tells_which_keys_were_pressed(void **state)
+{
+    const struct machine_input events[] = {
+        {.kind = INPUT_KEY, .name = "ctrl", .down = true},
+        {.kind = INPUT_BUTTON, .name = "left"},
+        {.kind = INPUT_ABSOLUTE, .axis = 'x', .value = 32767},
+    };
+    struct err err = {0};
+
+    boot();
+    assert_true(backend_fake.input(machine, 0, events, ARRAY_LEN(events), &err));
+    await_words("key ctrl down\r\nbutton left up\r\npointer x 32767\r\n");
+    assert_false(backend_fake.input(machine, 1, events, ARRAY_LEN(events), &err));
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_true(backend_fake.nmi(machine, &err));
+    await_words("nmi");
+}
+
+static void processors_are_added_and_never_taken_away(void **state)
+{
+    struct err err = {0};
+    unsigned now;
+
+    boot();
+    assert_true(backend_fake.set_vcpus(machine, 3, &now, &err));
+    assert_int_equal(now, 3);
+    assert_true(backend_fake.set_vcpus(machine, 3, &now, &err));
+    assert_false(backend_fake.set_vcpus(machine, 5, &now, &err));
+    assert_int_equal(err.code, ERR_UNSUPPORTED);
+    err = (struct err){0};
+    assert_false(backend_fake.set_vcpus(machine, 2, &now, &err));
+    assert_int_equal(err.code, ERR_UNSUPPORTED);
+    assert_int_equal(now, 3);
+}
+
+static void a_medium_goes_in_and_out(void **state)
+{
+    struct err err = {0};
+
+    boot();
+    assert_true(backend_fake.media(machine, 0, memfd_create("iso", MFD_CLOEXEC), &err));
+    await_words("CD drive 0: medium");
+    assert_true(backend_fake.media(machine, 0, -1, &err));
+    await_words("CD drive 0: empty");
+    assert_false(backend_fake.media(machine, 1, memfd_create("iso", MFD_CLOEXEC), &err));
+    assert_int_equal(err.code, ERR_INVALID);
+}
+
 static void a_long_line_is_cut_not_overrun(void **state)
 {
     char line[2000];
@@ -332,6 +381,9 @@ int main(void)
         STORY(a_power_off_from_inside_is_off),
         STORY(a_kill_ends_it_once),
         STORY(its_screen_is_a_picture_that_shows_the_state),
+        STORY(it_tells_which_keys_were_pressed),
+        STORY(processors_are_added_and_never_taken_away),
+        STORY(a_medium_goes_in_and_out),
         STORY(a_long_line_is_cut_not_overrun),
         STORY(it_does_not_outlive_its_daemon),
 #ifdef VMMD_FAILPOINTS

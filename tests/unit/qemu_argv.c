@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HOSTILE_ROUNDS 20000
+#define HOSTILE_ROUNDS 20000 /* with five texts each: 100,000 */
 
 static const struct uuid vm_id = {{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x47, 0x88, 0x89, 0xaa, 0xbb,
                                    0xcc, 0xdd, 0xee, 0xff, 0x01}};
@@ -36,6 +36,9 @@ static struct vm_spec spec_new(void)
         .name = "hello",
         .machine = VM_MACHINE_Q35,
         .vcpus = 2,
+        .serial_ports = 1,
+        .rng = true,
+        .pointer = POINTER_MOUSE,
         .memory_bytes = 256ull << 20,
         .nics = nics,
         .n_nics = 1,
@@ -56,8 +59,11 @@ static struct machine_plan plan_new(const struct vm_spec *spec)
     return plan;
 }
 
-static const struct argv_facts facts = {
-    .qemu = "/usr/bin/qemu-system-x86_64", .passt = true, .direct = direct};
+static const struct argv_facts facts = {.qemu = "/usr/bin/qemu-system-x86_64",
+                                        .passt = true,
+                                        .direct = direct,
+                                        .boot_roms = true,
+                                        .local_time = "2026-01-31T23:59:58"};
 
 static struct launch build(const struct machine_plan *plan, const struct argv_facts *with)
 {
@@ -147,6 +153,135 @@ static void a_bare_machine_matches_its_golden_file(void **state)
     plan.n_disks = 0;
     launch = build(&plan, &facts);
     assert_golden(&launch, "q35_bare.txt");
+    launch_clear(&launch);
+}
+
+static void a_windows_guest_matches_its_golden_file(void **state)
+{
+    struct vm_spec spec = spec_new();
+    struct machine_plan plan = plan_new(&spec);
+    struct vm_cdrom cds[] = {{.media = "windows.iso"}, {0}};
+    struct launch launch;
+
+    spec.firmware = (struct vm_firmware){FIRMWARE_UEFI, true};
+    spec.hyperv = true;
+    spec.clock = CLOCK_LOCALTIME;
+    spec.pointer = POINTER_TABLET;
+    spec.video = (struct vm_video){VIDEO_QXL, 2};
+    spec.generation_id = vm_id;
+    spec.cdroms = cds;
+    spec.n_cdroms = 2;
+    spec.serial_ports = 4;
+    spec.boot.order = "cdrom,disk";
+    spec.boot.menu = true;
+    plan.accel = VM_ACCEL_KVM;
+    plan.nvram_fd = 120;
+    plan.media_fds[0] = 121;
+    plan.disks = &disks[3];
+    plan.n_disks = 1;
+    for (int i = 1; i < VM_SERIAL_PORTS_MAX; i++)
+        plan.serial_log_fds[i] = 110 + i;
+    launch = build(&plan, &facts);
+    assert_golden(&launch, "q35_windows.txt");
+    launch_clear(&launch);
+}
+
+static void an_old_guest_matches_its_golden_file(void **state)
+{
+    struct vm_spec spec = spec_new();
+    struct machine_plan plan = plan_new(&spec);
+    struct vm_nic cards[] = {{.model = NIC_RTL8139, .mac = "52:54:00:00:00:03"}};
+    struct vm_cdrom cds[] = {{.media = "dos.iso"}};
+    struct launch launch;
+
+    spec.machine = VM_MACHINE_PC;
+    spec.cpu.model = "pentium3";
+    spec.vcpus = 1;
+    spec.video.model = VIDEO_CIRRUS;
+    spec.rng = false;
+    spec.watchdog = WATCHDOG_I6300ESB;
+    spec.nics = cards;
+    spec.cdroms = cds;
+    spec.n_cdroms = 1;
+    spec.boot.order = "network,cdrom";
+    plan.media_fds[0] = 121;
+    plan.disks = &disks[3];
+    plan.n_disks = 1;
+    launch = build(&plan, &facts);
+    assert_golden(&launch, "pc_old.txt");
+    launch_clear(&launch);
+}
+
+static void a_giant_matches_its_golden_file(void **state)
+{
+    struct vm_spec spec = spec_new();
+    struct machine_plan plan = plan_new(&spec);
+    struct launch launch;
+
+    spec.vcpus = 32;
+    spec.cpu = (struct vm_cpu){.sockets = 2, .threads = 2, .max_vcpus = 64};
+    spec.memory_bytes = 4ull << 40;
+    spec.memory_overcommit = true;
+    spec.video = (struct vm_video){VIDEO_NONE, 1};
+    spec.serial_ports = 0;
+    spec.n_nics = 0;
+    plan.n_disks = 0;
+    launch = build(&plan, &facts);
+    assert_golden(&launch, "q35_giant.txt");
+    launch_clear(&launch);
+}
+
+/* "cpus=…": what -smp says. */
+static void assert_smp(const struct vm_spec *spec, const char *should)
+{
+    struct machine_plan plan = plan_new(spec);
+    struct launch launch;
+    CLEANUP(mem_freep) char *text = NULL;
+
+    plan.n_disks = 0;
+    launch = build(&plan, &facts);
+    text = as_text(&launch);
+    if (!strstr(text, should))
+        fail_msg("no %s in %s", should, text);
+    launch_clear(&launch);
+}
+
+static void parts_of_the_topology_that_are_open_are_chosen(void **state)
+{
+    struct vm_spec spec = spec_new();
+
+    spec.vcpus = 12;
+    assert_smp(&spec, "cpus=12,maxcpus=12,sockets=1,cores=12,threads=1");
+    spec.cpu.threads = 2;
+    assert_smp(&spec, "cpus=12,maxcpus=12,sockets=1,cores=6,threads=2");
+    spec.cpu.cores = 3;
+    assert_smp(&spec, "cpus=12,maxcpus=12,sockets=2,cores=3,threads=2");
+    spec.cpu.sockets = 2;
+    assert_smp(&spec, "cpus=12,maxcpus=12,sockets=2,cores=3,threads=2");
+    spec.cpu = (struct vm_cpu){.sockets = 4, .cores = 4, .max_vcpus = 32};
+    assert_smp(&spec, "cpus=12,maxcpus=32,sockets=4,cores=4,threads=2");
+}
+
+static void devices_are_tried_in_the_order_wanted(void **state)
+{
+    struct vm_spec spec = spec_new();
+    struct machine_plan plan = plan_new(&spec);
+    struct vm_cdrom cds[] = {{0}, {0}};
+    struct launch launch;
+    CLEANUP(mem_freep) char *text = NULL;
+
+    spec.cdroms = cds;
+    spec.n_cdroms = 2;
+    spec.boot.order = "network,disk";
+    launch = build(&plan, &facts);
+    text = as_text(&launch);
+    assert_non_null(strstr(text, "\"mac\":\"52:54:00:00:00:01\",\"bootindex\":1"));
+    assert_null(strstr(text, "romfile")); /* it has to boot: the card keeps its ROM */
+    assert_non_null(strstr(text, "\"id\":\"diskdev0\",\"drive\":\"disk0\""));
+    assert_non_null(strstr(text, "\"bootindex\":2"));
+    assert_non_null(strstr(text, "\"bootindex\":5"));
+    assert_null(strstr(text, "\"bootindex\":6"));
+    assert_non_null(strstr(text, "{\"driver\":\"ide-cd\",\"id\":\"cd1\",\"bus\":\"ide.2\""));
     launch_clear(&launch);
 }
 
@@ -253,6 +388,8 @@ static void hostile(char *out, size_t size)
                                        "/",
                                        "../",
                                        "a",
+                                       "help",
+                                       "?",
                                        "-chardev",
                                        ",id=pc.ram",
                                        "%s",
@@ -269,27 +406,50 @@ static void hostile(char *out, size_t size)
     out[len] = 0;
 }
 
-/* All arguments are those of 'tame', but for -append's value, which is the command line to the
- * byte. */
+/* A processor's model that the check lets through, or none: the check is what keeps "a,b=c" and
+ * "help" from QEMU. */
+static bool some_model(char *out, size_t size)
+{
+    const char *why;
+
+    if (dice(4) == 0)
+        snprintf(out, size, "%s%s", dice(2) ? "Skylake-Server" : "qemu", dice(2) ? "-v4" : "64");
+    else
+        hostile(out, size);
+    if (!*out || !check_cpu_model(out, &why))
+        return false;
+    assert_int_equal(strcspn(out, ",=:; \n\"'{"), strlen(out));
+    assert_string_not_equal(out, "help");
+    return true;
+}
+
+/* All arguments are those of 'tame', but for the values of -append, which is the command line to
+ * the byte, and of -cpu, which is the model. */
 static void assert_same_shape(const struct launch *launch, const struct launch *tame,
-                              const char *cmdline)
+                              const char *cmdline, const char *model)
 {
     const json_t *argv = json_object_get(launch->json, "argv");
-    const json_t *model = json_object_get(tame->json, "argv");
+    const json_t *golden = json_object_get(tame->json, "argv");
 
-    assert_int_equal(json_array_size(argv), json_array_size(model));
-    for (size_t i = 0; i < json_array_size(model); i++) {
+    assert_int_equal(json_array_size(argv), json_array_size(golden));
+    for (size_t i = 0; i < json_array_size(golden); i++) {
         const char *is = json_string_value(json_array_get(argv, i));
-        const char *before = i ? json_string_value(json_array_get(model, i - 1)) : "";
-        const char *should = json_string_value(json_array_get(model, i));
-        if (!is || strcmp(is, str_eq(before, "-append") ? cmdline : should) != 0)
+        const char *before = i ? json_string_value(json_array_get(golden, i - 1)) : "";
+        const char *should = json_string_value(json_array_get(golden, i));
+        if (str_eq(before, "-append"))
+            should = cmdline;
+        else if (str_eq(before, "-cpu"))
+            should = model;
+        if (!is || strcmp(is, should) != 0)
             fail_msg("argument %zu became %s", i, is ? is : "nothing");
     }
 }
 
 static void hostile_text_never_changes_the_shape(void **state)
 {
-    char name[96], notes[96], cmdline[200];
+    char name[96], notes[96], media[96], model[64], cmdline[200];
+    struct vm_cdrom cd = {.media = media};
+    unsigned models = 0;
     struct vm_spec spec = spec_new();
     struct machine_plan plan = plan_new(&spec);
     struct launch tame;
@@ -298,22 +458,35 @@ static void hostile_text_never_changes_the_shape(void **state)
     plan.n_disks = 0; /* disks and cards hold no text of a user; without them it is faster */
     spec.machine = VM_MACHINE_PC;
     spec.n_nics = 0;
+    spec.cdroms = &cd;
+    spec.n_cdroms = 1;
+    spec.serial_ports = 0;
+    spec.video.model = VIDEO_NONE;
+    spec.rng = false;
     spec.boot.cmdline = "quiet";
     tame = build(&plan, &facts);
     spec.name = name;
     spec.notes = notes;
     spec.boot.kernel = name;
+    spec.labels = json_object();
     for (unsigned i = 0; i < HOSTILE_ROUNDS; i++) {
         struct launch launch;
         hostile(name, sizeof name);
         hostile(notes, sizeof notes);
+        hostile(media, sizeof media);
+        json_object_clear(spec.labels);
+        json_put_text(spec.labels, name, notes);
+        spec.cpu.model = some_model(model, sizeof model) ? model : NULL;
+        models += spec.cpu.model != NULL;
         cmdline[0] = 'x';
         hostile(cmdline + 1, sizeof cmdline - 1);
         spec.boot.cmdline = cmdline;
         launch = build(&plan, &facts);
-        assert_same_shape(&launch, &tame, cmdline);
+        assert_same_shape(&launch, &tame, cmdline, spec.cpu.model ? model : "max");
         launch_clear(&launch);
     }
+    assert_in_range(models, HOSTILE_ROUNDS / 100, HOSTILE_ROUNDS - HOSTILE_ROUNDS / 100);
+    json_decref(spec.labels);
     launch_clear(&tame);
 }
 
@@ -323,6 +496,11 @@ int main(void)
         cmocka_unit_test(a_q35_with_everything_matches_its_golden_file),
         cmocka_unit_test(a_pc_with_kvm_and_a_kernel_matches_its_golden_file),
         cmocka_unit_test(a_bare_machine_matches_its_golden_file),
+        cmocka_unit_test(a_windows_guest_matches_its_golden_file),
+        cmocka_unit_test(an_old_guest_matches_its_golden_file),
+        cmocka_unit_test(a_giant_matches_its_golden_file),
+        cmocka_unit_test(parts_of_the_topology_that_are_open_are_chosen),
+        cmocka_unit_test(devices_are_tried_in_the_order_wanted),
         cmocka_unit_test(a_cmdline_without_a_kernel_is_left_out),
         cmocka_unit_test(every_descriptor_has_a_number_of_its_own),
         cmocka_unit_test(a_disk_without_a_place_on_its_bus_is_refused),

@@ -27,7 +27,7 @@ static void note_event(void *ctx, uint64_t seq, const json_t *event)
     lock_drop(&noted.lock);
 }
 
-static void note_serial(void *ctx, uint64_t end_bytes)
+static void note_serial(void *ctx, unsigned port, uint64_t end_bytes)
 {
     lock_take(&noted.lock);
     noted.serial_end = end_bytes;

@@ -7,7 +7,8 @@ static const struct uuid vm = {{9, 9, 9}};
 
 /* ---- plans ---- */
 
-static struct vm_spec spec = {.name = "hello", .vcpus = 1, .memory_bytes = 64u << 20};
+static struct vm_spec spec = {
+    .name = "hello", .vcpus = 1, .memory_bytes = 64u << 20, .serial_ports = 1};
 
 static int new_file(void)
 {

@@ -144,7 +144,8 @@ static inline void rig_init(struct rig *r)
     *r = (struct rig){.run = tmp_dir_make()};
     r->w.vm = "0b5ee8e5-0000-4000-8000-000000000000";
     r->w.jail.qemu_pidfd = r->w.jail.init_pidfd = r->w.passt_pidfd = r->w.jail.lifeline = -1;
-    r->w.qmp.sock = r->w.serial.sock = r->w.serial.log = r->w.words.pipe = r->w.words.log = -1;
+    r->w.qmp.sock = r->w.words.pipe = r->w.words.log = -1;
+    serial_init(&r->w);
     r->w.dir = open(r->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     r->w.ending.wstatus = SIGKILL;
     daemon_init(&r->w);

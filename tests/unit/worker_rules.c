@@ -34,6 +34,7 @@ static void what_a_vm_needs_passes(void **state)
 {
     static const char *const names[] = {"add-fd",
                                         "blockdev-add",
+                                        "blockdev-insert-medium",
                                         "blockdev-mirror",
                                         "blockdev-snapshot",
                                         "block-commit",
@@ -44,9 +45,10 @@ static void what_a_vm_needs_passes(void **state)
                                         "block-job-dismiss",
                                         "block_resize",
                                         "cont",
-                                        "device_add",
                                         "device_del",
                                         "getfd",
+                                        "inject-nmi",
+                                        "input-send-event",
                                         "job-finalize",
                                         "object-add",
                                         "query-status",
@@ -124,12 +126,55 @@ static void a_request_has_its_two_members_only(void **state)
         assert_int_equal(verdict(wrong[i]), ERR_INVALID);
 }
 
+static void only_processors_are_plugged_in(void **state)
+{
+    assert_int_equal(verdict_on("device_add", "{\"driver\":\"max-x86_64-cpu\",\"id\":\"vcpu-1\","
+                                              "\"socket-id\":0,\"core-id\":1,\"thread-id\":0}"),
+                     ERR_NONE);
+    assert_int_equal(verdict_on("device_add", "{}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict("{\"execute\":\"device_add\"}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("device_add", "{\"driver\":\"-x86_64-cpu\"}"), ERR_FORBIDDEN);
+    assert_int_equal(
+        verdict_on("device_add", "{\"driver\":\"vfio-pci\",\"host\":\"0000:01:00.0\"}"),
+        ERR_FORBIDDEN);
+    assert_int_equal(
+        verdict_on("device_add", "{\"driver\":\"max-x86_64-cpu\",\"hv-passthrough\":true}"),
+        ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("device_add", "{\"driver\":\"max-x86_64-cpu\",\"core-id\":\"1\"}"),
+                     ERR_FORBIDDEN);
+}
+
+static void a_block_node_reads_what_was_lent(void **state)
+{
+    static const char *const refused[] = {
+        "{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":\"/etc/shadow\"}}",
+        "{\"driver\":\"raw\",\"file\":{\"driver\":\"host_device\",\"filename\":\"/dev/fdset/1\"}}",
+        "{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":[\"/dev/fdset/1\"]}}",
+        "{\"driver\":\"qcow2\",\"file\":\"a\",\"backing\":{\"driver\":\"https\",\"url\":\"https://"
+        "x\"}}",
+        "{\"driver\":\"nbd\",\"server\":{\"type\":\"inet\",\"host\":\"1.2.3.4\",\"port\":\"1\"}}",
+        "{\"driver\":7}"};
+
+    assert_int_equal(verdict_on("blockdev-add",
+                                "{\"driver\":\"raw\",\"node-name\":\"cd0-5\",\"file\":"
+                                "{\"driver\":\"file\",\"filename\":\"/dev/fdset/5\"}}"),
+                     ERR_NONE);
+    assert_int_equal(verdict_on("blockdev-add", "{\"driver\":\"nbd\",\"server\":"
+                                                "{\"type\":\"fd\",\"str\":\"7\"}}"),
+                     ERR_NONE);
+    for (unsigned i = 0; i < ARRAY_LEN(refused); i++)
+        if (verdict_on("blockdev-add", refused[i]) != ERR_FORBIDDEN)
+            fail_msg("%s passes", refused[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_vm_needs_passes),
         cmocka_unit_test(what_leads_out_of_the_jail_does_not),
         cmocka_unit_test(streams_and_files_are_passed_descriptors),
+        cmocka_unit_test(only_processors_are_plugged_in),
+        cmocka_unit_test(a_block_node_reads_what_was_lent),
         cmocka_unit_test(a_request_has_its_two_members_only),
     };
 

@@ -38,9 +38,9 @@ static void a_full_launch_is_read(void **state)
     assert_int_equal(s->fds[3].index, 1);
     assert_int_equal(s->fds[4].target, JAIL_TARGET_INPUT);
     assert_string_equal(s->fds[4].input, "kernel");
-    assert_true(s->has_serial && s->has_passt);
+    assert_true(s->has_serial[0] && !s->has_serial[1] && s->has_passt);
     assert_int_equal(s->n_passt, 2);
-    assert_int_equal(s->serial_log, 2);
+    assert_int_equal(s->serial_logs[0], 2);
     assert_int_equal(s->qemu_log, 3);
 }
 
@@ -51,8 +51,8 @@ static void the_least_launch_is_a_program_and_a_monitor(void **state)
     CLEANUP(spec_freep) struct spec *s = spec_read(text, strlen(text), 0, &err);
 
     assert_non_null(s);
-    assert_false(s->has_serial || s->has_passt);
-    assert_int_equal(s->serial_log, -1);
+    assert_false(s->has_serial[0] || s->has_passt);
+    assert_int_equal(s->serial_logs[0], -1);
     assert_int_equal(s->qemu_log, -1);
 }
 

@@ -45,7 +45,7 @@ static void bundle_fill(struct bundle *b, const struct worker *w, const struct s
     for (unsigned i = 0; i < spec->n_fds; i++) {
         const struct spec_fd *f = &spec->fds[i];
         int fd = f->role == SPEC_QMP      ? ends->qmp
-                 : f->role == SPEC_SERIAL ? ends->serial
+                 : f->role == SPEC_SERIAL ? ends->serial[f->port]
                  : f->role == SPEC_PASST  ? ends->passt
                                           : frame_fds[f->index];
         bundle_add(b, f->target, f->input, fd);

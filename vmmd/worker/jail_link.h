@@ -17,7 +17,7 @@ struct jail_link {
 
 /* Descriptors that the worker adds to those of the frame. */
 struct jail_ends {
-    int qmp, serial, passt, words; /* QEMU's ends; -1 when there is none */
+    int qmp, serial[WORKER_SERIALS], passt, words; /* QEMU's ends; -1 when there is none */
 };
 
 /* Sends JAIL_RUN. All is borrowed. */

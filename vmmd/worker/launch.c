@@ -30,18 +30,20 @@
 
 /* The pairs between us (or passt) and QEMU. */
 struct wires {
-    int qmp[2], serial[2], passt[2],
-        words[2]; /* [0]: our end, [1]: QEMU's; -1 when there is none */
+    /* [0]: our end, [1]: QEMU's; -1 when there is none */
+    int qmp[2], passt[2], words[2], serial[WORKER_SERIALS][2];
 };
+
+static void no_wires(struct wires *s)
+{
+    for (int *fd = (int *)s; fd < (int *)(s + 1); fd++)
+        *fd = -1;
+}
 
 static void close_wires(struct wires *s)
 {
-    int *all[] = {s->qmp, s->serial, s->passt, s->words};
-
-    for (unsigned i = 0; i < ARRAY_LEN(all); i++) {
-        closep(&all[i][0]);
-        closep(&all[i][1]);
-    }
+    for (int *fd = (int *)s; fd < (int *)(s + 1); fd++)
+        closep(fd);
 }
 
 static bool stay_ready(int fd, struct err *err)
@@ -54,9 +56,10 @@ static bool make_wires(const struct spec *spec, struct wires *s, struct err *err
 {
     if (!sock_pair(SOCK_STREAM, s->qmp, err) || !stay_ready(s->qmp[0], err))
         return false;
-    if (spec->has_serial &&
-        (!sock_pair(SOCK_STREAM, s->serial, err) || !stay_ready(s->serial[0], err)))
-        return false;
+    for (unsigned i = 0; i < WORKER_SERIALS; i++)
+        if (spec->has_serial[i] &&
+            (!sock_pair(SOCK_STREAM, s->serial[i], err) || !stay_ready(s->serial[i][0], err)))
+            return false;
     if (spec->has_passt && !sock_pair(SOCK_STREAM, s->passt, err))
         return false;
     if (pipe2(s->words, O_CLOEXEC) < 0)
@@ -113,13 +116,19 @@ static int take_log(struct frame *f, int index)
 static bool start(struct worker *w, const struct spec *spec, struct frame *f, struct wires *s,
                   struct err *err)
 {
-    struct jail_ends ends;
+    struct jail_ends ends = {0};
 
-    if (!make_wires(spec, s, err) ||
-        !serial_open(w, TAKE_FD(s->serial[0]), take_log(f, spec->serial_log), err))
+    if (!make_wires(spec, s, err))
         return false;
+    for (unsigned i = 0; i < WORKER_SERIALS; i++) {
+        if (!serial_open(w, i, TAKE_FD(s->serial[i][0]), take_log(f, spec->serial_logs[i]), err))
+            return false;
+        ends.serial[i] = s->serial[i][1];
+    }
     words_open(w, TAKE_FD(s->words[0]), take_log(f, spec->qemu_log));
-    ends = (struct jail_ends){s->qmp[1], s->serial[1], s->passt[1], s->words[1]};
+    ends.qmp = s->qmp[1];
+    ends.passt = s->passt[1];
+    ends.words = s->words[1];
     if (!jail_link_run(w, spec, f->fds, &ends, err))
         return false;
     qmp_open(w, TAKE_FD(s->qmp[0]));
@@ -136,8 +145,9 @@ static void undo(struct worker *w)
 bool launch_begin(struct worker *w, const struct request *from, struct frame *f, struct err *err)
 {
     CLEANUP(spec_freep) struct spec *spec = NULL;
-    CLEANUP(close_wires) struct wires wires = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    CLEANUP(close_wires) struct wires wires;
 
+    no_wires(&wires);
     if (w->phase != WORKER_IDLE)
         return err_set(err, ERR_WRONG_STATE, "this worker has started its VM already");
     if (w->jail.sock < 0 && w->launch.why.code) {

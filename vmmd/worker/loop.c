@@ -21,13 +21,25 @@ enum slot {
     SLOT_JAIL,
     SLOT_INIT,
     SLOT_QMP,
-    SLOT_SERIAL,
     SLOT_WORDS,
     SLOT_PASST,
-    SLOT_CONV,
+    SLOT_SERIAL,
+    SLOT_CONV = SLOT_SERIAL + WORKER_SERIALS,
     SLOT_LISTEN = SLOT_CONV + CONV_MAX, /* last: it may reuse a conversation's place */
     SLOT_COUNT
 };
+
+static struct pollfd wanted_serial(const struct worker *w, unsigned port)
+{
+    return (struct pollfd){.fd = w->serial[port].sock, .events = serial_wants(w, port)};
+}
+
+static struct pollfd wanted_conv(const struct conv *c)
+{
+    bool unsent = c->sock >= 0 && c->sent < c->out.len;
+
+    return (struct pollfd){.fd = c->sock, .events = unsent ? POLLIN | POLLOUT : POLLIN};
+}
 
 static struct pollfd wanted(const struct worker *w, enum slot slot)
 {
@@ -41,19 +53,15 @@ static struct pollfd wanted(const struct worker *w, enum slot slot)
                                .events = POLLIN};
     case SLOT_QMP:
         return (struct pollfd){.fd = w->qmp.sock, .events = qmp_wants(w)};
-    case SLOT_SERIAL:
-        return (struct pollfd){.fd = w->serial.sock, .events = serial_wants(w)};
     case SLOT_WORDS:
         return (struct pollfd){.fd = w->words.pipe, .events = POLLIN};
     case SLOT_PASST:
         return (struct pollfd){.fd = w->passt_pidfd, .events = POLLIN};
     case SLOT_LISTEN:
         return (struct pollfd){.fd = w->listen, .events = POLLIN};
-    default: {
-        const struct conv *c = &w->daemon.convs[slot - SLOT_CONV];
-        bool unsent = c->sock >= 0 && c->sent < c->out.len;
-        return (struct pollfd){.fd = c->sock, .events = unsent ? POLLIN | POLLOUT : POLLIN};
-    }
+    default:
+        return slot < SLOT_CONV ? wanted_serial(w, slot - SLOT_SERIAL)
+                                : wanted_conv(&w->daemon.convs[slot - SLOT_CONV]);
     }
 }
 
@@ -97,9 +105,6 @@ static void dispatch(struct worker *w, enum slot slot, short revents)
     case SLOT_QMP:
         qmp_ready(w, revents);
         break;
-    case SLOT_SERIAL:
-        serial_ready(w, revents);
-        break;
     case SLOT_WORDS:
         words_ready(w);
         break;
@@ -110,7 +115,10 @@ static void dispatch(struct worker *w, enum slot slot, short revents)
         daemon_accept(w);
         break;
     default:
-        daemon_ready(w, slot - SLOT_CONV, revents);
+        if (slot < SLOT_CONV)
+            serial_ready(w, slot - SLOT_SERIAL, revents);
+        else
+            daemon_ready(w, slot - SLOT_CONV, revents);
     }
 }
 

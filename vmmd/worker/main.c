@@ -92,7 +92,8 @@ static bool take_fds(struct worker *w, struct err *err)
 static bool begin(struct worker *w, const char *vm, struct err *err)
 {
     w->jail.qemu_pidfd = w->jail.init_pidfd = w->passt_pidfd = -1;
-    w->qmp.sock = w->serial.sock = w->serial.log = w->words.pipe = w->words.log = -1;
+    w->qmp.sock = w->words.pipe = w->words.log = -1;
+    serial_init(w);
     w->ending.wstatus = SIGKILL;
     daemon_init(w);
     keep_memory_small();

@@ -32,6 +32,8 @@ const char *policy_status(const char *name, const char *now)
         return "shutdown";
     if (str_eq(name, "GUEST_PANICKED"))
         return "guest-panicked";
+    if (str_eq(name, "WATCHDOG"))
+        return "watchdog";
     if (str_eq(name, "STOP") && str_eq(now, "running"))
         return "paused"; /* else the event before it has said why */
     return now;
@@ -39,8 +41,8 @@ const char *policy_status(const char *name, const char *now)
 
 bool policy_changes_status(const char *name)
 {
-    static const char *const names[] = {"STOP",           "RESUME",  "RESET", "SHUTDOWN",
-                                        "GUEST_PANICKED", "SUSPEND", "WAKEUP"};
+    static const char *const names[] = {"STOP",           "RESUME",   "RESET",   "SHUTDOWN",
+                                        "GUEST_PANICKED", "WATCHDOG", "SUSPEND", "WAKEUP"};
 
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(name, names[i]))

@@ -56,7 +56,7 @@ static json_t *describe(const struct worker *w)
     json_put_text(body, "phase", phase_name(w->phase));
     json_put_text(body, "status", w->status);
     json_put_u64(body, "events", w->events.last);
-    json_put_u64(body, "serial_end", w->serial.end);
+    json_put_u64(body, "serial_end", w->serial[0].end);
     json_put_bool(body, "held", w->policy.held);
     return body;
 }
@@ -92,16 +92,33 @@ static bool handle_qmp(struct worker *w, const struct request *from, struct fram
     return true;
 }
 
-static bool handle_input(struct worker *w, const struct request *from, struct frame *f,
-                         struct err *err)
+static bool input(struct worker *w, const struct request *from, unsigned port, const char *data,
+                  size_t len, struct err *err)
 {
     char text[64];
 
-    if (!serial_input(w, f->payload, f->head.length, err))
+    if (!serial_input(w, port, data, len, err))
         return false;
-    snprintf(text, sizeof text, "{\"serial_end\":%" PRIu64 "}", w->serial.end);
+    snprintf(text, sizeof text, "{\"serial_end\":%" PRIu64 "}", w->serial[port].end);
     daemon_reply(w, from, text);
     return true;
+}
+
+static bool handle_input(struct worker *w, const struct request *from, struct frame *f,
+                         struct err *err)
+{
+    return input(w, from, 0, f->payload, f->head.length, err);
+}
+
+static bool handle_input_port(struct worker *w, const struct request *from, struct frame *f,
+                              struct err *err)
+{
+    uint32_t port;
+
+    if (f->head.length < sizeof port)
+        return err_set(err, ERR_INVALID, "input without the number of its port");
+    memcpy(&port, f->payload, sizeof port);
+    return input(w, from, port, f->payload + sizeof port, f->head.length - sizeof port, err);
 }
 
 static bool handle_kill(struct worker *w, const struct request *from, struct frame *f,
@@ -129,9 +146,13 @@ static const struct {
     bool takes_fds;
     bool needs_guest; /* only while QEMU is up and sealed */
 } table[] = {
-    [WORKER_HELLO] = {handle_hello, false, false}, [WORKER_LAUNCH] = {launch_begin, true, false},
-    [WORKER_QMP] = {handle_qmp, true, true},       [WORKER_INPUT] = {handle_input, false, true},
-    [WORKER_KILL] = {handle_kill, false, false},   [WORKER_HOLD] = {handle_hold, false, false},
+    [WORKER_HELLO] = {handle_hello, false, false},
+    [WORKER_LAUNCH] = {launch_begin, true, false},
+    [WORKER_QMP] = {handle_qmp, true, true},
+    [WORKER_INPUT] = {handle_input, false, true},
+    [WORKER_KILL] = {handle_kill, false, false},
+    [WORKER_HOLD] = {handle_hold, false, false},
+    [WORKER_INPUT_PORT] = {handle_input_port, false, true},
 };
 
 bool requests_handle(struct worker *w, const struct request *from, struct frame *f, struct err *err)

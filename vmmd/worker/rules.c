@@ -12,83 +12,130 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_one_of(const char *text, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(text, list[i]))
+            return true;
+    return false;
+}
+
+/* What is plugged in while the guest runs: processors, with numbers for their place. */
+static bool is_vcpu(const json_t *arguments, struct err *err)
+{
+    static const char *const places[] = {"socket-id", "die-id", "core-id", "thread-id", "node-id"};
+    static const char suffix[] = "-x86_64-cpu";
+    const char *driver = json_get_text(arguments, "driver"), *key;
+    size_t len = driver ? strlen(driver) : 0;
+    json_t *value;
+    bool ok = len >= sizeof suffix && str_eq(driver + len - (sizeof suffix - 1), suffix);
+
+    json_object_foreach ((json_t *)arguments, key, value)
+        ok &= is_one_of(key, places, ARRAY_LEN(places))    ? json_is_integer(value)
+              : str_eq(key, "driver") || str_eq(key, "id") ? json_is_string(value)
+                                                           : false;
+    return ok || err_set(err, ERR_FORBIDDEN, "device_add plugs in processors only");
+}
+
+/* A block node reads files that were lent to QEMU, through formats that the jail can hold. */
+static bool is_lent_node(const json_t *node, struct err *err)
+{
+    static const char *const drivers[] = {"file", "raw", "qcow2",        "vpc",     "vhdx",
+                                          "vmdk", "nbd", "copy-on-read", "throttle"};
+    const char *driver = json_get_text(node, "driver"), *file = json_get_text(node, "filename");
+    json_t *value;
+    const char *key;
+
+    if ((json_object_get(node, "driver") && !is_one_of(driver, drivers, ARRAY_LEN(drivers))) ||
+        (json_object_get(node, "filename") && (!file || !str_starts(file, "/dev/fdset/"))))
+        return err_set(err, ERR_FORBIDDEN, "blockdev-add reads lent descriptors only");
+    if (str_eq(driver, "nbd") &&
+        !str_eq(json_get_text(json_object_get(node, "server"), "type"), "fd"))
+        return err_set(err, ERR_FORBIDDEN, "blockdev-add reads lent descriptors only");
+    json_object_foreach ((json_t *)node, key, value)
+        if (json_is_object(value) && !is_lent_node(value, err))
+            return false;
+    return true;
+}
+
 /* Sorted: looked up by bisection. 'fd_member' names an argument that must be "fd:…", 'file_member'
- * one that must lie in /dev/fdset/. */
+ * one that must lie in /dev/fdset/; 'check' looks at all of them. */
 static const struct rule {
     const char *name;
     const char *fd_member;
     const char *file_member;
+    bool (*check)(const json_t *arguments, struct err *err); /* NULL: nothing else */
 } rules[] = {
-    {"add-fd", NULL, NULL},
-    {"add_client", NULL, NULL},
-    {"balloon", NULL, NULL},
-    {"block-commit", NULL, NULL},
-    {"block-dirty-bitmap-add", NULL, NULL},
-    {"block-dirty-bitmap-clear", NULL, NULL},
-    {"block-dirty-bitmap-disable", NULL, NULL},
-    {"block-dirty-bitmap-enable", NULL, NULL},
-    {"block-dirty-bitmap-merge", NULL, NULL},
-    {"block-dirty-bitmap-remove", NULL, NULL},
-    {"block-job-cancel", NULL, NULL},
-    {"block-job-complete", NULL, NULL},
-    {"block-job-dismiss", NULL, NULL},
-    {"block-job-finalize", NULL, NULL},
-    {"block-job-pause", NULL, NULL},
-    {"block-job-resume", NULL, NULL},
-    {"block-job-set-speed", NULL, NULL},
-    {"block-stream", NULL, NULL},
-    {"block_resize", NULL, NULL},
-    {"block_set_io_throttle", NULL, NULL},
-    {"blockdev-add", NULL, NULL},
-    {"blockdev-backup", NULL, NULL},
-    {"blockdev-change-medium", NULL, "filename"},
-    {"blockdev-close-tray", NULL, NULL},
-    {"blockdev-create", NULL, NULL},
-    {"blockdev-del", NULL, NULL},
-    {"blockdev-insert-medium", NULL, NULL},
-    {"blockdev-mirror", NULL, NULL},
-    {"blockdev-open-tray", NULL, NULL},
-    {"blockdev-remove-medium", NULL, NULL},
-    {"blockdev-reopen", NULL, NULL},
-    {"blockdev-snapshot", NULL, NULL},
-    {"change-backing-file", NULL, NULL},
-    {"closefd", NULL, NULL},
-    {"cont", NULL, NULL},
-    {"device_add", NULL, NULL},
-    {"device_del", NULL, NULL},
-    {"eject", NULL, NULL},
-    {"getfd", NULL, NULL},
-    {"inject-nmi", NULL, NULL},
-    {"input-send-event", NULL, NULL},
-    {"job-cancel", NULL, NULL},
-    {"job-complete", NULL, NULL},
-    {"job-dismiss", NULL, NULL},
-    {"job-finalize", NULL, NULL},
-    {"job-pause", NULL, NULL},
-    {"job-resume", NULL, NULL},
-    {"migrate", "uri", NULL},
-    {"migrate-continue", NULL, NULL},
-    {"migrate-incoming", "uri", NULL},
-    {"migrate-set-capabilities", NULL, NULL},
-    {"migrate-set-parameters", NULL, NULL},
-    {"migrate_cancel", NULL, NULL},
-    {"nbd-server-add", NULL, NULL},
-    {"nbd-server-remove", NULL, NULL},
-    {"object-add", NULL, NULL},
-    {"object-del", NULL, NULL},
-    {"qom-get", NULL, NULL},
-    {"qom-list", NULL, NULL},
-    {"qom-set", NULL, NULL},
-    {"quit", NULL, NULL},
-    {"remove-fd", NULL, NULL},
-    {"screendump", NULL, "filename"},
-    {"send-key", NULL, NULL},
-    {"set_link", NULL, NULL},
-    {"stop", NULL, NULL},
-    {"system_powerdown", NULL, NULL},
-    {"system_reset", NULL, NULL},
-    {"system_wakeup", NULL, NULL},
-    {"transaction", NULL, NULL},
+    {"add-fd", NULL, NULL, NULL},
+    {"add_client", NULL, NULL, NULL},
+    {"balloon", NULL, NULL, NULL},
+    {"block-commit", NULL, NULL, NULL},
+    {"block-dirty-bitmap-add", NULL, NULL, NULL},
+    {"block-dirty-bitmap-clear", NULL, NULL, NULL},
+    {"block-dirty-bitmap-disable", NULL, NULL, NULL},
+    {"block-dirty-bitmap-enable", NULL, NULL, NULL},
+    {"block-dirty-bitmap-merge", NULL, NULL, NULL},
+    {"block-dirty-bitmap-remove", NULL, NULL, NULL},
+    {"block-job-cancel", NULL, NULL, NULL},
+    {"block-job-complete", NULL, NULL, NULL},
+    {"block-job-dismiss", NULL, NULL, NULL},
+    {"block-job-finalize", NULL, NULL, NULL},
+    {"block-job-pause", NULL, NULL, NULL},
+    {"block-job-resume", NULL, NULL, NULL},
+    {"block-job-set-speed", NULL, NULL, NULL},
+    {"block-stream", NULL, NULL, NULL},
+    {"block_resize", NULL, NULL, NULL},
+    {"block_set_io_throttle", NULL, NULL, NULL},
+    {"blockdev-add", NULL, NULL, is_lent_node},
+    {"blockdev-backup", NULL, NULL, NULL},
+    {"blockdev-change-medium", NULL, "filename", NULL},
+    {"blockdev-close-tray", NULL, NULL, NULL},
+    {"blockdev-create", NULL, NULL, NULL},
+    {"blockdev-del", NULL, NULL, NULL},
+    {"blockdev-insert-medium", NULL, NULL, NULL},
+    {"blockdev-mirror", NULL, NULL, NULL},
+    {"blockdev-open-tray", NULL, NULL, NULL},
+    {"blockdev-remove-medium", NULL, NULL, NULL},
+    {"blockdev-reopen", NULL, NULL, NULL},
+    {"blockdev-snapshot", NULL, NULL, NULL},
+    {"change-backing-file", NULL, NULL, NULL},
+    {"closefd", NULL, NULL, NULL},
+    {"cont", NULL, NULL, NULL},
+    {"device_add", NULL, NULL, is_vcpu},
+    {"device_del", NULL, NULL, NULL},
+    {"eject", NULL, NULL, NULL},
+    {"getfd", NULL, NULL, NULL},
+    {"inject-nmi", NULL, NULL, NULL},
+    {"input-send-event", NULL, NULL, NULL},
+    {"job-cancel", NULL, NULL, NULL},
+    {"job-complete", NULL, NULL, NULL},
+    {"job-dismiss", NULL, NULL, NULL},
+    {"job-finalize", NULL, NULL, NULL},
+    {"job-pause", NULL, NULL, NULL},
+    {"job-resume", NULL, NULL, NULL},
+    {"migrate", "uri", NULL, NULL},
+    {"migrate-continue", NULL, NULL, NULL},
+    {"migrate-incoming", "uri", NULL, NULL},
+    {"migrate-set-capabilities", NULL, NULL, NULL},
+    {"migrate-set-parameters", NULL, NULL, NULL},
+    {"migrate_cancel", NULL, NULL, NULL},
+    {"nbd-server-add", NULL, NULL, NULL},
+    {"nbd-server-remove", NULL, NULL, NULL},
+    {"object-add", NULL, NULL, NULL},
+    {"object-del", NULL, NULL, NULL},
+    {"qom-get", NULL, NULL, NULL},
+    {"qom-list", NULL, NULL, NULL},
+    {"qom-set", NULL, NULL, NULL},
+    {"quit", NULL, NULL, NULL},
+    {"remove-fd", NULL, NULL, NULL},
+    {"screendump", NULL, "filename", NULL},
+    {"send-key", NULL, NULL, NULL},
+    {"set_link", NULL, NULL, NULL},
+    {"stop", NULL, NULL, NULL},
+    {"system_powerdown", NULL, NULL, NULL},
+    {"system_reset", NULL, NULL, NULL},
+    {"system_wakeup", NULL, NULL, NULL},
+    {"transaction", NULL, NULL, NULL},
 };
 
 static int compare(const void *name, const void *rule)
@@ -139,5 +186,5 @@ bool rules_check(const json_t *request, const char **command, struct err *err)
     if (!starts_with(arguments, rule->fd_member, "fd:") ||
         !starts_with(arguments, rule->file_member, "/dev/fdset/"))
         return err_set(err, ERR_FORBIDDEN, "%s goes to passed descriptors only", name);
-    return true;
+    return !rule->check || rule->check(arguments, err);
 }

@@ -1,4 +1,4 @@
-/* The guest's first serial port: see serial.h. */
+/* The guest's serial ports: see serial.h. */
 #include "vmmd/worker/serial.h"
 
 #include "core/base/log.h"
@@ -16,58 +16,63 @@
 #define LOG_CAPACITY (4u << 20) /* of a log that main left empty */
 #define MAX_LAST     (1u << 20) /* bytes taken from a QEMU that has ended */
 
-bool serial_open(struct worker *w, int sock, int log, struct err *err)
+void serial_init(struct worker *w)
 {
+    for (unsigned i = 0; i < WORKER_SERIALS; i++)
+        w->serial[i].sock = w->serial[i].log = -1;
+}
+
+bool serial_open(struct worker *w, unsigned port, int sock, int log, struct err *err)
+{
+    struct serial *s = &w->serial[port];
     ssize_t n = 0;
     char none[1];
     uint64_t at = UINT64_MAX;
 
-    w->serial.sock = sock;
-    w->serial.log = log;
+    s->sock = sock;
+    s->log = log;
     if (log < 0)
         return true;
     if (!ringlog_open(log, LOG_CAPACITY, err))
         return false;
-    n = ringlog_read(log, &at, none, 0, &w->serial.end, err);
+    n = ringlog_read(log, &at, none, 0, &s->end, err);
     return n >= 0;
 }
 
-short serial_wants(const struct worker *w)
+short serial_wants(const struct worker *w, unsigned port)
 {
-    return w->serial.input.len ? POLLIN | POLLOUT : POLLIN;
+    return w->serial[port].input.len ? POLLIN | POLLOUT : POLLIN;
 }
 
-static void keep(struct worker *w, const char *data, size_t len)
+static void keep(struct serial *s, const char *data, size_t len)
 {
     struct err err = {0};
 
-    if (w->serial.log < 0)
+    if (s->log < 0)
         return;
-    if (ringlog_append(w->serial.log, data, len, &w->serial.end, &err)) {
-        w->serial.news = true;
-    } else if (!w->serial.log_failed) {
-        w->serial.log_failed = true; /* a full disk costs the console's text, never the guest */
-        log_warn("the serial log cannot be written: %s", err.detail);
+    if (ringlog_append(s->log, data, len, &s->end, &err)) {
+        s->news = true;
+    } else if (!s->log_failed) {
+        s->log_failed = true; /* a full disk costs the console's text, never the guest */
+        log_warn("a serial log cannot be written: %s", err.detail);
     }
 }
 
 /* Bytes read; 0 when there are none now, -1 at the end. */
-static ssize_t read_some(struct worker *w)
+static ssize_t read_some(struct serial *s)
 {
     char piece[PIECE];
-    ssize_t n = recv(w->serial.sock, piece, sizeof piece, MSG_DONTWAIT);
+    ssize_t n = recv(s->sock, piece, sizeof piece, MSG_DONTWAIT);
 
     if (n > 0)
-        keep(w, piece, (size_t)n);
+        keep(s, piece, (size_t)n);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -1;
     return n ? n : -1;
 }
 
-static void give_input(struct worker *w)
+static void give_input(struct serial *s)
 {
-    struct serial *s = &w->serial;
-
     while (s->sent < s->input.len) {
         ssize_t n = send(s->sock, s->input.data + s->sent, s->input.len - s->sent,
                          MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -81,28 +86,30 @@ static void give_input(struct worker *w)
     s->sent = 0;
 }
 
-static void hang_up(struct worker *w)
+static void hang_up(struct serial *s)
 {
-    close(w->serial.sock);
-    w->serial.sock = -1;
-    strbuf_clear(&w->serial.input);
-    w->serial.sent = 0;
+    close(s->sock);
+    s->sock = -1;
+    strbuf_clear(&s->input);
+    s->sent = 0;
 }
 
-void serial_ready(struct worker *w, short revents)
+void serial_ready(struct worker *w, unsigned port, short revents)
 {
+    struct serial *s = &w->serial[port];
+
     if (revents & POLLOUT)
-        give_input(w);
-    if ((revents & (POLLIN | POLLHUP | POLLERR)) && read_some(w) < 0)
-        hang_up(w);
+        give_input(s);
+    if ((revents & (POLLIN | POLLHUP | POLLERR)) && read_some(s) < 0)
+        hang_up(s);
 }
 
-bool serial_input(struct worker *w, const void *data, size_t len, struct err *err)
+bool serial_input(struct worker *w, unsigned port, const void *data, size_t len, struct err *err)
 {
-    struct serial *s = &w->serial;
+    struct serial *s = port < WORKER_SERIALS ? &w->serial[port] : NULL;
 
-    if (s->sock < 0)
-        return err_set(err, ERR_WRONG_STATE, "the VM has no serial port");
+    if (!s || s->sock < 0)
+        return err_set(err, ERR_WRONG_STATE, "the VM has no serial port %u", port);
     if (s->input.len - s->sent + len > SERIAL_MAX_INPUT)
         return err_set(err, ERR_BUSY,
                        "the guest does not read its serial port: %zu bytes wait already",
@@ -113,38 +120,58 @@ bool serial_input(struct worker *w, const void *data, size_t len, struct err *er
         s->sent = 0;
     }
     strbuf_add(&s->input, data, len);
-    give_input(w);
+    give_input(s);
     return true;
 }
 
-static void tell(struct worker *w, int64_t now_ms)
+static void tell(struct worker *w, unsigned port, int64_t now_ms)
 {
-    w->serial.news = false;
-    w->serial.told_ms = now_ms;
-    daemon_notify(w, WORKER_SERIAL, &w->serial.end, sizeof w->serial.end);
+    struct serial *s = &w->serial[port];
+    const struct worker_serial_port note = {.end = s->end, .port = port};
+
+    s->news = false;
+    s->told_ms = now_ms;
+    if (port)
+        daemon_notify(w, WORKER_SERIAL_PORT, &note, sizeof note);
+    else
+        daemon_notify(w, WORKER_SERIAL, &s->end, sizeof s->end);
 }
 
 int64_t serial_tick(struct worker *w, int64_t now_ms)
 {
-    if (!w->serial.news || daemon_is_behind(w))
-        return INT64_MAX;
-    if (now_ms - w->serial.told_ms < TELL_MS)
-        return w->serial.told_ms + TELL_MS;
-    tell(w, now_ms);
-    return INT64_MAX;
+    int64_t next = INT64_MAX;
+
+    if (daemon_is_behind(w))
+        return next;
+    for (unsigned i = 0; i < WORKER_SERIALS; i++) {
+        const struct serial *s = &w->serial[i];
+        int64_t by_ms = s->told_ms + TELL_MS;
+        if (s->news && now_ms >= by_ms)
+            tell(w, i, now_ms);
+        else if (s->news && by_ms < next)
+            next = by_ms;
+    }
+    return next;
+}
+
+static void close_port(struct worker *w, unsigned port)
+{
+    struct serial *s = &w->serial[port];
+    ssize_t n = 1;
+
+    for (size_t total = 0; s->sock >= 0 && n > 0 && total < MAX_LAST; total += (size_t)n)
+        n = read_some(s);
+    if (s->news)
+        tell(w, port, 0);
+    if (s->sock >= 0)
+        hang_up(s);
+    if (s->log >= 0)
+        close(s->log);
+    s->log = -1;
 }
 
 void serial_close(struct worker *w)
 {
-    ssize_t n = 1;
-
-    for (size_t total = 0; w->serial.sock >= 0 && n > 0 && total < MAX_LAST; total += (size_t)n)
-        n = read_some(w);
-    if (w->serial.news)
-        tell(w, 0);
-    if (w->serial.sock >= 0)
-        hang_up(w);
-    if (w->serial.log >= 0)
-        close(w->serial.log);
-    w->serial.log = -1;
+    for (unsigned i = 0; i < WORKER_SERIALS; i++)
+        close_port(w, i);
 }

@@ -1,13 +1,15 @@
-/* The guest's first serial port: its output goes to the ring log, main's input to the guest. A
+/* The guest's serial ports: what one prints goes to its ring log, main's input to the guest. A
  * guest that prints without end or never reads cannot block the worker. */
 #pragma once
+#include "backends/qemu/worker_wire.h"
 #include "core/base/str.h"
 #include "vmmd/worker/daemon.h"
 
-#define SERIAL_MAX_INPUT 65536 /* bytes that wait for the guest */
+#define SERIAL_MAX_INPUT 65536 /* bytes that wait for the guest at one port */
 
 struct worker;
 
+/* One port. */
 struct serial {
     int sock; /* -1: none */
     int log;  /* ring log, -1: none */
@@ -19,14 +21,16 @@ struct serial {
     size_t sent;
 };
 
+void serial_init(struct worker *w);
 /* Takes 'sock' and 'log' over; either may be -1. */
-bool serial_open(struct worker *w, int sock, int log, struct err *err) MUST_USE;
-short serial_wants(const struct worker *w);
-void serial_ready(struct worker *w, short revents);
-/* Queues input for the guest: all of it, or BUSY. */
-bool serial_input(struct worker *w, const void *data, size_t len, struct err *err) MUST_USE;
-/* Tells the daemon that the log grew, at most every 20 ms. Returns when to look again, INT64_MAX
+bool serial_open(struct worker *w, unsigned port, int sock, int log, struct err *err) MUST_USE;
+short serial_wants(const struct worker *w, unsigned port);
+void serial_ready(struct worker *w, unsigned port, short revents);
+/* Queues input for the guest: all of it, or BUSY. WRONG_STATE: the VM has no such port. */
+bool serial_input(struct worker *w, unsigned port, const void *data, size_t len,
+                  struct err *err) MUST_USE;
+/* Tells the daemon which logs grew, each at most every 20 ms. Returns when to look again, INT64_MAX
  * when there is nothing to tell. */
 int64_t serial_tick(struct worker *w, int64_t now_ms);
-/* Reads what an ended QEMU left in the socket, tells it, and closes. */
+/* Reads what an ended QEMU left in the sockets, tells it, and closes. */
 void serial_close(struct worker *w);

@@ -73,6 +73,14 @@ static bool read_place(const json_t *entry, struct spec_fd *fd, struct err *err)
     return true;
 }
 
+static bool read_port(const json_t *entry, struct spec_fd *fd, struct err *err)
+{
+    return !json_object_get(entry, "port") ||
+           (fd->role == SPEC_SERIAL
+                ? read_number(entry, "port", 0, WORKER_SERIALS - 1, &fd->port, err)
+                : err_set(err, ERR_INVALID, "a port on a descriptor that is no serial port"));
+}
+
 /* Marks descriptor 'index' of the frame as used. */
 static bool use(bool *used, unsigned index, struct err *err)
 {
@@ -88,7 +96,7 @@ static bool check_place(const struct spec *s, const struct spec_fd *fd, struct e
         if (s->fds[i].target == fd->target && strcmp(s->fds[i].input, fd->input) == 0)
             return err_set(err, ERR_INVALID, "two descriptors for one place (%d%s)", fd->target,
                            fd->input);
-        if (fd->role != SPEC_FILE && s->fds[i].role == fd->role)
+        if (fd->role != SPEC_FILE && s->fds[i].role == fd->role && s->fds[i].port == fd->port)
             return err_set(err, ERR_INVALID, "two descriptors with the role %s", roles[fd->role]);
     }
     return true;
@@ -102,7 +110,7 @@ static bool read_fd(struct spec *s, const json_t *entry, unsigned n_attached, bo
     if (!json_is_object(entry))
         return err_set(err, ERR_INVALID, "an entry of 'fds' is no object");
     if (!read_role(entry, &fd.role, err) || !read_place(entry, &fd, err) ||
-        !check_place(s, &fd, err))
+        !read_port(entry, &fd, err) || !check_place(s, &fd, err))
         return false;
     if (fd.role == SPEC_FILE) {
         if (n_attached == 0)
@@ -111,7 +119,8 @@ static bool read_fd(struct spec *s, const json_t *entry, unsigned n_attached, bo
             !use(used, fd.index, err))
             return false;
     }
-    s->has_serial |= fd.role == SPEC_SERIAL;
+    if (fd.role == SPEC_SERIAL)
+        s->has_serial[fd.port] = true;
     s->has_passt |= fd.role == SPEC_PASST;
     s->fds[s->n_fds++] = fd;
     return true;
@@ -152,6 +161,17 @@ static bool read_log(const json_t *logs, const char *key, unsigned n_attached, b
     return true;
 }
 
+static bool read_logs(struct spec *s, const json_t *logs, unsigned n_attached, bool *used,
+                      struct err *err)
+{
+    static const char *const names[WORKER_SERIALS] = {"serial", "serial1", "serial2", "serial3"};
+
+    for (unsigned i = 0; i < WORKER_SERIALS; i++)
+        if (!read_log(logs, names[i], n_attached, used, &s->serial_logs[i], err))
+            return false;
+    return read_log(logs, "qemu", n_attached, used, &s->qemu_log, err);
+}
+
 static bool read_all(struct spec *s, unsigned n_attached, struct err *err)
 {
     const json_t *logs = json_object_get(s->root, "logs");
@@ -164,8 +184,7 @@ static bool read_all(struct spec *s, unsigned n_attached, struct err *err)
         !read_words(json_object_get(s->root, "passt"), "passt", s->passt, PASST_MAX_OPTIONS,
                     &s->n_passt, err) ||
         !read_fds(s, json_object_get(s->root, "fds"), n_attached, used, err) ||
-        !read_log(logs, "serial", n_attached, used, &s->serial_log, err) ||
-        !read_log(logs, "qemu", n_attached, used, &s->qemu_log, err))
+        !read_logs(s, logs, n_attached, used, err))
         return false;
     if (s->n_args == 0 || s->argv[0][0] != '/')
         return err_set(err, ERR_INVALID, "'argv' does not begin with an absolute path");

@@ -1,6 +1,6 @@
 /* WORKER_LAUNCH, checked (the JSON is described in backends/qemu/worker_wire.h). */
 #pragma once
-#include "core/base/frame.h"
+#include "backends/qemu/worker_wire.h"
 #include "net/passt.h"
 #include "vmmd/jail/proto.h"
 
@@ -13,6 +13,7 @@ struct spec_fd {
     int target;     /* number in QEMU, or JAIL_TARGET_INPUT */
     char input[28]; /* name below /in, or "" */
     unsigned index; /* of the descriptor in the frame, for SPEC_FILE */
+    unsigned port;  /* for SPEC_SERIAL */
 };
 
 struct spec {
@@ -23,8 +24,8 @@ struct spec {
     unsigned n_fds;
     const char *passt[PASST_MAX_OPTIONS];
     unsigned n_passt;
-    int serial_log, qemu_log; /* indexes in the frame; -1 when not given */
-    bool has_serial, has_passt;
+    int serial_logs[WORKER_SERIALS], qemu_log; /* indexes in the frame; -1 when not given */
+    bool has_serial[WORKER_SERIALS], has_passt;
 };
 
 /* Reads a request that came with 'n_attached' descriptors; owned by the caller. NULL with MALFORMED

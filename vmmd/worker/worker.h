@@ -35,7 +35,7 @@ struct worker {
     struct events events;
     struct jail_link jail;
     struct qmp qmp;
-    struct serial serial;
+    struct serial serial[WORKER_SERIALS];
     struct words words;
     struct policy policy;
     struct launch launch;
