@@ -19,6 +19,7 @@
 #include "core/host/host.h"
 #include "core/host/memory.h"
 #include "core/vm/kinds.h"
+#include "core/vm/nvram.h"
 #include "core/vm/registry.h"
 
 #include <fcntl.h>
@@ -88,6 +89,14 @@ static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, 
     return m->qemu_log_fd >= 0;
 }
 
+static bool open_nvram(struct core *core, struct vm *vm, struct machine_plan *m, struct err *err)
+{
+    if (m->spec->firmware.type != FIRMWARE_UEFI || m->spec->backend != VM_BACKEND_QEMU)
+        return true;
+    m->nvram_fd = vm_nvram_open(core, vm, m->spec, err);
+    return m->nvram_fd >= 0;
+}
+
 static bool open_boot(const struct vm_spec *spec, struct machine_plan *m, struct err *err)
 {
     struct err none = {0};
@@ -144,6 +153,21 @@ static bool choose_slot(struct core *core, uint32_t *slot, struct err *err)
                                    most);
 }
 
+static bool has_firmware(const struct core *core, const struct vm_firmware *firmware,
+                         struct err *err)
+{
+    if (firmware->type != FIRMWARE_UEFI)
+        return true;
+    if (firmware->secure_boot && !core->probe.secure_boot_found)
+        return err_field(err, ERR_UNSUPPORTED, "/firmware/secure_boot",
+                         "the UEFI firmware with Secure Boot is not installed: install the package "
+                         "ovmf and restart vmmd");
+    return core->probe.uefi_found ||
+           err_field(err, ERR_UNSUPPORTED, "/firmware/type",
+                     "the UEFI firmware is not installed: install the package ovmf and restart "
+                     "vmmd, or set firmware.type to bios");
+}
+
 /* What the host lacks for this VM, said before anything begins. */
 static bool host_has_all(struct core *core, const struct vm_spec *spec, struct err *err)
 {
@@ -157,6 +181,8 @@ static bool host_has_all(struct core *core, const struct vm_spec *spec, struct e
         return err_set(err, ERR_UNSUPPORTED,
                        "this host does not allow user namespaces, which the jail needs: see "
                        "'vmmctl doctor'");
+    if (!has_firmware(core, &spec->firmware, err))
+        return false;
     if (spec->n_nics && !core->probe.passt_found)
         return err_field(err, ERR_UNSUPPORTED, "/nics/0",
                          "a network card of the kind 'user' needs passt: install the package passt "
@@ -180,8 +206,8 @@ static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct e
     lock_take(&core->registry.lock);
     str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);
     lock_drop(&core->registry.lock);
-    return open_logs(core, vm, m, err) && open_boot(p->spec, m, err) &&
-           disks_open(core, &vm->id, &m->disks, &m->n_disks, err);
+    return open_logs(core, vm, m, err) && open_nvram(core, vm, m, err) &&
+           open_boot(p->spec, m, err) && disks_open(core, &vm->id, &m->disks, &m->n_disks, err);
 }
 
 /* Step 1. The slot is chosen and written while no other start can choose: one at a time. */
