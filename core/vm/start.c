@@ -16,6 +16,7 @@
 #include "core/base/ringlog.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/media.h"
 #include "core/host/host.h"
 #include "core/host/memory.h"
 #include "core/vm/kinds.h"
@@ -23,6 +24,7 @@
 #include "core/vm/registry.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,6 +97,20 @@ static bool open_nvram(struct core *core, struct vm *vm, struct machine_plan *m,
         return true;
     m->nvram_fd = vm_nvram_open(core, vm, m->spec, err);
     return m->nvram_fd >= 0;
+}
+
+static bool open_media(struct core *core, struct machine_plan *m, struct err *err)
+{
+    for (size_t i = 0; i < m->spec->n_cdroms; i++) {
+        if (!m->spec->cdroms[i].media)
+            continue;
+        m->media_fds[i] = media_open(core, m->spec->cdroms[i].media, err);
+        if (m->media_fds[i] < 0) {
+            snprintf(err->field, sizeof err->field, "/cdroms/%zu/media", i);
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool open_boot(const struct vm_spec *spec, struct machine_plan *m, struct err *err)
@@ -207,7 +223,8 @@ static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct e
     str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);
     lock_drop(&core->registry.lock);
     return open_logs(core, vm, m, err) && open_nvram(core, vm, m, err) &&
-           open_boot(p->spec, m, err) && disks_open(core, &vm->id, &m->disks, &m->n_disks, err);
+           open_media(core, m, err) && open_boot(p->spec, m, err) &&
+           disks_open(core, &vm->id, &m->disks, &m->n_disks, err);
 }
 
 /* Step 1. The slot is chosen and written while no other start can choose: one at a time. */
