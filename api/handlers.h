@@ -4,6 +4,7 @@
 
 route_handler ui_index, ui_file;                                                  /* static.c */
 route_handler health_get, openapi_get, version_get, host_get, host_inventory_get; /* host.c */
+route_handler guests_shutdown_post;                                               /* host.c */
 route_handler vms_list, vms_create, vms_get, vms_edit, vms_delete;                /* vms.c */
 route_handler vms_act;                                                            /* actions.c */
 route_handler serial_read, serial_write, screenshot_get;                          /* console.c */

@@ -3,7 +3,10 @@
 
 #include "api/assets.h"
 #include "api/handlers.h"
+#include "api/idem.h"
+#include "api/operations.h"
 #include "api/server.h"
+#include "core/vm/vm.h"
 
 bool health_get(struct request *rq, struct err *err)
 {
@@ -42,4 +45,20 @@ bool host_inventory_get(struct request *rq, struct err *err)
     json_t *inventory = host_inventory(rq->api->config.core, err);
 
     return inventory && reply_json(rq, 200, inventory);
+}
+
+bool guests_shutdown_post(struct request *rq, struct err *err)
+{
+    struct origin origin;
+    struct uuid op = {0};
+    bool replay;
+
+    if (!request_no_arguments(rq, err) || !request_origin(rq, &origin, err) ||
+        !idem_find(rq, &origin, "operation", &replay, &op, err))
+        return false;
+    if (!replay && !guests_shutdown(rq->api->config.core, &origin, &op, err) &&
+        !idem_lost_race(rq, &origin, "operation", &op, err))
+        return false;
+    return origin.dry_run && !replay ? reply_dry_run(rq, NULL, NULL)
+                                     : operation_reply(rq, &op, err);
 }

@@ -27,6 +27,7 @@ const struct route routes[] = {
     {"GET",    "/api/v1/version",          "getVersion",     ROLE_VIEWER,   BODY_NONE,          "",                   version_get,       0},
     {"GET",    "/api/v1/host",             "getHost",        ROLE_VIEWER,   BODY_NONE,          "",                   host_get,          0},
     {"GET",    "/api/v1/host/inventory",   "getHostInventory", ROLE_VIEWER, BODY_NONE,          "",                   host_inventory_get, 0},
+    {"POST",   "/api/v1/host/actions/shutdown-guests", "shutdownGuests", ROLE_ADMIN, BODY_JSON_OPTIONAL, "dry_run",     guests_shutdown_post, 0},
 
     {"GET",    VMS,                        "listVms",        ROLE_VIEWER,   BODY_NONE,          PAGE " filter",       vms_list,          0},
     {"POST",   VMS,                        "createVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_create,        0},

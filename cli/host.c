@@ -2,9 +2,11 @@
 #include "cli/host.h"
 
 #include "cli/output.h"
+#include "cli/wait.h"
 #include "core/base/mem.h"
 
 static bool host_show_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool host_shutdown_guests_run(struct cli *cli, struct fault *fault) MUST_USE;
 
 static const struct column host_columns[] = {
     {"HOSTNAME", "hostname", CELL_TEXT, false},
@@ -28,8 +30,21 @@ const struct command host_commands[] = {
      "with its flags and vulnerabilities too: vmmctl api GET /host/inventory.",
      "  vmmctl host devices pci -o wide\n  vmmctl host devices nic -o json", host_devices_run,
      false},
+    {"shutdown-guests", "", 0, 0, USES_WAIT, NULL,
+     "bring all guests down, before the host goes down",
+     "Each VM by its host_shutdown action, all at the same time: asked by the power button and "
+     "forced off when its time is over, or off at once.",
+     "  vmmctl host shutdown-guests --timeout 5m", host_shutdown_guests_run, false},
     {0},
 };
+
+static bool host_shutdown_guests_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/host/actions/shutdown-guests");
+
+    return wait_post(cli, path, NULL, NULL, fault);
+}
+
 static bool host_show_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/host");

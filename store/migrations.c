@@ -171,5 +171,9 @@ static const char open_reasons[] =
     "CREATE UNIQUE INDEX vm_name ON vm (name) WHERE phase <> 'deleting';"
     "CREATE UNIQUE INDEX vm_slot ON vm (slot) WHERE slot IS NOT NULL;";
 
-const char *const migrations[] = {first, open_reasons};
+/* When a VM was started again by its policy, and when it is next. */
+static const char vm_restarts[] =
+    "ALTER TABLE vm ADD COLUMN restarts TEXT CHECK (restarts IS NULL OR json_valid(restarts));";
+
+const char *const migrations[] = {first, open_reasons, vm_restarts};
 const unsigned n_migrations = ARRAY_LEN(migrations);

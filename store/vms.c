@@ -15,14 +15,15 @@ bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err 
 {
     static const char sql[] =
         "INSERT INTO vm (id, name, spec, active, phase, run, reason, desired, detail, slot,"
-        " revision, state_revision, created_ms, updated_ms, state_since_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " revision, state_revision, created_ms, updated_ms, state_since_ms, restarts)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET name = excluded.name, spec = excluded.spec,"
         " active = excluded.active, phase = excluded.phase, run = excluded.run,"
         " reason = excluded.reason, desired = excluded.desired, detail = excluded.detail,"
         " slot = excluded.slot, revision = excluded.revision,"
         " state_revision = excluded.state_revision, created_ms = excluded.created_ms,"
-        " updated_ms = excluded.updated_ms, state_since_ms = excluded.state_since_ms";
+        " updated_ms = excluded.updated_ms, state_since_ms = excluded.state_since_ms,"
+        " restarts = excluded.restarts";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
@@ -42,6 +43,7 @@ bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err 
     stmt_bind_int(&s, vm->created_ms);
     stmt_bind_int(&s, vm->updated_ms);
     stmt_bind_int(&s, vm->state_since_ms);
+    stmt_bind_text(&s, vm->restarts);
     return stmt_put(&s, "VM", vm->name, err);
 }
 
@@ -49,7 +51,7 @@ bool store_vm_put_state(struct store_txn *txn, const struct vm_record *vm, struc
 {
     static const char sql[] =
         "UPDATE vm SET active = ?, run = ?, reason = ?, desired = ?, detail = ?, slot = ?,"
-        " state_revision = ?, state_since_ms = ? WHERE id = ?";
+        " state_revision = ?, state_since_ms = ?, restarts = ? WHERE id = ?";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
@@ -62,6 +64,7 @@ bool store_vm_put_state(struct store_txn *txn, const struct vm_record *vm, struc
     bind_slot(&s, vm->slot);
     stmt_bind_int(&s, (int64_t)vm->state_revision);
     stmt_bind_int(&s, vm->state_since_ms);
+    stmt_bind_text(&s, vm->restarts);
     stmt_bind_uuid(&s, &vm->id);
     if (!stmt_put(&s, "VM", NULL, err))
         return false;
@@ -96,6 +99,7 @@ static struct vm_record row(struct stmt *s)
         .created_ms = stmt_int(s, 12),
         .updated_ms = stmt_int(s, 13),
         .state_since_ms = stmt_int(s, 14),
+        .restarts = stmt_text(s, 15),
     };
 }
 
@@ -104,7 +108,8 @@ bool store_vm_each(struct store *store, bool (*each)(void *ctx, const struct vm_
 {
     static const char sql[] =
         "SELECT id, name, spec, active, phase, run, reason, desired, detail, slot, revision,"
-        " state_revision, created_ms, updated_ms, state_since_ms FROM vm ORDER BY name, id";
+        " state_revision, created_ms, updated_ms, state_since_ms, restarts FROM vm ORDER BY name, "
+        "id";
     CLEANUP(read_end) struct read r = {0};
     int n;
 

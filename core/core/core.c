@@ -9,8 +9,10 @@
 #include "core/core/parts.h"
 #include "core/disk/disks.h"
 #include "core/host/survey.h"
+#include "core/vm/autostart.h"
 #include "core/vm/recover.h"
 #include "core/vm/registry.h"
+#include "core/vm/restart.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -29,27 +31,6 @@ json_t *page_wrap(json_t *items, const char *next)
     json_put(page, "items", items);
     json_put_text(page, "next_page_token", next);
     return page;
-}
-
-/* True when the host was rebooted since the last daemon; remembers this boot. */
-static bool host_was_reset(struct core *core)
-{
-    CLEANUP(closep) int now_fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    CLEANUP(closep) int then_fd = -1;
-    CLEANUP(mem_freep) char *now = NULL;
-    CLEANUP(mem_freep) char *then = NULL;
-    struct err err = {0};
-    bool reset;
-
-    if (now_fd < 0 || !fs_read_all(now_fd, 128, &now, NULL, &err))
-        return false;
-    then_fd = fs_open(core->state_fd, "boot_id", O_RDONLY, 0, &err);
-    if (then_fd >= 0)
-        err_ignore(fs_read_all(then_fd, 128, &then, NULL, &err), &err);
-    reset = then && strcmp(then, now) != 0;
-    if (!str_eq(then, now) && !fs_publish(core->state_fd, "boot_id", now, strlen(now), 0600, &err))
-        log_warn("the boot id was not written: %s", err.detail);
-    return reset;
 }
 
 static bool open_dirs(struct core *core, struct err *err)
@@ -78,14 +59,25 @@ static bool load(struct core *core, struct err *err)
     return disks_load(core, err) && vms_load(core, err) && jobs_load(core, err);
 }
 
+/* What goes on by itself from now on. */
+static bool start_threads(struct core *core, bool host_reset, bool autostart, struct err *err)
+{
+    core->janitor = janitor_start(core, err);
+    if (!core->janitor || !restarter_start(core->restarter, host_reset, err))
+        return false;
+    core->autostart = autostart ? autostart_start(core, err) : NULL;
+    return !autostart || core->autostart;
+}
+
 struct core *core_open(const struct core_config *config, struct err *err)
 {
     struct core *core = mem_alloc(sizeof *core);
-    bool reset;
+    bool reset, autostart;
 
     core->state_dir = str_dup(config->state_dir);
     core->state_fd = core->vms_fd = -1;
     registry_init(core);
+    core->restarter = restarter_new(core);
     core->survey = survey_new();
     if (!open_dirs(core, err) || !open_services(core, err) || !load(core, err)) {
         core_close(core);
@@ -97,13 +89,12 @@ struct core *core_open(const struct core_config *config, struct err *err)
         core_close(core);
         return NULL;
     }
-    reset = host_was_reset(core);
+    autostart_look(core, &reset, &autostart);
     vms_take_up(core, reset);
     vms_sweep(core);
     disks_sweep(core);
     jobs_resume(core);
-    core->janitor = janitor_start(core, err);
-    if (!core->janitor) {
+    if (!start_threads(core, reset, autostart, err)) {
         core_close(core);
         return NULL;
     }
@@ -159,6 +150,8 @@ void core_close(struct core *core)
 {
     if (core->tokens) {
         core_interrupt(core);
+        autostart_stop(core->autostart);
+        restarter_stop(core->restarter);
         jobs_stop(core->jobs);
         janitor_stop(core->janitor);
         release_machines(core);
@@ -169,6 +162,7 @@ void core_close(struct core *core)
     if (core->events)
         events_free(core->events);
     registry_clear(core);
+    restarter_free(core->restarter);
     survey_free(core->survey);
     disks_clear(core);
     if (core->store)

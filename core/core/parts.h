@@ -32,6 +32,9 @@ struct vm_shown {
     size_t len;
 };
 
+struct restarts; /* core/model/restarts.h */
+struct restarter;
+
 struct vm {
     /* never changes */
     struct uuid id;
@@ -50,7 +53,8 @@ struct vm {
     enum vm_run run;
     enum vm_reason reason;
     enum vm_desired desired;
-    char *detail; /* last words of a crash, or NULL */
+    char *detail;              /* last words of a crash, or NULL */
+    struct restarts *restarts; /* by its policy; NULL when there was none lately */
     uint32_t slot;
     uint64_t revision, state_revision;
     int64_t updated_ms, state_since_ms;
@@ -127,8 +131,11 @@ struct core {
     struct events *events; /* core/event */
     struct tokens *tokens; /* core/user */
     struct janitor *janitor;
-    struct survey *survey; /* core/host */
-    int *root_dirs;        /* one a configured pool root, -1 when it cannot be opened */
+    struct restarter *restarter; /* core/vm/restart.h */
+    struct autostart *autostart; /* core/vm/autostart.h; NULL when nothing is to be started */
+    char boot_id[64];            /* of the host, "" when it does not tell */
+    struct survey *survey;       /* core/host */
+    int *root_dirs;              /* one a configured pool root, -1 when it cannot be opened */
 };
 
 const struct backend *core_backend(int vm_backend);

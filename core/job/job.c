@@ -334,7 +334,7 @@ static bool take_up(void *ctx, const struct job_record *r)
     const struct job_kind *kind = job_kind_find(r->kind);
     struct origin origin = {.principal = r->principal, .request_id = r->request_id};
     struct job_order order = {.kind = kind,
-                              .object_type = kind ? "vm" : NULL,
+                              .object_type = uuid_is_zero(&r->object) ? NULL : "vm",
                               .object = r->object,
                               .object_name = r->object_name,
                               .id = r->id,

@@ -55,20 +55,21 @@ void store_rollback(struct store_txn **txn); /* for CLEANUP(store_rollback); NUL
 struct vm_record {
     struct uuid id;
     const char *name;
-    const char *spec;    /* JSON of struct vm_spec (model vm_model) */
-    const char *active;  /* the same as it was started with, NULL when off */
-    const char *phase;   /* "creating", "defined", "deleting" */
-    const char *run;     /* last observed, vm_run_text() */
-    const char *reason;  /* vm_reason_text() */
-    const char *desired; /* vm_desired_text() */
-    const char *detail;  /* last words of a crash, or NULL */
-    uint32_t slot;       /* uid slot while live; UINT32_MAX when none */
-    uint64_t revision;   /* of the configuration */
+    const char *spec;     /* JSON of struct vm_spec (model vm_model) */
+    const char *active;   /* the same as it was started with, NULL when off */
+    const char *phase;    /* "creating", "defined", "deleting" */
+    const char *run;      /* last observed, vm_run_text() */
+    const char *reason;   /* vm_reason_text() */
+    const char *desired;  /* vm_desired_text() */
+    const char *detail;   /* last words of a crash, or NULL */
+    const char *restarts; /* JSON of struct restarts (core/model/restarts.h), or NULL */
+    uint32_t slot;        /* uid slot while live; UINT32_MAX when none */
+    uint64_t revision;    /* of the configuration */
     uint64_t state_revision;
     int64_t created_ms, updated_ms, state_since_ms;
 };
 bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err *err) MUST_USE;
-/* Only the observed part: active, run, reason, desired, detail, slot, state_revision,
+/* Only the observed part: active, run, reason, desired, detail, restarts, slot, state_revision,
  * state_since_ms. Cheaper than the whole; NOT_FOUND if there is no such row. */
 bool store_vm_put_state(struct store_txn *txn, const struct vm_record *vm,
                         struct err *err) MUST_USE;

@@ -9,6 +9,7 @@
 #include "core/model/profile.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
+#include "core/vm/restart.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,11 @@ static bool edit(struct edit *e, const json_t *patch, const struct etag *if_matc
     return ok;
 }
 
+static bool is_left_alone(const struct vm *vm, void *ctx)
+{
+    return vm->spec.restart.policy == RESTART_NEVER;
+}
+
 json_t *vm_edit(struct core *core, const char *ref, const json_t *patch,
                 const struct etag *if_match, const struct origin *origin, struct etag *etag,
                 struct err *err)
@@ -162,6 +168,8 @@ json_t *vm_edit(struct core *core, const char *ref, const json_t *patch,
     if (!ok || origin->dry_run)
         return shown;
     vm_copy_publish(core, hold.vm);
+    if (vm_is(core, hold.vm, is_left_alone, NULL))
+        restart_forget(core, hold.vm);
     vm_apply_live(core, hold.vm);
     return vm_show(core, UUID_STR(&hold.vm->id), etag, err);
 }

@@ -3,7 +3,8 @@
 #include "core/core/parts.h"
 
 extern const struct job_kind vm_create_kind, vm_delete_kind, vm_start_kind, vm_shutdown_kind,
-    vm_stop_kind, vm_reset_kind, vm_pause_kind, vm_resume_kind;
+    vm_stop_kind, vm_restart_kind, guests_shutdown_kind, vm_reset_kind, vm_pause_kind,
+    vm_resume_kind;
 
 /* Checks that need the host's configuration; gives missing MAC addresses. */
 bool vm_spec_check(struct vm_spec *spec, struct err *err) MUST_USE;
@@ -19,5 +20,18 @@ bool vm_submit(struct core *core, struct vm *vm, enum vm_verb verb, const json_t
                const struct origin *origin, struct uuid *op,
                bool (*also)(struct store_txn *txn, void *ctx, struct err *err), void *ctx,
                struct err *err) MUST_USE;
+/* ---- ending, for more than one kind (stop.c) ---- */
+/* The power button of a running VM, with the state 'stopping'; true as well when it ended
+ * meanwhile.
+ */
+bool vm_press_button(struct core *core, struct vm *vm, struct err *err) MUST_USE;
+/* The guest did not obey and runs on. */
+void vm_shutdown_given_up(struct core *core, struct vm *vm);
+/* Off, whatever holds it ('self' excepted); returns when nothing is left, within a minute. */
+bool vm_force_off(struct core *core, struct vm *vm, const struct uuid *self,
+                  struct err *err) MUST_USE;
+/* Asks the operation that holds the VM to end, if it is not 'self'. */
+void vm_cancel_holder(struct core *core, struct vm *vm, const struct uuid *self);
+
 /* struct job_kind.adopt of all exclusive kinds: the VM is claimed for the job again. */
 void vm_adopt(struct core *core, struct job *job);

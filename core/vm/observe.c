@@ -4,6 +4,7 @@
  * the VM is shown as off, so that "off" means that nothing is left. */
 #include "core/vm/recover.h"
 #include "core/vm/registry.h"
+#include "core/vm/restart.h"
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -20,6 +21,7 @@ void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_tex
 
     texts->spec = json_write(spec);
     texts->active = active ? json_write(active) : NULL;
+    texts->restarts = vm->restarts ? restarts_text(vm->restarts) : NULL;
     *record = (struct vm_record){
         .id = vm->id,
         .name = vm->name,
@@ -30,6 +32,7 @@ void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_tex
         .reason = vm_reason_text(vm->reason),
         .desired = vm_desired_text(vm->desired),
         .detail = vm->detail,
+        .restarts = texts->restarts,
         .slot = vm->slot,
         .revision = vm->revision,
         .state_revision = vm->state_revision,
@@ -43,6 +46,7 @@ void vm_texts_clear(struct vm_texts *texts)
 {
     free(texts->spec);
     free(texts->active);
+    free(texts->restarts);
 }
 
 static json_t *state_event(const struct vm *vm, const struct vm_change *change)
@@ -67,51 +71,84 @@ static void fill_active(const struct vm_spec *active, struct vm_record *record,
     record->active = texts->active = json_write(json);
 }
 
-/* Fills the row as it will be, from memory and the change; false when the change does not apply. */
-static bool fill_change(struct core *core, struct vm *vm, const struct vm_change *change,
-                        struct vm_record *record, struct vm_texts *texts, json_t **event)
+/* One change on its way: the row as it will be, and what is told of it. */
+struct change_write {
+    struct vm_record record;
+    struct vm_texts texts;
+    json_t *event, *restart_event; /* NULL: none */
+    struct restarts restarts;
+    enum restart_verdict verdict;
+    bool comes_back; /* whoever wanted it running still does */
+};
+
+static void fill_restarts(struct vm *vm, const struct vm_change *change, struct change_write *w)
 {
-    lock_take(&core->registry.lock);
-    if (change->only_from && !(change->only_from >> vm->run & 1)) {
-        lock_drop(&core->registry.lock);
-        return false;
-    }
-    vm_record_fill(vm, record, texts);
-    *event = NULL;
-    if (!change->keep_run && (vm->run != change->run || vm->reason != change->reason))
-        *event = state_event(vm, change);
-    lock_drop(&core->registry.lock);
+    w->verdict = restart_judge(vm, change, &w->restarts);
+    w->comes_back = w->restarts.due_ms && (w->verdict == RESTART_DUE || change->ended);
+    w->restart_event = restart_event(vm, change, w->verdict, &w->restarts);
+    free(w->texts.restarts);
+    w->record.restarts = w->texts.restarts = restarts_text(&w->restarts);
+}
+
+static void fill_row(const struct vm_change *change, struct change_write *w)
+{
+    struct vm_record *record = &w->record;
+
     record->state_revision++;
     if (!change->keep_run) {
         record->run = vm_run_text(change->run);
         record->reason = vm_reason_text(change->reason);
         record->detail = change->detail;
     }
-    if (*event)
+    if (w->event)
         record->state_since_ms = clock_wall_ms();
-    if (change->desired)
+    if (w->comes_back)
+        record->desired = vm_desired_text(VM_DESIRED_RUNNING);
+    else if (change->desired)
         record->desired = vm_desired_text(*change->desired);
     if (change->slot)
         record->slot = *change->slot;
     if (change->active)
-        fill_active(change->active, record, texts);
+        fill_active(change->active, record, &w->texts);
     if (change->clear_active)
         record->active = NULL;
+}
+
+/* From memory and the change; false when the change does not apply. */
+static bool fill_change(struct core *core, struct vm *vm, const struct vm_change *change,
+                        struct change_write *w)
+{
+    lock_take(&core->registry.lock);
+    if (change->only_from && !(change->only_from >> vm->run & 1)) {
+        lock_drop(&core->registry.lock);
+        return false;
+    }
+    vm_record_fill(vm, &w->record, &w->texts);
+    if (!change->keep_run && (vm->run != change->run || vm->reason != change->reason))
+        w->event = state_event(vm, change);
+    fill_restarts(vm, change, w);
+    lock_drop(&core->registry.lock);
+    fill_row(change, w);
     return true;
 }
 
-static bool write_change(struct core *core, const struct vm_record *record, json_t *event,
-                         struct err *err)
+static bool add_events(struct store_txn *txn, struct change_write *w, struct err *err)
+{
+    json_t *state = TAKE(w->event), *restart = TAKE(w->restart_event);
+
+    if (state && !event_add(txn, "vm.state", "vm", &w->record.id, state, err)) {
+        json_decref(restart);
+        return false;
+    }
+    return !restart || event_add(txn, "vm.restart", "vm", &w->record.id, restart, err);
+}
+
+static bool write_change(struct core *core, struct change_write *w, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
-    if (!txn) {
-        json_decref(event);
-        return false;
-    }
-    if (event && !event_add(txn, "vm.state", "vm", &record->id, event, err))
-        return false;
-    return store_vm_put_state(txn, record, err) && store_commit(&txn, err);
+    return txn && add_events(txn, w, err) && store_vm_put_state(txn, &w->record, err) &&
+           store_commit(&txn, err);
 }
 
 static void set_active(struct vm *vm, struct vm_spec *active)
@@ -124,8 +161,9 @@ static void set_active(struct vm *vm, struct vm_spec *active)
 }
 
 static void apply(struct core *core, struct vm *vm, const struct vm_change *change,
-                  const struct vm_record *record)
+                  const struct change_write *w)
 {
+    const struct vm_record *record = &w->record;
     struct vm_spec *active = change->active ? vm_spec_copy(change->active) : NULL;
 
     lock_take(&core->registry.lock);
@@ -138,8 +176,11 @@ static void apply(struct core *core, struct vm *vm, const struct vm_change *chan
     vm->state_revision = record->state_revision;
     vm->state_since_ms = record->state_since_ms;
     vm->slot = record->slot;
-    if (change->desired)
+    if (w->comes_back)
+        vm->desired = VM_DESIRED_RUNNING;
+    else if (change->desired)
         vm->desired = *change->desired;
+    restart_keep(vm, &w->restarts);
     if (change->active || change->clear_active) {
         set_active(vm, active);
         vm->pending_reason[0] = 0;
@@ -152,21 +193,23 @@ static void apply(struct core *core, struct vm *vm, const struct vm_change *chan
 bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *change,
                      struct err *err)
 {
-    struct vm_record record;
-    struct vm_texts texts = {0};
-    json_t *event;
+    struct change_write w = {0};
     bool ok = true;
 
     lock_take(&vm->writing);
-    if (fill_change(core, vm, change, &record, &texts, &event)) {
-        ok = write_change(core, &record, event, err);
+    if (fill_change(core, vm, change, &w)) {
+        ok = write_change(core, &w, err);
         if (ok && change->ended)
             vm_sweep_run_dir(vm);
         if (ok || change->regardless)
-            apply(core, vm, change, &record);
+            apply(core, vm, change, &w);
     }
     lock_drop(&vm->writing);
-    vm_texts_clear(&texts);
+    if (w.verdict == RESTART_DUE && (ok || change->regardless))
+        restart_arm(core, &vm->id, w.restarts.due_ms);
+    json_decref(w.event); /* left when the transaction did not come so far */
+    json_decref(w.restart_event);
+    vm_texts_clear(&w.texts);
     return ok;
 }
 

@@ -12,6 +12,7 @@
 #include "core/host/host.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
+#include "core/vm/restart.h"
 #include "core/vm/vm.h"
 
 #include <stdlib.h>
@@ -36,6 +37,15 @@ static struct vm_spec *decode_active(const char *text, struct err *err)
     return NULL;
 }
 
+static void fill_restarts(struct vm *vm, const char *text)
+{
+    CLEANUP(json_decrefp) json_t *json = text ? json_loads(text, 0, NULL) : NULL;
+    struct restarts restarts;
+
+    restarts_decode(json, &restarts);
+    restart_keep(vm, &restarts);
+}
+
 static void fill(struct vm *vm, const struct vm_record *r)
 {
     struct err ignored = {0};
@@ -47,6 +57,7 @@ static void fill(struct vm *vm, const struct vm_record *r)
         !vm_desired_parse(r->desired, &vm->desired))
         log_error("the row of %s holds an unknown state", r->name);
     vm->detail = str_dup(r->detail);
+    fill_restarts(vm, r->restarts);
     vm->active = decode_active(r->active, &ignored);
     vm->slot = r->slot;
     vm->revision = r->revision;
@@ -339,7 +350,9 @@ static bool is_stray(const struct vm *vm, void *ctx)
  * forgotten. */
 static void settle_stray(struct core *core, struct vm *vm)
 {
-    const struct vm_change running = {.run = VM_RUNNING, .only_from = 1u << VM_STOPPING};
+    const enum vm_desired desired = VM_DESIRED_RUNNING;
+    const struct vm_change running = {
+        .run = VM_RUNNING, .desired = &desired, .only_from = 1u << VM_STOPPING};
     const struct backend *backend;
     struct machine *machine;
     struct err err = {0};

@@ -1,6 +1,8 @@
 /* The table of VMs in memory: see registry.h. */
 #include "core/vm/registry.h"
 
+#include "core/vm/restart.h"
+
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -25,6 +27,7 @@ static void vm_free(struct vm *vm)
     vm_spec_clear(&vm->spec);
     lock_clear(&vm->writing);
     free(vm->detail);
+    free(vm->restarts);
     free(vm->shown.text);
     free(vm);
 }
@@ -221,19 +224,45 @@ void vm_put_all(struct core *core, struct vm **vms)
     free(vms);
 }
 
-static bool may_claim(const struct vm *vm, enum vm_verb verb, struct err *err)
+static bool may_take(const struct vm *vm, bool exclusive, struct err *err)
 {
     if (!vm->listed)
         return err_set(err, ERR_NOT_FOUND, "the VM %s was deleted", vm->name);
-    if (vm_verb_is_exclusive(verb) && !uuid_is_zero(&vm->job))
+    if (exclusive && !uuid_is_zero(&vm->job))
         return err_set(err, ERR_BUSY,
                        "%s is held by the operation %s (%s): wait for it or cancel it", vm->name,
                        UUID_STR(&vm->job), vm->job_kind);
     if (vm->phase == VM_CREATING)
         return err_set(err, ERR_BUSY, "%s is still being created", vm->name);
+    return true;
+}
+
+static bool may_claim(const struct vm *vm, enum vm_verb verb, struct err *err)
+{
+    if (!may_take(vm, vm_verb_is_exclusive(verb), err))
+        return false;
     if (vm->phase == VM_DELETING && verb != VM_VERB_DELETE)
         return err_set(err, ERR_WRONG_STATE, "%s is half deleted: delete it again", vm->name);
+    if (verb == VM_VERB_STOP && restart_is_due(vm))
+        return true; /* it is off already, but would not stay so */
     return vm_check(verb, vm->run, vm->name, err);
+}
+
+bool vm_claim_free(struct core *core, struct vm *vm, const struct uuid *job, const char *job_kind,
+                   struct err *err)
+{
+    bool ok;
+
+    lock_take(&core->registry.lock);
+    ok =
+        may_take(vm, true, err) &&
+        (vm->phase == VM_DEFINED || err_set(err, ERR_WRONG_STATE, "%s is being deleted", vm->name));
+    if (ok) {
+        vm->job = *job;
+        vm->job_kind = job_kind;
+    }
+    lock_drop(&core->registry.lock);
+    return ok;
 }
 
 bool vm_claim(struct core *core, struct vm *vm, enum vm_verb verb, const struct uuid *job,

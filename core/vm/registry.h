@@ -41,6 +41,9 @@ void vm_put_all(struct core *core, struct vm **vms);
  * only checks (dry run). */
 bool vm_claim(struct core *core, struct vm *vm, enum vm_verb verb, const struct uuid *job,
               const char *job_kind, struct err *err) MUST_USE;
+/* The same in whatever state it is: for what is not a verb. */
+bool vm_claim_free(struct core *core, struct vm *vm, const struct uuid *job, const char *job_kind,
+                   struct err *err) MUST_USE;
 void vm_unclaim(struct core *core, struct vm *vm, const struct uuid *job);
 
 /* The machine for one call: NULL with WRONG_STATE when there is none. */
@@ -61,6 +64,7 @@ struct vm_change {
     bool regardless;    /* memory follows even when the row could not be written: what was
                          * seen is true, and the next write of the row brings it along */
     unsigned only_from; /* states as bits (1u << VM_…): elsewhere nothing is done; 0: any */
+    bool again;         /* a restart failed: it counts as one more crash */
     bool ended; /* nothing of it lives: its run directory goes once the row is durable, which
                  * replaces the exit record in it, and before memory shows the state */
 };
@@ -72,7 +76,7 @@ void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reaso
                 const char *detail);
 /* Fills a store record from memory; texts in 'json' (freed by the caller with json_text_free). */
 struct vm_texts {
-    char *spec, *active;
+    char *spec, *active, *restarts;
 };
 void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_texts *texts);
 void vm_texts_clear(struct vm_texts *texts);

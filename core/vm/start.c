@@ -22,6 +22,7 @@
 #include "core/vm/kinds.h"
 #include "core/vm/nvram.h"
 #include "core/vm/registry.h"
+#include "core/vm/restart.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -335,6 +336,7 @@ static void undo(struct core *core, struct vm *vm)
                                      .slot = &no_slot,
                                      .clear_active = true,
                                      .regardless = true,
+                                     .ended = true,
                                      .only_from = 1u << VM_STARTING};
     const struct backend *backend;
     struct err err = {0};
@@ -373,3 +375,44 @@ const struct job_kind vm_start_kind = {.name = "vm.start",
                                        .run = run,
                                        .settle = settle,
                                        .adopt = vm_adopt};
+
+/* ---- starting again by the restart policy ---- */
+
+/* What a guest that panicked left standing goes first. */
+static bool clear_the_way(struct core *core, struct job *job, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
+
+    if (!hold.vm)
+        return false;
+    return !vm_is(core, hold.vm, has_machine, NULL) ||
+           vm_force_off(core, hold.vm, job_id(job), err);
+}
+
+/* The step says that what lives from here on is the new machine. */
+static bool run_restart(struct core *core, struct job *job, struct err *err)
+{
+    if (!job_step_reached(job) &&
+        (!clear_the_way(core, job, err) || !FAILPOINT("vm.restart.step", err) ||
+         !job_step(job, "start", err)))
+        return false;
+    return run(core, job, err);
+}
+
+static void settle_restart(struct core *core, struct job *job, bool ok)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
+    bool given_up = job_cancelled(job); /* by a stop */
+
+    if (hold.vm && !ok && !given_up)
+        restart_again(core, hold.vm);
+    settle(core, job, ok);
+}
+
+const struct job_kind vm_restart_kind = {.name = "vm.restart",
+                                         .lane = JOB_LANE_LIFECYCLE,
+                                         .cancellable = true,
+                                         .run = run_restart,
+                                         .settle = settle_restart,
+                                         .adopt = vm_adopt};

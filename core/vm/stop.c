@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
+#include "core/vm/restart.h"
 
 #define STOP_MS 60000
 
@@ -27,7 +28,7 @@ static bool is_gone_or_cancelled(const struct vm *vm, void *ctx)
 
 /* ---- shutdown ---- */
 
-static bool press_button(struct core *core, struct vm *vm, struct err *err)
+bool vm_press_button(struct core *core, struct vm *vm, struct err *err)
 {
     const enum vm_desired off = VM_DESIRED_OFF;
     const struct vm_change stopping = {
@@ -60,7 +61,7 @@ static bool run_shutdown(struct core *core, struct job *job, struct err *err)
     struct vm *vm = hold.vm;
     uint64_t timeout_s;
 
-    if (!vm || !press_button(core, vm, err))
+    if (!vm || !vm_press_button(core, vm, err))
         return false;
     timeout_s = json_get_u64(job_args(job), "timeout_s", grace_s(core, vm));
     if (!vm_wait(core, vm, is_gone_or_cancelled, job, clock_mono_ms() + (int64_t)timeout_s * 1000))
@@ -73,19 +74,26 @@ static bool run_shutdown(struct core *core, struct job *job, struct err *err)
     return true;
 }
 
-static void settle_shutdown(struct core *core, struct job *job, bool ok)
+void vm_shutdown_given_up(struct core *core, struct vm *vm)
 {
     const enum vm_desired running = VM_DESIRED_RUNNING;
     const struct vm_change back = {
         .run = VM_RUNNING, .desired = &running, .only_from = 1u << VM_STOPPING, .regardless = true};
     struct err err = {0};
+
+    if (!vm_is(core, vm, is_ending, NULL) && !vm_change_state(core, vm, &back, &err))
+        log_error("%s", err.detail);
+}
+
+static void settle_shutdown(struct core *core, struct job *job, bool ok)
+{
+    struct err err = {0};
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
 
     if (!hold.vm)
         return;
-    if (!ok && !vm_is(core, hold.vm, is_ending, NULL) &&
-        !vm_change_state(core, hold.vm, &back, &err))
-        log_error("%s", err.detail);
+    if (!ok)
+        vm_shutdown_given_up(core, hold.vm);
     vm_unclaim(core, hold.vm, job_id(job));
 }
 
@@ -98,12 +106,13 @@ const struct job_kind vm_shutdown_kind = {.name = "vm.shutdown",
 
 /* ---- stop ---- */
 
-static void cancel_holder(struct core *core, struct vm *vm, const struct uuid *self)
+void vm_cancel_holder(struct core *core, struct vm *vm, const struct uuid *self)
 {
     struct uuid holder;
 
     lock_take(&core->registry.lock);
-    holder = vm->job;
+    /* One VM that is forced off is no reason to let the others run on. */
+    holder = vm->job_kind == guests_shutdown_kind.name ? *self : vm->job;
     lock_drop(&core->registry.lock);
     if (!uuid_is_zero(&holder) && !uuid_eq(&holder, self))
         job_ask_cancel(core, &holder);
@@ -128,21 +137,51 @@ static bool kill_it(struct core *core, struct vm *vm, struct err *err)
     return vm->backend != VM_BACKEND_QEMU || host_worker_kill(&vm->id, err);
 }
 
+static bool may_come_back(const struct vm *vm, void *ctx)
+{
+    return vm->desired != VM_DESIRED_OFF || restart_is_due(vm);
+}
+
+/* Durable before the effect: whoever sees the end, now or after a restart, knows that it was asked
+ * for, and no restart policy starts it again. */
+static bool mark_unwanted(struct core *core, struct vm *vm, struct err *err)
+{
+    const enum vm_desired off = VM_DESIRED_OFF;
+    const struct vm_change change = {.keep_run = true, .desired = &off};
+
+    return !vm_is(core, vm, may_come_back, NULL) ||
+           (FAILPOINT("vm.stop.mark", err) && vm_change_state(core, vm, &change, err));
+}
+
+static bool is_gone_for_good(const struct vm *vm, void *ctx)
+{
+    const struct uuid *self = ctx;
+    bool restarts = vm->job_kind == vm_restart_kind.name && !uuid_eq(&vm->job, self);
+
+    return is_gone(vm, NULL) && !restarts;
+}
+
+bool vm_force_off(struct core *core, struct vm *vm, const struct uuid *self, struct err *err)
+{
+    struct uuid ours = *self;
+
+    vm_cancel_holder(core, vm, self);
+    if (!mark_unwanted(core, vm, err))
+        return false;
+    if (!vm_is(core, vm, is_gone, NULL) &&
+        (!FAILPOINT("vm.stop.kill", err) || !kill_it(core, vm, err)))
+        return false;
+    if (!vm_wait(core, vm, is_gone_for_good, &ours, clock_mono_ms() + STOP_MS))
+        return err_set(err, ERR_TIMEOUT, "%s is still not gone after %d s", VM_NAME(core, vm),
+                       STOP_MS / 1000);
+    return mark_unwanted(core, vm, err); /* a restart that failed meanwhile wants the next one */
+}
+
 static bool run_stop(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
-    struct vm *vm = hold.vm;
 
-    if (!vm)
-        return false;
-    cancel_holder(core, vm, job_id(job));
-    if (vm_is(core, vm, is_gone, NULL))
-        return true;
-    if (!FAILPOINT("vm.stop.kill", err) || !kill_it(core, vm, err))
-        return false;
-    return vm_wait(core, vm, is_gone, NULL, clock_mono_ms() + STOP_MS) ||
-           err_set(err, ERR_TIMEOUT, "%s is still not gone after %d s", VM_NAME(core, vm),
-                   STOP_MS / 1000);
+    return hold.vm && vm_force_off(core, hold.vm, job_id(job), err);
 }
 
 static void settle_stop(struct core *core, struct job *job, bool ok)

@@ -5,6 +5,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/vm/registry.h"
+#include "core/vm/restart.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@ const char *vm_derived_state(const struct vm *vm)
         return "creating";
     if (vm->phase == VM_DELETING)
         return "deleting";
-    if (vm->job_kind && strcmp(vm->job_kind, "vm.start") == 0 && !vm_run_is_live(vm->run))
+    if (!vm_run_is_live(vm->run) &&
+        (str_eq(vm->job_kind, "vm.start") || str_eq(vm->job_kind, "vm.restart")))
         return "starting";
     return vm_run_text(vm->run);
 }
@@ -29,6 +31,7 @@ static json_t *run_view(const struct vm *vm)
     json_put_text(v, "reason", vm_reason_text(vm->reason));
     json_put_text(v, "detail", vm->detail);
     json_put_time(v, "since", vm->state_since_ms);
+    json_put_time(v, "restart_at", restart_is_due(vm) ? vm->restarts->due_ms : 0);
     json_put_text(v, "accel", live && vm->accel_reason[0] ? vm_accel_names[vm->accel] : NULL);
     json_put_text(v, "accel_reason", live && vm->accel_reason[0] ? vm->accel_reason : NULL);
     return v;
@@ -39,10 +42,12 @@ static json_t *actions_view(const struct vm *vm)
     json_t *list = json_array();
     bool held = !uuid_is_zero(&vm->job) || vm->phase != VM_DEFINED;
 
-    for (unsigned verb = 0; verb < VM_VERB_COUNT; verb++)
-        if (vm_may((enum vm_verb)verb, vm->run) &&
-            (!held || !vm_verb_is_exclusive((enum vm_verb)verb)))
+    for (unsigned verb = 0; verb < VM_VERB_COUNT; verb++) {
+        bool may =
+            vm_may((enum vm_verb)verb, vm->run) || (verb == VM_VERB_STOP && restart_is_due(vm));
+        if (may && (!held || !vm_verb_is_exclusive((enum vm_verb)verb)))
             json_array_append_new(list, json_string(vm_verb_text((enum vm_verb)verb)));
+    }
     return list;
 }
 

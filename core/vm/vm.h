@@ -35,6 +35,11 @@ bool vm_delete(struct core *core, const char *ref, const struct etag *if_match,
 bool vm_act(struct core *core, const char *ref, enum vm_verb verb, const json_t *args,
             const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
 
+/* Submits "host.shutdown-guests": every VM goes down by its host_shutdown action, all at the same
+ * time; ends when none lives any more. Its result: {"guests":n,"forced_off":n}. */
+bool guests_shutdown(struct core *core, const struct origin *origin, struct uuid *op,
+                     struct err *err) MUST_USE;
+
 /* The serial log from '*offset' on: up to 'cap' bytes into 'out'. Waits up to 'wait_ms' for the
  * first new byte. '*offset' is raised when older bytes were dropped. Works in every state. Returns
  * the bytes read, -1 on failure. */

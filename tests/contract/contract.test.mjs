@@ -87,6 +87,20 @@ describe('the host and the daemon', () => {
     });
 });
 
+describe('all guests', () => {
+    test('go down at once, for an administrator', async () => {
+        const down = `${V1}/host/actions/shutdown-guests`;
+        await newVm('guest', {restart: {policy: 'always'}});
+        await act('guest', 'start');
+        assert.ok((await api.expect(200, 'POST', `${down}?dry_run=true`)).json.dry_run);
+        const op = (await api.expect(200, 'POST', down, {headers: {...WAIT, 'idempotency-key': 'down-1'}})).json;
+        assert.deepEqual([op.kind, op.state, op.result.guests], ['host.shutdown-guests', 'succeeded', 1]);
+        const guest = await show('guest');
+        assert.deepEqual([guest.run.state, guest.desired, guest.run.restart_at], ['off', 'off', null]);
+        await api.expect(200, 'DELETE', `${VMS}/guest`, {headers: WAIT});
+    });
+});
+
 describe('pools', () => {
     test('are made below a configured root and found by id and name', async () => {
         assert.equal((await api.expect(200, 'POST', `${POOLS}?dry_run=true`, {json: {name: 'one', root: 'main'}})).json.dry_run, true);

@@ -550,6 +550,12 @@ json_t *pool_show(struct core *c, const char *ref, struct err *err)
     return named(POOL_ID);
 }
 
+bool guests_shutdown(struct core *c, const struct origin *origin, struct uuid *op, struct err *err)
+{
+    *op = (struct uuid){0};
+    return origin->dry_run || err_set(err, ERR_BUSY, "no guests here");
+}
+
 json_t *media_list(struct core *c, unsigned page_size, const char *page_token)
 {
     json_t *list = json_object();
