@@ -55,13 +55,12 @@ static bool media_differ(const struct vm *vm)
 
 static void plan(struct vm *vm, struct work *w)
 {
-    const struct backend *backend = core_backend(vm->backend);
     bool live = vm->machine && !vm->ending && (vm->run == VM_RUNNING || vm->run == VM_PAUSED);
 
     if (!live || !vm->active)
         return;
-    w->vcpus = backend->set_vcpus ? vcpus_wanted(vm) : 0;
-    w->media = backend->media && media_differ(vm);
+    w->vcpus = vcpus_wanted(vm);
+    w->media = media_differ(vm);
     vm->look_again = false;
     if (!w->vcpus && !w->media)
         return;

@@ -188,7 +188,7 @@ class Run:
         stamp, lock = f"{folder}/node_modules/.package-lock.json", f"{folder}/package-lock.json"
         if not os.path.exists(stamp) or os.path.getmtime(stamp) < os.path.getmtime(lock):
             subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
-        self.program("contract", ["node", "--test", "--test-reporter=tap", "bad.test.mjs", "contract.test.mjs", "metrics.test.mjs", "crowd.test.mjs"], 360,
+        self.program("contract", ["node", "--test", "--test-reporter=tap", "bad.test.mjs", "models.test.mjs", "contract.test.mjs", "metrics.test.mjs", "crowd.test.mjs"], 360,
                      lambda o: counting.tap(o.output), result,
                      {"VMMD_BIN": f"{ROOT}/build/dev", "VMMD_SRC": ROOT}, cwd=folder)
 
