@@ -12,6 +12,8 @@ route_handler operations_list, operations_get, operations_cancel;               
 route_handler metrics_get;                                                        /* metrics.c */
 route_handler events_read;                                                        /* events.c */
 route_handler tokens_list, tokens_create, tokens_get, tokens_revoke;              /* tokens.c */
+route_handler webhooks_list, webhooks_create, webhooks_get, webhooks_edit;        /* webhooks.c */
+route_handler webhooks_delete, webhooks_test, webhooks_deliveries;                /* webhooks.c */
 route_handler pools_list, pools_create, pools_get, pools_delete;                  /* pools.c */
 route_handler disks_list, disks_get;                                              /* pools.c */
 route_handler media_get;                                                          /* media.c */

@@ -14,6 +14,7 @@
 #define ACT  VM "/actions/"
 #define OPS  "/api/v1/operations"
 #define TOK  "/api/v1/tokens"
+#define HOOK "/api/v1/webhooks"
 #define POOL "/api/v1/pools"
 #define DISK "/api/v1/disks"
 
@@ -54,6 +55,14 @@ const struct route routes[] = {
     {"POST",   TOK,                        "createToken",    ROLE_ADMIN,    BODY_JSON,          "dry_run",            tokens_create,     0},
     {"GET",    TOK "/{id}",                "getToken",       ROLE_ADMIN,    BODY_NONE,          "",                   tokens_get,        0},
     {"DELETE", TOK "/{id}",                "revokeToken",    ROLE_ADMIN,    BODY_NONE,          "dry_run",            tokens_revoke,     0},
+
+    {"GET",    HOOK,                       "listWebhooks",   ROLE_ADMIN,    BODY_NONE,          PAGE,                 webhooks_list,     0},
+    {"POST",   HOOK,                       "createWebhook",  ROLE_ADMIN,    BODY_JSON,          "dry_run",            webhooks_create,   0},
+    {"GET",    HOOK "/{id}",               "getWebhook",     ROLE_ADMIN,    BODY_NONE,          "",                   webhooks_get,      0},
+    {"PATCH",  HOOK "/{id}",               "editWebhook",    ROLE_ADMIN,    BODY_PATCH,         "dry_run",            webhooks_edit,     0},
+    {"DELETE", HOOK "/{id}",               "deleteWebhook",  ROLE_ADMIN,    BODY_NONE,          "dry_run",            webhooks_delete,   0},
+    {"POST",   HOOK "/{id}/actions/test",  "testWebhook",    ROLE_ADMIN,    BODY_JSON_OPTIONAL, "",                   webhooks_test,     0},
+    {"GET",    HOOK "/{id}/deliveries",    "listDeliveries", ROLE_ADMIN,    BODY_NONE,          "",                   webhooks_deliveries, 0},
 
     {"GET",    POOL,                       "listPools",      ROLE_VIEWER,   BODY_NONE,          PAGE,                 pools_list,        0},
     {"POST",   POOL,                       "createPool",     ROLE_ADMIN,    BODY_JSON,          "dry_run",            pools_create,      0},

@@ -65,5 +65,6 @@ struct flag_tables command_flags(const struct command *command);
 
 /* The noun tables. */
 extern const struct command vm_commands[], console_commands[], screenshot_commands[], op_commands[],
-    event_commands[], token_commands[], pool_commands[], disk_commands[], host_commands[],
-    doctor_commands[], api_commands[], version_commands[], help_commands[], man_commands[];
+    event_commands[], token_commands[], webhook_commands[], pool_commands[], disk_commands[],
+    host_commands[], doctor_commands[], api_commands[], version_commands[], help_commands[],
+    man_commands[];

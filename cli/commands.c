@@ -12,6 +12,7 @@ const struct noun nouns[] = {
     {"op", "operations: long work and its outcome", op_commands, NULL},
     {"event", "what happens, as it happens", event_commands, NULL},
     {"token", "API tokens", token_commands, NULL},
+    {"webhook", "events sent to an address", webhook_commands, NULL},
     {"pool", "storage pools", pool_commands, NULL},
     {"disk", "disks of VMs", disk_commands, NULL},
     {"host", "the machine the service runs on", host_commands, "show"},

@@ -175,5 +175,22 @@ static const char open_reasons[] =
 static const char vm_restarts[] =
     "ALTER TABLE vm ADD COLUMN restarts TEXT CHECK (restarts IS NULL OR json_valid(restarts));";
 
-const char *const migrations[] = {first, open_reasons, vm_restarts};
+/* 'types' is a list with commas, "" for all. No reference to events: they are trimmed. */
+static const char webhooks[] = "CREATE TABLE webhook ("
+                               "    id           BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+                               "    name         TEXT NOT NULL UNIQUE,"
+                               "    url          TEXT NOT NULL,"
+                               "    types        TEXT NOT NULL,"
+                               "    secret       TEXT NOT NULL,"
+                               "    enabled      INTEGER NOT NULL CHECK (enabled IN (0, 1)),"
+                               "    disabled_why TEXT,"
+                               "    position     INTEGER NOT NULL CHECK (position >= 0),"
+                               "    attempts     INTEGER NOT NULL CHECK (attempts >= 0),"
+                               "    failing_ms   INTEGER NOT NULL,"
+                               "    recent       TEXT NOT NULL CHECK (json_valid(recent)),"
+                               "    created_ms   INTEGER NOT NULL,"
+                               "    created_by   TEXT"
+                               ") STRICT;";
+
+const char *const migrations[] = {first, open_reasons, vm_restarts, webhooks};
 const unsigned n_migrations = ARRAY_LEN(migrations);

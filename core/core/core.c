@@ -94,7 +94,7 @@ struct core *core_open(const struct core_config *config, struct err *err)
     vms_sweep(core);
     disks_sweep(core);
     jobs_resume(core);
-    if (!start_threads(core, reset, autostart, err)) {
+    if (!start_threads(core, reset, autostart, err) || !hooks_start(core, err)) {
         core_close(core);
         return NULL;
     }
@@ -104,6 +104,7 @@ struct core *core_open(const struct core_config *config, struct err *err)
 void core_interrupt(struct core *core)
 {
     atomic_store(&core->closing, true);
+    hooks_interrupt(core); /* before the events: a woken thread must see why */
     events_interrupt(core->events);
     lock_take(&core->serial.lock);
     cond_wake_all(&core->serial.rung);
@@ -152,6 +153,7 @@ void core_close(struct core *core)
         core_interrupt(core);
         autostart_stop(core->autostart);
         restarter_stop(core->restarter);
+        hooks_stop(core);
         jobs_stop(core->jobs);
         janitor_stop(core->janitor);
         release_machines(core);

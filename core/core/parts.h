@@ -129,6 +129,7 @@ struct core {
     struct serial_bell serial;
     struct jobs *jobs;     /* core/job */
     struct events *events; /* core/event */
+    struct hooks *hooks;   /* core/hook */
     struct tokens *tokens; /* core/user */
     struct janitor *janitor;
     struct restarter *restarter; /* core/vm/restart.h */
@@ -153,6 +154,12 @@ bool event_put(struct store_txn *txn, const char *type, const char *object_type,
                const struct uuid *object, json_t *data, uint64_t *seq, struct err *err) MUST_USE;
 bool audit_attach(struct store_txn *txn, const char *object_type, const struct uuid *object,
                   uint64_t seq, struct err *err) MUST_USE;
+
+/* ---- webhooks ---- */
+/* Loads them and begins to deliver; after a failure hooks_stop() cleans up. */
+bool hooks_start(struct core *core, struct err *err) MUST_USE;
+void hooks_interrupt(struct core *core); /* requests under way end at once */
+void hooks_stop(struct core *core);      /* waits for their threads; none is fine */
 
 /* ---- jobs ---- */
 struct job_order {

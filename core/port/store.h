@@ -202,6 +202,31 @@ bool store_token_remove(struct store_txn *txn, const struct uuid *id, struct err
 bool store_token_each(struct store *store, bool (*each)(void *ctx, const struct token_record *),
                       void *ctx, struct err *err) MUST_USE;
 
+/* ---- Webhooks ---- */
+struct webhook_record {
+    struct uuid id;
+    const char *name, *url;
+    const char *types;  /* "vm,operation.state": as in GET /events; "" for all */
+    const char *secret; /* deliveries are signed with it */
+    bool enabled;
+    const char *disabled_why; /* or NULL */
+    uint64_t position;        /* number of the last event that is done with */
+    uint32_t attempts;        /* at the next one, which fails since: */
+    int64_t failing_ms;       /* 0: it does not */
+    const char *recent;       /* JSON array of the last deliveries */
+    int64_t created_ms;
+    const char *created_by;
+};
+/* A later put leaves 'position' and 'recent' as they are. */
+bool store_webhook_put(struct store_txn *txn, const struct webhook_record *hook,
+                       struct err *err) MUST_USE;
+/* Only how far it got: position, attempts, failing_ms, recent. No failure if the row is gone. */
+bool store_webhook_move(struct store_txn *txn, const struct webhook_record *hook,
+                        struct err *err) MUST_USE;
+bool store_webhook_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_webhook_each(struct store *store, bool (*each)(void *ctx, const struct webhook_record *),
+                        void *ctx, struct err *err) MUST_USE;
+
 /* ---- Idempotency keys ---- */
 struct idem_record {
     const char *principal, *key;

@@ -378,6 +378,42 @@ describe('bad bodies', () => {
     });
 });
 
+describe('webhooks', () => {
+    const HOOKS = `${V1}/webhooks`, spec0 = {name: 'ci', url: 'http://127.0.0.1:9/hook', types: ['pool', 'vm.state']};
+    test('are made with a secret that is shown once', async () => {
+        assert.equal((await api.expect(200, 'POST', `${HOOKS}?dry_run=true`, {json: spec0})).json.dry_run, true);
+        const options = {headers: {'idempotency-key': 'hook-1'}, json: spec0};
+        const made = (await api.expect(201, 'POST', HOOKS, options)).json;
+        assert.match(made.secret, /^whsec_[0-9a-f]{64}$/);
+        assert.deepEqual(made.types, spec0.types);
+        const again = (await api.expect(201, 'POST', HOOKS, options)).json;
+        assert.deepEqual([again.id, again.secret], [made.id, null]);
+        assert.ok(again.note);
+        await api.refused(409, 'exists', 'POST', HOOKS, {json: spec0});
+        for (const path of [HOOKS, `${HOOKS}/ci`, `${HOOKS}/${made.id}`, `${V1}/events?wait=0&page_size=1000`])
+            assert.doesNotMatch((await api.expect(200, 'GET', path)).body.toString(), /whsec_/);
+    });
+    test('are changed, and their secret renewed', async () => {
+        assert.equal((await api.expect(200, 'PATCH', `${HOOKS}/ci`, {json: {enabled: false, types: null}})).json.state, 'disabled');
+        assert.match((await api.expect(200, 'PATCH', `${HOOKS}/ci`, {json: {secret: null}})).json.secret, /^whsec_/);
+        const renamed = (await api.expect(200, 'PATCH', `${HOOKS}/ci`, {json: {name: 'ci2', secret: 's'.repeat(16)}})).json;
+        assert.deepEqual([renamed.name, renamed.secret, renamed.types, renamed.enabled], ['ci2', null, [], false]);
+        await api.refused(404, 'not-found', 'GET', `${HOOKS}/ci`);
+        assert.ok((await api.expect(200, 'PATCH', `${HOOKS}/ci2?dry_run=true`, {json: {name: 'x'}})).json.dry_run);
+        await api.refused(422, 'invalid', 'PATCH', `${HOOKS}/ci2`, {json: {url: null}});
+        await api.refused(422, 'invalid', 'PATCH', `${HOOKS}/ci2`, {json: {url: 'ftp://ci/'}});
+    });
+    test('do not reach this host unless vmmd.conf says so', async () => {
+        const outcome = (await api.expect(200, 'POST', `${HOOKS}/ci2/actions/test`)).json;
+        assert.equal(outcome.delivered, false);
+        assert.match(outcome.error, /loopback.*webhook_allow/);
+        assert.deepEqual((await api.expect(200, 'GET', `${HOOKS}/ci2/deliveries`)).json.items, []);
+        await api.expect(200, 'DELETE', `${HOOKS}/ci2?dry_run=true`);
+        await api.expect(204, 'DELETE', `${HOOKS}/ci2`);
+        await api.refused(404, 'not-found', 'POST', `${HOOKS}/ci2/actions/test`);
+    });
+});
+
 describe('the audit trail', () => {
     test('is not for others than administrators', async () => {
         for (const types of ['audit', 'vm,audit.change'])
@@ -421,7 +457,7 @@ describe('afterwards', () => {
             }
             assert.ok(found.length <= 1, what);
         }
-        assert.doesNotMatch(JSON.stringify([...records]), /vmmd_[0-9a-f]{8}/);
+        assert.doesNotMatch(JSON.stringify([...records]), /vmmd_[0-9a-f]{8}|whsec_/);
     });
     test('every operation of the contract was hit', () => {
         const page = existsSync(`${ROOT}web/index.html`) ? [] : ['getUi', 'getUiFile'];

@@ -110,6 +110,8 @@ static void write_vmmd(const struct config *c, struct strbuf *out)
     strbuf_addf(out, "rate_limit = %u\nrate_limit_burst = %u\n", c->rate_limit,
                 c->rate_limit_burst);
     strbuf_addf(out, "auth_failures_per_minute = %u\n", c->auth_failures_per_minute);
+    if (c->webhook_allow)
+        strbuf_addf(out, "webhook_allow = %s\n", c->webhook_allow);
     strbuf_addf(out, "enable_fake_backend = %s\n", c->enable_fake_backend ? "true" : "false");
     if (c->cgroup)
         strbuf_addf(out, "cgroup = %s\n", c->cgroup);
@@ -170,6 +172,7 @@ void config_free(struct config *c)
     free(c->qemu);
     free(c->cgroup);
     free(c->user);
+    free(c->webhook_allow);
     free(c);
 }
 

@@ -60,6 +60,7 @@ struct config {
     bool enable_fake_backend;
     uid_t admin_uids[CONFIG_MAX_ADMINS]; /* admins on api.sock besides 0 and 'uid' */
     unsigned n_admin_uids;
+    char *webhook_allow; /* ranges and hosts separated by blanks, as written; NULL: none */
     /* [pool-root ID] and [boot ID], in the order of the file */
     struct config_root roots[CONFIG_MAX_ROOTS];
     unsigned n_roots;

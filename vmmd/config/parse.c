@@ -5,6 +5,7 @@
  * section without keys. Both are done in next_line(), which inih calls once a line. */
 #include "vmmd/config/parse.h"
 
+#include "core/base/cidr.h"
 #include "core/base/str.h"
 
 #include <arpa/inet.h>
@@ -43,6 +44,7 @@ static bool set_listen(struct config *c, void *member, const struct key *key, co
 static bool set_user(struct config *c, void *member, const struct key *key, const char *value);
 static bool set_cgroup(struct config *c, void *member, const struct key *key, const char *value);
 static bool set_admins(struct config *c, void *member, const struct key *key, const char *value);
+static bool set_allow(struct config *c, void *member, const struct key *key, const char *value);
 
 #define A_PATH "an absolute path without ';' and control characters"
 #define PATH(name)                                                                                 \
@@ -62,6 +64,8 @@ static const struct key keys[] = {
     {"cgroup", set_cgroup, offsetof(struct config, cgroup), 0, 0,
      "a path below the cgroup v2 mount, such as vmm.slice/vmmd-workers.service"},
     {"admin_uids", set_admins, 0, 0, 0, "up to 16 numeric user ids, separated by blanks"},
+    {"webhook_allow", set_allow, offsetof(struct config, webhook_allow), 0, 0,
+     "addresses, ranges such as 127.0.0.0/8 and host names, separated by blanks"},
     {"enable_fake_backend", set_bool, offsetof(struct config, enable_fake_backend), 0, 0,
      "true or false"},
     PATH(state_dir),
@@ -227,6 +231,32 @@ static bool set_admins(struct config *c, void *member, const struct key *key, co
             return false;
         c->admin_uids[c->n_admin_uids++] = (uid_t)uid;
     }
+    return true;
+}
+
+/* A word with a slash or a colon, or of digits and dots, is an address or a range. */
+static bool allow_word(const char *word)
+{
+    struct cidr range;
+
+    if (strpbrk(word, "/:") || !word[strspn(word, "0123456789.")])
+        return cidr_parse(word, &range);
+    return strlen(word) < 128 &&
+           !word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")];
+}
+
+static bool set_allow(struct config *c, void *member, const struct key *key, const char *value)
+{
+    char copy[1024];
+    char *save = NULL;
+    unsigned n = 0;
+
+    if (str_copy(copy, sizeof copy, value) != strlen(value))
+        return false;
+    for (char *word = strtok_r(copy, " \t", &save); word; word = strtok_r(NULL, " \t", &save))
+        if (!allow_word(word) || ++n > 64)
+            return false;
+    *(char **)member = str_dup(value);
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/core/core.h"
+#include "net/post/guard.h"
 #include "vmmd/config/config.h"
 #include "vmmd/main/doors.h"
 #include "vmmd/main/helper.h"
@@ -124,6 +125,8 @@ int main(int argc, char **argv)
     snprintf(kvmtest, sizeof kvmtest, "/proc/self/fd/%d", MAIN_FD_KVMTEST);
     backend_probe_init(kvmtest, config->state_dir);
     options.state_dir = config->state_dir;
+    if (!guard_init(config->webhook_allow, (struct sockaddr *)&config->listen, &err))
+        return leave("the configuration", &err);
     core = core_open(&options, &err);
     if (!core)
         return leave("the daemon cannot start", &err);

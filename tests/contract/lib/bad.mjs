@@ -18,7 +18,7 @@ export function goodValue(spec, schema) {
         return schema.default ?? schema.enum[0];
     switch (types(schema)[0]) {
     case 'string':
-        return schema.format === 'uuid' ? '3f2504e0-4f89-41d3-9a0c-0305e82c3301' : /0-9a-f\]\[0246/.test(schema.pattern ?? '') ? '52:54:00:12:34:56' : 'good';
+        return schema.example ?? (schema.format === 'uuid' ? '3f2504e0-4f89-41d3-9a0c-0305e82c3301' : /0-9a-f\]\[0246/.test(schema.pattern ?? '') ? '52:54:00:12:34:56' : 'good');
     case 'integer':
         return Math.max(schema.minimum ?? 0, schema.multipleOf ?? 1);
     case 'boolean':
@@ -68,7 +68,10 @@ function* changes(spec, schema, good, at = '') {
         if (types(inner).includes('object') && inner.properties)
             for (const [what, value] of changes(spec, inner, goodValue(spec, inner), `${at}${name}.`))
                 yield [what, {...good, [name]: value}];
-        if (types(inner).includes('array') && inner.items)
+        if (types(inner).includes('array') && inner.items && !types(plain(spec, inner.items)).includes('object'))
+            for (const [what, value] of badValues(spec, plain(spec, inner.items)))
+                yield [`${at}${name}[] is ${what}`, {...good, [name]: [value]}];
+        else if (types(inner).includes('array') && inner.items)
             for (const [what, value] of changes(spec, inner.items, goodValue(spec, inner.items), `${at}${name}[].`))
                 yield [what, {...good, [name]: [value]}];
     }

@@ -12,7 +12,6 @@
 #include "core/core/measure.h"
 #include "core/disk/media.h"
 #include "core/disk/pool.h"
-#include "core/event/audit.h"
 #include "core/event/event.h"
 #include "core/host/host.h"
 #include "core/job/job.h"
@@ -30,13 +29,6 @@
 
 #define FAKE_EVENTS 64
 #define FAKE_SERIAL 4096
-
-/* What the audit trail was told. */
-static struct {
-    struct audit_note note;
-    unsigned noted, done, refused;
-    char changes[512], principal[80];
-} fake_trail;
 
 struct core {
     struct lock lock;
@@ -386,33 +378,6 @@ bool job_cancel(struct core *c, const struct uuid *id, const struct origin *orig
     if (!origin->dry_run)
         fake_job_becomes(c, "cancelling", "");
     return true;
-}
-
-/* ---- the audit trail ---- */
-
-void audit_begin(const struct audit_note *note)
-{
-    fake_trail.noted++;
-    fake_trail.note = *note;
-    str_copy(fake_trail.changes, sizeof fake_trail.changes, "");
-    if (note->changes) {
-        CLEANUP(mem_freep) char *text = json_write(note->changes);
-        str_copy(fake_trail.changes, sizeof fake_trail.changes, text);
-    }
-}
-
-void audit_end(struct core *c, bool done)
-{
-    (void)c;
-    fake_trail.done += done;
-}
-
-void audit_refusal(struct core *c, const struct audit_note *note, const struct err *why)
-{
-    (void)c;
-    (void)why;
-    fake_trail.refused++;
-    str_copy(fake_trail.principal, sizeof fake_trail.principal, note->principal);
 }
 
 /* ---- events ---- */
