@@ -27,7 +27,7 @@ SUITES = ["unit", "store", "core", "fault", "power", "integration"]
 STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
 PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 2, "fault": 2}
-FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "60"))
+FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "120"))
 
 
 class Run:

@@ -1,5 +1,5 @@
-/* More of the fake core: the audit trail, which keeps what it was told, and webhooks, which agree to
- * everything. Included behind fake_core.c. */
+/* More of the fake core: the audit trail, which keeps what it was told, and webhooks, which agree
+ * to everything. Included behind fake_core.c. */
 #include "core/event/audit.h"
 #include "core/hook/hook.h"
 
