@@ -297,6 +297,13 @@ const char *args_text(const struct args *args, const char *flag)
     return g ? g->value : NULL;
 }
 
+const char *args_text_or(const struct args *args, const char *flag, const char *switched)
+{
+    const struct given *g = last_given(args, flag);
+
+    return g && !g->flag->value ? switched : g ? g->value : NULL;
+}
+
 bool args_has(const struct args *args, const char *flag)
 {
     return last_given(args, flag) != NULL;

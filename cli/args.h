@@ -27,6 +27,8 @@ void args_clear(struct args *args);
 
 /* The flag's last value; NULL when it was not given. Unknown names are a bug of the caller. */
 const char *args_text(const struct args *args, const char *flag);
+/* As above; 'switched' for a switch that was given. */
+const char *args_text_or(const struct args *args, const char *flag, const char *switched);
 bool args_has(const struct args *args, const char *flag);
 /* The i-th value of a flag that may be repeated, NULL behind the last one. */
 const char *args_nth(const struct args *args, const char *flag, size_t i);

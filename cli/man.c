@@ -3,7 +3,8 @@
 
 #include "cli/command.h"
 #include "cli/help.h"
-#include "cli/spec.h"
+#include "cli/member.h"
+#include "core/model/vm.h"
 
 #include <string.h>
 
@@ -138,14 +139,29 @@ static void exits(struct strbuf *out)
 #undef X
 }
 
-static void set_keys(struct strbuf *out)
+static void member(void *arg, const char *path, const struct field *field)
 {
-    const char *name, *help;
+    struct strbuf *out = arg, tag = {0};
 
-    strbuf_adds(out, ".SH MEMBERS FOR VM EDIT \\-\\-SET\n");
-    for (size_t i = 0; (name = spec_key(i, &help)); i++)
-        item(out, name, help);
-    item(out, "label.KEY", "your own pairs");
+    if (field->type == FIELD_LABELS)
+        strbuf_adds(&tag, "label.KEY");
+    else
+        strbuf_adds(&tag, path);
+    for (size_t i = 0; field->type == FIELD_ENUM && field->names[i]; i++)
+        strbuf_addf(&tag, "%s%s", i ? "|" : "=", field->names[i]);
+    if (field->flags & FIELD_CREATE_ONLY || str_starts(path, "disks."))
+        strbuf_adds(&tag, " (vm create only)");
+    item(out, tag.data, field->help);
+    strbuf_clear(&tag);
+}
+
+static void members(struct strbuf *out)
+{
+    strbuf_adds(out, ".SH MEMBERS OF A VM\nFor \\-\\-set of vm create and vm edit, and for files. "
+                     "On the command line \\- may stand for _, and _bytes and _s may be left out, "
+                     "since the value says the unit: memory=1G. An empty value is the default. "
+                     "N is an index, from 0 on; the first free one adds an element.\n");
+    member_each(&vm_model, member, out);
 }
 
 static void environment(struct strbuf *out)
@@ -190,7 +206,7 @@ void man_write(struct strbuf *out)
                      "unit K, M, G or T (powers of 1024); times are seconds or have a unit ms, s, "
                      "m, h or d.\n");
     commands(out);
-    set_keys(out);
+    members(out);
     shared_flags(out);
     exits(out);
     environment(out);

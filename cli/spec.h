@@ -10,11 +10,11 @@ json_t *spec_disk(const char *text, struct fault *fault) MUST_USE;
 json_t *spec_nic(const char *text, struct fault *fault) MUST_USE;
 /* "key=value" into 'labels'. */
 bool spec_label(const char *text, json_t *labels, struct fault *fault) MUST_USE;
-/* "memory=1G", "label.tier=front", "kernel=" into a merge patch; an empty value is null: the
- * default. */
-bool spec_set(const char *text, json_t *patch, struct fault *fault) MUST_USE;
-/* The merge patch (RFC 7396) that makes 'to' of 'from'; empty when they are equal. Owned by the
- * caller. */
+/* "memory=1G", "cpu.max_vcpus=4", "label.tier=front", "kernel=" into a VmSpec, by member_set(). An
+ * empty value is null: the default. 'known' is the VM as the service gave it, or NULL. */
+bool spec_set(const char *text, const json_t *known, json_t *spec, struct fault *fault) MUST_USE;
+bool spec_put(const char *key, const char *text, const json_t *known, json_t *spec,
+              struct fault *fault) MUST_USE;
+/* The merge patch (RFC 7396) that makes 'to' of 'from'; empty when they are equal. null and absent
+ * are the same. Owned by the caller. */
 json_t *spec_diff(const json_t *from, const json_t *to);
-/* The keys of spec_set() with what they mean, for the help. NULL behind the last. */
-const char *spec_key(size_t i, const char **help);

@@ -60,7 +60,9 @@ const struct command vm_commands[] = {
      "Flags change what -f brings.",
      "  vmmctl vm create web --vcpus 2 --memory 1G --disk size=8G,pool=main --start\n"
      "  vmmctl vm create tiny --kernel tiny --nic none --label ci=true\n"
-     "  vmmctl vm create -f web.json",
+     "  vmmctl vm create win --profile windows-11 --cdrom win11.iso --disk size=64G --set "
+     "cpu.cores=4\n"
+     "  vmmctl vm create -f web.yaml",
      vm_create_run, false},
     {"list", "", 0, 0, USES_OUTPUT, list_flags, "list VMs, ordered by name", NULL,
      "  vmmctl vm list --filter state==running -o name\n"
@@ -87,12 +89,14 @@ const struct command vm_commands[] = {
      "A running VM is not deleted without --force.", "  vmmctl vm delete web --yes", vm_delete_run,
      false},
     {"edit", "VM", 1, 1, USES_OUTPUT, vm_edit_flags, "change a VM's configuration",
-     "Without --set and --patch the configuration is opened in $VISUAL or $EDITOR as JSON. The "
-     "change is refused when somebody else changed the VM meanwhile. Hardware of a running VM "
-     "changes at its next start.",
+     "Without --set and --patch the configuration is opened in $VISUAL or $EDITOR as YAML, and "
+     "again with the reason when it is refused or when somebody else changed the VM meanwhile. "
+     "What a running VM cannot change at once changes at its next start.",
      "  vmmctl vm edit web --set memory=2G --set label.tier=front\n"
      "  vmmctl vm edit web --patch '{\"notes\":\"the shop\"}'",
      vm_edit_run, false},
+    {"rename", "VM NAME", 2, 2, USES_OUTPUT, NULL, "give a VM another name", NULL,
+     "  vmmctl vm rename web shop", vm_rename_run, false},
     {0},
 };
 

@@ -7,6 +7,14 @@ extern const struct flag vm_create_flags[], vm_edit_flags[];
 
 bool vm_create_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_edit_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_rename_run(struct cli *cli, struct fault *fault) MUST_USE;
+
+/* The members of a VM that a merge patch may name; owned by the caller. */
+json_t *vm_writable(const json_t *vm);
+/* PATCH of the VM at 'path'; 'etag' NULL: whatever its revision is. The VM, or with 'dry_run' what
+ * it would be; owned by the caller. */
+json_t *vm_patch(struct cli *cli, const char *path, const json_t *patch, const char *etag,
+                 bool dry_run, struct fault *fault) MUST_USE;
 
 /* Prints the VM now, when -o or -q was given or 'always'. */
 bool vm_print(struct cli *cli, const char *ref, bool always, struct fault *fault) MUST_USE;

@@ -1,4 +1,5 @@
 /* vmmctl vm create: flags and a file become one VmSpec. */
+#include "cli/document.h"
 #include "cli/spec.h"
 #include "cli/vm.h"
 #include "cli/wait.h"
@@ -8,63 +9,116 @@
 #include <string.h>
 
 const struct flag vm_create_flags[] = {
+    {"profile", 0, "GUEST",
+     "kind of guest, which chooses the defaults: linux (the default), windows-11, bsd, other, …"},
     {"vcpus", 0, "N", "virtual processors (default 1)"},
+    {"max-vcpus", 0, "N", "up to which vcpus can grow while it runs"},
+    {"cpu-model", 0, "MODEL", "processor model of QEMU, such as Skylake-Server"},
+    {"sockets", 0, "N", "processor sockets"},
+    {"cores", 0, "N", "cores a socket"},
+    {"threads", 0, "N", "threads a core"},
     {"memory", 0, "SIZE", "memory, such as 512M or 2G (default 512M)"},
+    {"overcommit", 0, NULL, "start it even when the host has not that much memory free"},
     {"disk", 0, "size=SIZE,...",
      "a new disk; more keys: pool=NAME, format=qcow2|raw, bus=virtio|scsi|ide; may be repeated"},
+    {"cdrom", 0, "ISO", "a CD drive with this medium (see: vmmctl media list); may be repeated"},
     {"nic", 0, "none|user|...",
      "a network card; also network=user,model=virtio|e1000e,mac=MAC; may be repeated"},
+    {"firmware", 0, "bios|uefi", "what starts the guest"},
+    {"secure-boot", 0, NULL, "only signed boot loaders start (with uefi)"},
+    {"boot-order", 0, "KINDS", "what the firmware tries: disk,cdrom,network"},
     {"kernel", 0, "ENTRY", "boot this entry of the host directly (see: vmmctl host)"},
     {"cmdline", 0, "TEXT", "command line for that kernel"},
+    {"video", 0, "MODEL", "graphics card: std, virtio, qxl, cirrus or none"},
+    {"heads", 0, "N", "displays"},
+    {"serial-ports", 0, "N", "serial ports; the first one is the console (default 1)"},
+    {"clock", 0, "utc|localtime", "what the guest's hardware clock shows"},
+    {"watchdog", 0, "none|i6300esb", "a device that says when the guest hangs"},
+    {"autostart", 0, NULL, "start it with the host"},
+    {"restart", 0, "POLICY", "when it ends by itself: never, on-crash or always"},
     {"label", 0, "KEY=VALUE", "may be repeated"},
     {"notes", 0, "TEXT", "free text"},
     {"machine", 0, "q35|pc", "board the guest sees"},
     {"accel", 0, "auto|kvm|tcg", "how it runs"},
     {"backend", 0, "qemu|fake", "fake has no guest; for work on user interfaces"},
-    {"file", 'f', "FILE", "take the VM from this JSON file (- for standard input)"},
+    {"set", 0, "MEMBER=VALUE",
+     "any member by its path, such as cpu.max_vcpus=4; man vmmctl lists them; may be repeated"},
+    {"file", 'f', "FILE", "take the VM from this YAML or JSON file (- for standard input)"},
     {"start", 0, NULL, "start it when it is created"},
     {"dry-run", 0, NULL, "check everything, print what would be created, change nothing"},
     {0},
 };
 
+/* Flags that say one member each. */
+static const struct member_flag {
+    const char *flag, *path;
+} member_flags[] = {
+    {"profile", "profile"},
+    {"vcpus", "vcpus"},
+    {"max-vcpus", "cpu.max_vcpus"},
+    {"cpu-model", "cpu.model"},
+    {"sockets", "cpu.sockets"},
+    {"cores", "cpu.cores"},
+    {"threads", "cpu.threads"},
+    {"memory", "memory_bytes"},
+    {"overcommit", "memory_overcommit"},
+    {"firmware", "firmware.type"},
+    {"secure-boot", "firmware.secure_boot"},
+    {"boot-order", "boot.order"},
+    {"kernel", "boot.kernel"},
+    {"cmdline", "boot.cmdline"},
+    {"video", "video.model"},
+    {"heads", "video.heads"},
+    {"serial-ports", "serial_ports"},
+    {"clock", "clock"},
+    {"watchdog", "watchdog"},
+    {"autostart", "autostart.enabled"},
+    {"restart", "restart.policy"},
+    {"machine", "machine"},
+    {"accel", "accel"},
+    {"notes", "notes"},
+    {"backend", "backend"},
+};
+
 static json_t *read_spec(struct cli *cli, const char *path, struct fault *fault)
 {
-    CLEANUP(mem_freep) char *text = NULL;
-    size_t len = 0;
-    json_t *spec;
-    struct err err;
+    CLEANUP(json_decrefp) json_t *documents = document_read(cli, path, fault);
+    json_t *spec = json_array_get(documents, 0);
 
-    if (!cli_read_input(cli, path, &text, &len, fault))
+    if (!documents)
         return NULL;
-    spec = json_read(text, len, &err);
-    if (!spec) {
-        fault_set(fault, CLI_USAGE, "%.100s: %s", path, err.detail);
-        return NULL;
-    }
-    if (json_is_object(spec))
-        return spec;
-    fault_set(fault, CLI_USAGE, "%.100s: a JSON object is expected", path);
-    json_decref(spec);
+    if (json_array_size(documents) == 1 && json_is_object(spec))
+        return json_incref(spec);
+    fault_set(fault, CLI_USAGE, "%.100s: one VM is expected, a JSON object or a YAML mapping",
+              path);
     return NULL;
 }
 
-/* Flags whose value goes through spec_set()'s table. */
-static bool add_simple(const struct args *args, json_t *spec, struct fault *fault)
+static bool add_members(const struct args *args, json_t *spec, struct fault *fault)
 {
-    static const char *const names[] = {"vcpus",   "memory", "kernel", "cmdline",
-                                        "machine", "accel",  "notes"};
+    const char *text;
 
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        const char *value = args_text(args, names[i]);
-        CLEANUP(mem_freep) char *set = value ? str_format("%s=%s", names[i], value) : NULL;
+    for (size_t i = 0; i < ARRAY_LEN(member_flags); i++) {
+        const struct member_flag *m = &member_flags[i];
 
-        if (set && !*value)
-            return fault_set(fault, CLI_USAGE, "--%s is empty", names[i]);
-        if (set && !spec_set(set, spec, fault))
+        if (!args_has(args, m->flag))
+            continue;
+        text = args_text_or(args, m->flag, "true");
+        if (!*text)
+            return fault_set(fault, CLI_USAGE, "--%s is empty", m->flag);
+        if (!spec_put(m->path, text, NULL, spec, fault))
             return false;
     }
-    if (args_text(args, "backend"))
-        json_put_text(spec, "backend", args_text(args, "backend"));
+    return true;
+}
+
+static bool add_sets(const struct args *args, json_t *spec, struct fault *fault)
+{
+    const char *text;
+
+    for (size_t i = 0; (text = args_nth(args, "set", i)); i++)
+        if (!spec_set(text, NULL, spec, fault))
+            return false;
     return true;
 }
 
@@ -112,6 +166,28 @@ static bool add_nics(const struct args *args, json_t *spec, struct fault *fault)
     return true;
 }
 
+/* An ISO by its name, or "empty" for a drive without one. */
+static bool add_cdroms(const struct args *args, json_t *spec, struct fault *fault)
+{
+    json_t *cdroms = json_object_get(spec, "cdroms");
+    const char *text;
+
+    for (size_t i = 0; (text = args_nth(args, "cdrom", i)); i++) {
+        json_t *drive = json_object();
+
+        if (!json_is_array(cdroms)) {
+            cdroms = json_array();
+            json_put(spec, "cdroms", cdroms);
+        }
+        json_array_append_new(cdroms, drive);
+        if (!*text || !str_is_utf8(text, strlen(text)))
+            return fault_set(fault, CLI_USAGE, "--cdrom: expected the name of an ISO or 'empty'");
+        if (!str_eq(text, "empty"))
+            json_put_text(drive, "media", text);
+    }
+    return true;
+}
+
 static bool add_labels(const struct args *args, json_t *spec, struct fault *fault)
 {
     json_t *labels = json_object_get(spec, "labels");
@@ -146,8 +222,9 @@ static json_t *make_spec(struct cli *cli, struct fault *fault)
         fault_set(fault, CLI_USAGE, "NAME is missing: vmmctl vm create NAME");
         return NULL;
     }
-    if (!add_simple(args, spec, fault) || !add_disks(args, spec, fault) ||
-        !add_nics(args, spec, fault) || !add_labels(args, spec, fault))
+    if (!add_members(args, spec, fault) || !add_disks(args, spec, fault) ||
+        !add_nics(args, spec, fault) || !add_cdroms(args, spec, fault) ||
+        !add_labels(args, spec, fault) || !add_sets(args, spec, fault))
         return NULL;
     return TAKE(spec);
 }

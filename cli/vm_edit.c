@@ -1,199 +1,130 @@
-/* vmmctl vm edit: a merge patch from --set, --patch or an editor, sent with If-Match so that nobody
- * else's change is lost. */
+/* vmmctl vm edit, vm rename: a merge patch from --set, --patch or an editor, sent with If-Match so
+ * that nobody else's change is lost.
+ *
+ * With an editor:
+ *
+ *      ┌──────────────────────────────────────────────────────────────────────────┐
+ *      ▼                                                                          │
+ *   editor ─► unchanged ─► end     ─► not YAML ──────────── the reason as a comment ┤
+ *                └► patch ─► accepted ─► end                                      │
+ *                     └────► refused, or changed by somebody else ── the same ────┘ */
+#include "cli/document.h"
+#include "cli/editor.h"
 #include "cli/spec.h"
 #include "cli/vm.h"
-#include "core/base/fs.h"
+#include "cli/yaml.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/model/vm.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <spawn.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-extern char **environ;
-
-#define MAX_EDITED (1u << 20)
 
 const struct flag vm_edit_flags[] = {
-    {"set", 0, "KEY=VALUE",
-     "name, notes, vcpus, memory, machine, accel, kernel, cmdline, shutdown_timeout or label.KEY; "
-     "no value: back to the default; may be repeated"},
+    {"set", 0, "MEMBER=VALUE",
+     "memory=2G, cpu.max_vcpus=8, label.KEY=VALUE, …; no value: back to the default; man vmmctl "
+     "lists the members; may be repeated"},
     {"patch", 0, "JSON", "a merge patch (RFC 7396); @FILE or - read it from a file or stdin"},
     {"dry-run", 0, NULL, "check everything, print what would come out, change nothing"},
     {0},
 };
 
-/* What a patch may name: the members of VmSpec without those that are fixed at creation. */
-static const char *const writable[] = {
-    "name",  "notes",        "labels", "machine", "accel",
-    "vcpus", "memory_bytes", "boot",   "nics",    "shutdown_timeout_s"};
+/* A VM as it was when it was read. */
+struct seen {
+    char *etag;
+    json_t *vm;
+    json_t *writable; /* what a patch may name */
+};
 
-static json_t *patch_from_set(const struct args *args, struct fault *fault)
+static void seen_clear(struct seen *s)
 {
-    CLEANUP(json_decrefp) json_t *patch = json_object();
+    mem_freep(&s->etag);
+    json_decref(s->vm);
+    json_decref(s->writable);
+    *s = (struct seen){0};
+}
+
+json_t *vm_writable(const json_t *vm)
+{
+    json_t *part = json_object();
+
+    for (size_t i = 0; i < vm_model.n_fields; i++) {
+        const struct field *f = &vm_model.fields[i];
+        json_t *value = json_object_get(vm, f->name);
+
+        if (value && !(f->flags & (FIELD_READ_ONLY | FIELD_CREATE_ONLY)))
+            json_object_set(part, f->name, value);
+    }
+    return part;
+}
+
+static bool look(struct cli *cli, const char *path, struct seen *out, struct fault *fault)
+{
+    CLEANUP(http_reply_clear) struct http_reply reply = {0};
+    struct http_request get = {.method = "GET", .path = path};
+
+    seen_clear(out);
+    if (!http_call(cli->http, &get, &reply, fault))
+        return false;
+    out->etag = http_header(&reply, "ETag");
+    out->vm = http_parse(reply.body.data, reply.body.len, fault);
+    out->writable = out->vm ? vm_writable(out->vm) : NULL;
+    return out->vm != NULL;
+}
+
+/* ---- patches ---- */
+
+static json_t *patch_from_set(const struct args *args, const struct seen *seen, struct fault *fault)
+{
+    CLEANUP(json_decrefp) json_t *wanted = json_deep_copy(seen->writable);
     const char *text;
 
     for (size_t i = 0; (text = args_nth(args, "set", i)); i++)
-        if (!spec_set(text, patch, fault))
+        if (!spec_set(text, seen->vm, wanted, fault))
             return NULL;
-    return TAKE(patch);
-}
-
-static json_t *parse_object(const char *text, size_t len, const char *what, struct fault *fault)
-{
-    struct err err;
-    json_t *value = json_read(text, len, &err);
-
-    if (json_is_object(value))
-        return value;
-    fault_set(fault, CLI_USAGE, "%s: %s", what, value ? "a JSON object is expected" : err.detail);
-    json_decref(value);
-    return NULL;
+    return spec_diff(seen->writable, wanted);
 }
 
 static json_t *patch_from_text(struct cli *cli, const char *text, struct fault *fault)
 {
     CLEANUP(mem_freep) char *read = NULL;
     size_t len = strlen(text);
+    struct err err;
+    json_t *patch;
 
     if (str_eq(text, "-") || *text == '@') {
         if (!cli_read_input(cli, *text == '@' ? text + 1 : text, &read, &len, fault))
             return NULL;
         text = read;
     }
-    return parse_object(text, len, "--patch", fault);
+    patch = json_read(text, len, &err);
+    if (json_is_object(patch))
+        return patch;
+    fault_set(fault, CLI_USAGE, "--patch: %s", patch ? "a JSON object is expected" : err.detail);
+    json_decref(patch);
+    return NULL;
 }
 
-/* ---- editor ---- */
-
-/* Runs "$VISUAL FILE" or "$EDITOR FILE" by the shell, since they may hold arguments. */
-static bool run_editor(const char *file, struct fault *fault)
-{
-    const char *editor = getenv("VISUAL");
-    char *argv[] = {"sh", "-c", NULL, "sh", (char *)file, NULL};
-    CLEANUP(mem_freep) char *line = NULL;
-    pid_t pid;
-    int status, failed;
-
-    if (!editor || !*editor)
-        editor = getenv("EDITOR");
-    if (!editor || !*editor)
-        editor = "vi";
-    line = argv[2] = str_format("exec %s \"$1\"", editor);
-    failed = posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ);
-    if (failed)
-        return fault_set(fault, CLI_FAILED, "the editor: %s", strerror(failed));
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return fault_set(fault, CLI_FAILED, "the editor: %s", strerror(errno));
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
-        return fault_set(fault, CLI_FAILED, "the editor '%.60s' failed; nothing was changed",
-                         editor);
-    return true;
-}
-
-static bool read_back(const char *path, char **text, size_t *len, struct fault *fault)
-{
-    /* opened anew: many editors replace the file */
-    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    struct err err;
-
-    if (fd < 0)
-        return fault_set(fault, CLI_FAILED, "the edited file: %s", strerror(errno));
-    return fs_read_all(fd, MAX_EDITED, text, len, &err) || fault_err(fault, CLI_FAILED, &err);
-}
-
-static bool edit_in(const char *directory, const char *text, char **edited, size_t *len,
-                    struct fault *fault)
-{
-    CLEANUP(mem_freep) char *path = str_format("%s/vm.json", directory);
-    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    struct err err;
-
-    if (fd < 0)
-        return fault_set(fault, CLI_FAILED, "%s: %s", path, strerror(errno));
-    if (!fs_write_all(fd, text, strlen(text), &err))
-        return fault_err(fault, CLI_FAILED, &err);
-    return run_editor(path, fault) && read_back(path, edited, len, fault);
-}
-
-/* In a directory of its own (0700), since editors leave backups beside the file. */
-static bool edit_text(const char *text, char **edited, size_t *len, struct fault *fault)
-{
-    const char *base = getenv("TMPDIR");
-    CLEANUP(mem_freep) char *path = str_format("%s/vmmctl-XXXXXX", base && *base ? base : "/tmp");
-    CLEANUP(closep) int parent = -1;
-    struct err err = {0};
-    bool ok;
-
-    if (!mkdtemp(path))
-        return fault_set(fault, CLI_FAILED, "%s: %s", path, strerror(errno));
-    ok = edit_in(path, text, edited, len, fault);
-    parent = open(base && *base ? base : "/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    err_ignore(parent >= 0 && fs_remove_tree(parent, strrchr(path, '/') + 1, &err), &err);
-    return ok;
-}
-
-static json_t *writable_part(const json_t *vm)
-{
-    json_t *part = json_object();
-
-    for (size_t i = 0; i < ARRAY_LEN(writable); i++)
-        if (json_object_get(vm, writable[i]))
-            json_object_set(part, writable[i], json_object_get(vm, writable[i]));
-    return part;
-}
-
-static json_t *patch_from_editor(struct cli *cli, const json_t *vm, struct fault *fault)
-{
-    CLEANUP(json_decrefp) json_t *before = writable_part(vm);
-    CLEANUP(json_decrefp) json_t *after = NULL;
-    CLEANUP(mem_freep) char *text = NULL, *edited = NULL, *whole = NULL;
-    size_t len = 0;
-
-    if (!cli->in_tty) {
-        fault_set(fault, CLI_USAGE,
-                  "give --set KEY=VALUE or --patch JSON (an editor needs a terminal)");
-        return NULL;
-    }
-    text = json_dumps(before, JSON_INDENT(2));
-    whole = str_format("%s\n", text);
-    if (!edit_text(whole, &edited, &len, fault))
-        return NULL;
-    after = parse_object(edited, len, "the edited text", fault);
-    return after ? spec_diff(before, after) : NULL;
-}
-
-/* ---- sending ---- */
-
-static json_t *make_patch(struct cli *cli, const json_t *vm, struct fault *fault)
+static json_t *make_patch(struct cli *cli, const struct seen *seen, struct fault *fault)
 {
     const char *text = args_text(cli->args, "patch");
 
-    if (text && args_has(cli->args, "set")) {
-        fault_set(fault, CLI_USAGE, "--set and --patch cannot be given together");
-        return NULL;
-    }
-    if (text)
+    if (!text)
+        return patch_from_set(cli->args, seen, fault);
+    if (!args_has(cli->args, "set"))
         return patch_from_text(cli, text, fault);
-    if (args_has(cli->args, "set"))
-        return patch_from_set(cli->args, fault);
-    return patch_from_editor(cli, vm, fault);
+    fault_set(fault, CLI_USAGE, "--set and --patch cannot be given together");
+    return NULL;
 }
 
-static json_t *send_patch(struct cli *cli, const char *path, const json_t *patch, const char *etag,
-                          struct fault *fault)
+json_t *vm_patch(struct cli *cli, const char *path, const json_t *patch, const char *etag,
+                 bool dry_run, struct fault *fault)
 {
     CLEANUP(mem_freep) char *text = json_write(patch);
     CLEANUP(mem_freep) char *match = str_format("If-Match: %s", etag ? etag : "*");
     const char *const headers[] = {match, NULL};
     CLEANUP(mem_freep) char *dry = str_format("%s?dry_run=true", path);
     struct http_request request = {.method = "PATCH",
-                                   .path = args_has(cli->args, "dry-run") ? dry : path,
+                                   .path = dry_run ? dry : path,
                                    .body = text,
                                    .body_len = strlen(text),
                                    .content_type = "application/merge-patch+json",
@@ -202,39 +133,231 @@ static json_t *send_patch(struct cli *cli, const char *path, const json_t *patch
     return http_json(cli->http, &request, fault);
 }
 
+static json_t *send_patch(struct cli *cli, const char *path, const struct seen *seen,
+                          const json_t *patch, struct fault *fault)
+{
+    return vm_patch(cli, path, patch, seen->etag, args_has(cli->args, "dry-run"), fault);
+}
+
 static bool print_changed(struct cli *cli, const json_t *reply, struct fault *fault)
 {
     const json_t *inner = json_object_get(reply, "vm");
     const json_t *vm = json_is_object(inner) ? inner : reply;
+    const char *why = json_get_text(vm, "pending_reason");
     CLEANUP(json_decrefp) json_t *list = json_array();
 
     if (json_is_object(json_object_get(vm, "pending")))
-        cli_say(cli, "the VM is not off: some changes apply at its next start (see: pending)");
+        cli_say(cli, "some changes apply at its next start (see: pending)%s%s", why ? ": " : "",
+                why ? why : "");
     if (cli->output == OUTPUT_JSON || cli->output == OUTPUT_YAML)
         return output_object(cli, vm, vm_columns, fault);
     json_array_append(list, (json_t *)vm);
     return output_list(cli, list, vm_columns, fault);
 }
 
+/* ---- editor ---- */
+
+static void comment(struct strbuf *out, const char *text)
+{
+    CLEANUP(mem_freep) char *copy = str_dup(text);
+    char *rest = copy, *line;
+
+    while ((line = strsep(&rest, "\n")))
+        strbuf_addf(out, "# %s\n", line);
+}
+
+/* What the editor shows: why it is shown again, if it is, and the configuration. */
+static char *page(const char *name, const struct fault *why, const char *body)
+{
+    CLEANUP(mem_freep) char *title = str_format("The VM %s", name);
+    struct strbuf out = {0};
+
+    if (*why->detail) {
+        comment(&out, "The change was not accepted:");
+        comment(&out, why->detail);
+        if (*why->where)
+            comment(&out, why->where);
+        strbuf_adds(&out, "#\n");
+    }
+    comment(&out, title);
+    comment(&out, "Lines with # are left out. A member that is deleted gets its default.\n"
+                  "Leave the file as it is to change nothing.");
+    strbuf_adds(&out, body);
+    return strbuf_take(&out);
+}
+
+static char *body_of(const json_t *writable)
+{
+    struct strbuf b = {0};
+
+    yaml_write(writable, &b);
+    return strbuf_take(&b);
+}
+
+/* The text behind the comments that page() has put before it. */
+static const char *without_head(const char *text)
+{
+    while (*text == '#') {
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    }
+    return text;
+}
+
+static json_t *parse_page(const char *text, size_t len, struct fault *fault)
+{
+    CLEANUP(json_decrefp) json_t *documents = document_parse(text, len, "the text", fault);
+    json_t *wanted = json_array_get(documents, 0);
+
+    if (!documents)
+        return NULL;
+    if (json_array_size(documents) == 1 && json_is_object(wanted))
+        return json_incref(wanted);
+    fault_set(fault, CLI_USAGE, "the text must be one YAML mapping, member: value");
+    return NULL;
+}
+
+/* RFC 7396. */
+static void merge(json_t *target, const json_t *patch)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)patch, key, value) {
+        json_t *old = json_object_get(target, key);
+
+        if (json_is_null(value))
+            json_object_del(target, key);
+        else if (json_is_object(value) && json_is_object(old))
+            merge(old, value);
+        else
+            json_object_set(target, key, value);
+    }
+}
+
+/* Somebody else was faster: their VM with our changes on top is what comes up next. */
+static bool catch_up(struct cli *cli, const char *path, struct seen *seen, const json_t *patch,
+                     char **body, struct fault *fault)
+{
+    CLEANUP(json_decrefp) json_t *both = NULL;
+
+    if (!look(cli, path, seen, fault))
+        return false;
+    both = json_deep_copy(seen->writable);
+    merge(both, patch);
+    free(*body);
+    *body = body_of(both);
+    return true;
+}
+
+/* Whether the user can do something about it in the editor. */
+static bool can_mend(const struct fault *fault)
+{
+    return fault->exit == CLI_USAGE || fault->exit == CLI_INVALID ||
+           (fault->exit == CLI_CONFLICT && !str_eq(fault->code, "busy"));
+}
+
+/* One turn: true with '*reply' (NULL: nothing is to be changed), false with why not and '*body'
+ * as the user left it. */
+static bool edit_once(struct cli *cli, const struct editor *editor, const char *path,
+                      struct seen *seen, char **body, struct fault *why, json_t **reply,
+                      struct fault *fault)
+{
+    const char *name = json_get_text(seen->vm, "name");
+    CLEANUP(mem_freep) char *shown = page(name ? name : "", why, *body), *edited = NULL;
+    CLEANUP(json_decrefp) json_t *wanted = NULL, *patch = NULL;
+    bool again = *why->detail;
+    size_t len = 0;
+
+    if (!editor_run(editor, shown, &edited, &len, fault))
+        return false;
+    if (str_eq(edited, shown))
+        return !again || fault_set(fault, CLI_FAILED, "%s", why->detail);
+    free(*body);
+    *body = str_dup(without_head(edited));
+    wanted = parse_page(edited, len, fault);
+    patch = wanted ? spec_diff(seen->writable, wanted) : NULL;
+    if (!patch || json_object_size(patch) == 0)
+        return patch != NULL;
+    *reply = send_patch(cli, path, seen, patch, fault);
+    if (!*reply && str_eq(fault->code, "revision-conflict")) {
+        struct fault lost = {0};
+        if (!catch_up(cli, path, seen, patch, body, &lost))
+            *fault = lost;
+    }
+    return *reply != NULL;
+}
+
+static bool edit_by_hand(struct cli *cli, const char *path, struct seen *seen, json_t **reply,
+                         struct fault *fault)
+{
+    CLEANUP(mem_freep) char *body = body_of(seen->writable);
+    struct fault why = {0};
+    struct editor editor;
+    bool done;
+
+    if (!cli->in_tty)
+        return fault_set(fault, CLI_USAGE,
+                         "give --set MEMBER=VALUE or --patch JSON (an editor needs a terminal)");
+    if (!editor_open("vm.yaml", &editor, fault))
+        return false;
+    for (;;) {
+        struct fault now = {0};
+
+        done = edit_once(cli, &editor, path, seen, &body, &why, reply, &now);
+        if (done)
+            break;
+        if (!can_mend(&now)) {
+            *fault = now;
+            fault_hint(fault, "your text is kept in %.200s", editor.path);
+            break;
+        }
+        why = now;
+    }
+    editor_close(&editor, !done);
+    return done;
+}
+
+/* ---- commands ---- */
+
 bool vm_edit_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/vms/{}", cli_word(cli, 0));
-    CLEANUP(http_reply_clear) struct http_reply reply = {0};
-    CLEANUP(mem_freep) char *etag = NULL;
-    CLEANUP(json_decrefp) json_t *vm = NULL, *patch = NULL, *changed = NULL;
-    struct http_request get = {.method = "GET", .path = path};
+    CLEANUP(seen_clear) struct seen seen = {0};
+    CLEANUP(json_decrefp) json_t *patch = NULL, *changed = NULL;
 
-    if (!http_call(cli->http, &get, &reply, fault))
+    if (!look(cli, path, &seen, fault))
         return false;
-    etag = http_header(&reply, "ETag");
-    vm = http_parse(reply.body.data, reply.body.len, fault);
-    patch = vm ? make_patch(cli, vm, fault) : NULL;
-    if (!patch)
-        return false;
-    if (json_object_size(patch) == 0) {
-        cli_say(cli, "nothing is changed");
-        return true;
+    if (!args_has(cli->args, "set") && !args_has(cli->args, "patch")) {
+        if (!edit_by_hand(cli, path, &seen, &changed, fault))
+            return false;
+    } else {
+        patch = make_patch(cli, &seen, fault);
+        if (!patch)
+            return false;
+        if (json_object_size(patch))
+            changed = send_patch(cli, path, &seen, patch, fault);
+        if (!changed && json_object_size(patch))
+            return false;
     }
-    changed = send_patch(cli, path, patch, etag, fault);
-    return changed && print_changed(cli, changed, fault);
+    if (changed)
+        return print_changed(cli, changed, fault);
+    cli_say(cli, "nothing is changed");
+    return true;
+}
+
+bool vm_rename_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}", cli_word(cli, 0));
+    CLEANUP(json_decrefp) json_t *patch = json_object(), *changed = NULL;
+    const char *name = cli_word(cli, 1);
+
+    if (!str_is_utf8(name, strlen(name)))
+        return fault_set(fault, CLI_USAGE, "the name is not UTF-8");
+    json_put_text(patch, "name", name);
+    changed = vm_patch(cli, path, patch, NULL, false, fault);
+    if (!changed)
+        return false;
+    cli_say(cli, "%s is called %s now", cli_word(cli, 0), name);
+    return !(cli->output_given || cli->quiet || cli->fields) || print_changed(cli, changed, fault);
 }

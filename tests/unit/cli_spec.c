@@ -52,29 +52,93 @@ static void a_wrong_disk_says_what_is_wrong(void **state)
     }
 }
 
-static void set_makes_a_merge_patch(void **state)
+static void set_writes_members_by_their_path(void **state)
 {
-    static const char *const sets[] = {
-        "memory=2G",     "vcpus=4",     "label.tier=front", "label.old=",
-        "cmdline=a=b c", "kernel=tiny", "notes=",           "shutdown_timeout=5m"};
+    static const char *const sets[] = {"memory=2G",
+                                       "vcpus=4",
+                                       "label.tier=front",
+                                       "label.old=",
+                                       "cmdline=a=b c",
+                                       "kernel=tiny",
+                                       "notes=",
+                                       "shutdown_timeout=5m",
+                                       "firmware=uefi",
+                                       "cpu.max-vcpus=8",
+                                       "rng=off",
+                                       "autostart=yes",
+                                       "cdroms.0.media=a.iso",
+                                       "cdroms.1.media=b.iso",
+                                       "nics=[{\"model\":\"e1000\"}]",
+                                       "nics.0.mac=52:54:00:00:00:01",
+                                       "label.a.b=c"};
     json_t *patch = json_object();
 
     for (size_t i = 0; i < ARRAY_LEN(sets); i++)
-        assert_true(spec_set(sets[i], patch, &fault));
-    check_json(patch, "{\"boot\":{\"cmdline\":\"a=b c\",\"kernel\":\"tiny\"},"
-                      "\"labels\":{\"old\":null,\"tier\":\"front\"},\"memory_bytes\":2147483648,"
-                      "\"notes\":null,\"shutdown_timeout_s\":300,\"vcpus\":4}");
+        assert_true(spec_set(sets[i], NULL, patch, &fault));
+    check_json(
+        patch,
+        "{\"autostart\":{\"enabled\":true},\"boot\":{\"cmdline\":\"a=b c\",\"kernel\":\"tiny\"},"
+        "\"cdroms\":[{\"media\":\"a.iso\"},{\"media\":\"b.iso\"}],\"cpu\":{\"max_vcpus\":8},"
+        "\"firmware\":{\"type\":\"uefi\"},"
+        "\"labels\":{\"a.b\":\"c\",\"old\":null,\"tier\":\"front\"},\"memory_bytes\":2147483648,"
+        "\"nics\":[{\"mac\":\"52:54:00:00:00:01\",\"model\":\"e1000\"}],"
+        "\"notes\":null,\"rng\":false,\"shutdown_timeout_s\":300,\"vcpus\":4}");
 }
 
-static void a_wrong_set_changes_nothing(void **state)
+static void a_wrong_set_says_what_is_expected(void **state)
 {
-    static const char *const bad[] = {"memory", "memroy=1G", "vcpus=many", "label.=x", "=x", ""};
-    json_t *patch = json_object();
+    static const struct {
+        const char *text, *says;
+    } cases[] = {{"memory", "key=value"},
+                 {"memroy=1G", "did you mean 'memory'?"},
+                 {"vcpus=many", "a number"},
+                 {"label.=x", "label.KEY"},
+                 {"=x", "no ''"},
+                 {"", "key=value"},
+                 {"rng=maybe", "true or false"},
+                 {"shutdown_timeout=soon", "a time"},
+                 {"cpu.max_vcpu=4", "did you mean 'max_vcpus'?"},
+                 {"cpu.cores.x=4", "no members"},
+                 {"disks={}", "a JSON list"},
+                 {"nics.1.model=virtio", "0 elements"},
+                 {"nics.0=virtio", "name its member"},
+                 {"generation_id=x", "no 'generation_id'"}};
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        json_t *spec = json_object();
 
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_false(spec_set(bad[i], patch, &fault));
-    json_object_del(patch, "labels");
-    check_json(patch, "{}");
+        assert_false(spec_set(cases[i].text, NULL, spec, &fault));
+        assert_int_equal(fault.exit, CLI_USAGE);
+        if (!strstr(fault.detail, cases[i].says))
+            fail_msg("'%s': %s", cases[i].text, fault.detail);
+        json_decref(spec);
+    }
+}
+
+static void what_only_the_service_knows_is_typed_by_its_answer(void **state)
+{
+    json_t *known = json_loads("{\"new\":{\"depth\":3,\"on\":false},\"word\":\"x\"}", 0, NULL);
+    json_t *spec = json_object();
+
+    assert_true(spec_set("new.depth=4", known, spec, &fault));
+    assert_true(spec_set("new.on=true", known, spec, &fault));
+    assert_true(spec_set("word=5", known, spec, &fault));
+    assert_false(spec_set("new.depth=deep", known, spec, &fault));
+    assert_false(spec_set("newer=1", known, spec, &fault));
+    check_json(spec, "{\"new\":{\"depth\":4,\"on\":true},\"word\":\"5\"}");
+    json_decref(known);
+}
+
+static void a_list_that_is_changed_leaves_the_old_one_alone(void **state)
+{
+    json_t *before =
+        json_loads("{\"nics\":[{\"model\":\"virtio\"},{\"model\":\"e1000\"}]}", 0, NULL);
+    json_t *after = json_copy(before);
+
+    assert_true(spec_set("nics.1.model=rtl8139", NULL, after, &fault));
+    assert_true(spec_set("nics.0=", NULL, after, &fault));
+    check_json(spec_diff(before, after), "{\"nics\":[{\"model\":\"rtl8139\"}]}");
+    json_decref(before);
+    json_decref(after);
 }
 
 static json_t *parsed(const char *text)
@@ -96,6 +160,8 @@ static void the_difference_is_a_merge_patch(void **state)
          "{\"l\":{\"y\":null,\"z\":\"3\"}}"},
         {"{\"n\":[1]}", "{\"n\":[1,2]}", "{\"n\":[1,2]}"},
         {"{}", "{\"n\":{}}", "{\"n\":{}}"},
+        {"{\"a\":null}", "{\"b\":null}", "{}"},
+        {"{\"a\":1}", "{\"a\":null}", "{\"a\":null}"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -123,8 +189,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(disks_and_cards_become_members),
         cmocka_unit_test(a_wrong_disk_says_what_is_wrong),
-        cmocka_unit_test(set_makes_a_merge_patch),
-        cmocka_unit_test(a_wrong_set_changes_nothing),
+        cmocka_unit_test(set_writes_members_by_their_path),
+        cmocka_unit_test(a_wrong_set_says_what_is_expected),
+        cmocka_unit_test(what_only_the_service_knows_is_typed_by_its_answer),
+        cmocka_unit_test(a_list_that_is_changed_leaves_the_old_one_alone),
         cmocka_unit_test(the_difference_is_a_merge_patch),
         cmocka_unit_test(labels_keep_what_stands_behind_the_first_equals),
     };
