@@ -74,8 +74,8 @@ void conn_close(struct conn *conn)
     for (unsigned i = 0; i < conn->n_cached; i++)
         sqlite3_finalize(conn->cached[i].raw);
     /* A reader changes nothing, a poisoned writer nothing more: the WAL is kept for the next start.
-     */
-    if (!conn->poisoned || atomic_load(conn->poisoned))
+     * Without memory there is no connection at all. */
+    if (conn->db && (!conn->poisoned || atomic_load(conn->poisoned)))
         sqlite3_db_config(conn->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (sqlite3_close(conn->db) != SQLITE_OK)
         log_error("a database connection was closed while a statement was in use");
