@@ -136,6 +136,7 @@ static _Noreturn void live(struct world *w, const struct allocator *a, unsigned 
 
     setrlimit(RLIMIT_CORE, &none);
     signal(SIGABRT, SIG_DFL);
+    signal(SIGSEGV, SIG_DFL); /* not the harness's own, which would go on in the parent's place */
     a->arm(n);
     if (world_open(w)) {
         told.made = create(w);

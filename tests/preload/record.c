@@ -16,6 +16,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX], log_path[PATH_MAX];
 static int log_fd = -1;
+static _Thread_local bool holds_mutex;
 
 void *real_call(const char *name)
 {
@@ -108,14 +109,19 @@ bool record_wants(int fd, uint64_t *ino)
     return S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
 }
 
+/* Only while recording: a sanitizer makes calls before its own pthread_mutex_lock() is ready. */
 void record_lock(void)
 {
-    pthread_mutex_lock(&mutex);
+    holds_mutex = log_fd >= 0;
+    if (holds_mutex)
+        pthread_mutex_lock(&mutex);
 }
 
 void record_unlock(void)
 {
-    pthread_mutex_unlock(&mutex);
+    if (holds_mutex)
+        pthread_mutex_unlock(&mutex);
+    holds_mutex = false;
 }
 
 void record_put(const struct watch_record *head, const char *name, const char *name2,
