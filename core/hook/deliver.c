@@ -42,10 +42,10 @@ static bool wanted(const char *list, const char *type)
     return !*list;
 }
 
-static bool is_over(struct hook *h) REQUIRES(h->core->hooks->lock);
-static bool is_over(struct hook *h)
+static bool is_over(struct hooks *hooks, const struct hook *h) REQUIRES(hooks->lock);
+static bool is_over(struct hooks *hooks, const struct hook *h)
 {
-    return h->gone || h->core->hooks->stopping;
+    return h->gone || hooks->stopping;
 }
 
 /* Sleeps until there is something to do for this webhook; false when its thread shall end. */
@@ -55,9 +55,9 @@ static bool await_enabled(struct hook *h)
     bool go;
 
     lock_take(&hooks->lock);
-    while (!is_over(h) && !h->enabled)
+    while (!is_over(hooks, h) && !h->enabled)
         cond_wait(&hooks->changed, &hooks->lock);
-    go = !is_over(h);
+    go = !is_over(hooks, h);
     if (go) {
         h->changed = false;
         atomic_store(&h->stop, false);
@@ -72,7 +72,8 @@ static void rest(struct hook *h, int64_t deadline)
     struct hooks *hooks = h->core->hooks;
 
     lock_take(&hooks->lock);
-    while (!is_over(h) && !h->changed && cond_wait_until(&hooks->changed, &hooks->lock, deadline))
+    while (!is_over(hooks, h) && !h->changed &&
+           cond_wait_until(&hooks->changed, &hooks->lock, deadline))
         ;
     lock_drop(&hooks->lock);
 }
@@ -110,8 +111,9 @@ static void save_or_warn(struct hook *h)
 }
 
 /* The entry of 'd' among the last deliveries, made if need be. */
-static json_t *entry_of(struct hook *h, const struct delivery *d) REQUIRES(h->core->hooks->lock);
-static json_t *entry_of(struct hook *h, const struct delivery *d)
+static json_t *entry_of(struct hooks *hooks, struct hook *h, const struct delivery *d)
+    REQUIRES(hooks->lock);
+static json_t *entry_of(struct hooks *hooks, struct hook *h, const struct delivery *d)
 {
     json_t *entry = json_array_get(h->recent, 0);
 
@@ -145,7 +147,7 @@ static int64_t note_outcome(struct hook *h, const struct delivery *d, bool ok,
             pause = -1;
     }
     h->next_ms = pause > 0 ? now + pause : 0;
-    entry = entry_of(h, d);
+    entry = entry_of(hooks, h, d);
     json_put_text(entry, "state", ok ? "delivered" : pause < 0 ? "failed" : "retrying");
     json_put_u64(entry, "attempts", h->attempts);
     json_put_time(entry, "last_at", now);

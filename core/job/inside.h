@@ -64,4 +64,4 @@ struct jobs {
 
 /* measure.c */
 struct job_count *job_counts_new(void);
-void job_count_end(struct job *job) REQUIRES(job->jobs->lock);
+void job_count_end(struct jobs *jobs, struct job *job) REQUIRES(jobs->lock);

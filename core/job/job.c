@@ -181,7 +181,7 @@ static void finish(struct job *job, bool ok, const struct err *error)
         return;
     lock_take(&jobs->lock);
     HASH_DELETE(hh, jobs->open, job);
-    job_count_end(job);
+    job_count_end(jobs, job);
     job->gone = true;
     cond_wake_all(&jobs->changed);
     lock_drop(&jobs->lock);

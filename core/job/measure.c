@@ -30,9 +30,9 @@ static struct job_count *count_of(struct jobs *jobs, const struct job_kind *kind
     return &jobs->counts[i]; /* one more than there are kinds */
 }
 
-void job_count_end(struct job *job)
+void job_count_end(struct jobs *jobs, struct job *job)
 {
-    struct job_count *count = count_of(job->jobs, job->kind);
+    struct job_count *count = count_of(jobs, job->kind);
 
     count->ended[job->state]++;
     histogram_note(&count->seconds, &histogram_operations,

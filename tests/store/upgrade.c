@@ -77,7 +77,7 @@ static char *read_file(const char *path)
 {
     CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct err err = {0};
-    char *text;
+    char *text = NULL;
 
     if (fd < 0 || !fs_read_all(fd, 16 << 20, &text, NULL, &err))
         fail_msg("%s: %s", path, err.detail);

@@ -127,7 +127,7 @@ static char *page_text(void)
     CLEANUP(mem_freep) char *path = str_format("%s/docs/vm.md", src ? src : ".");
     CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct err err = {0};
-    char *text;
+    char *text = NULL;
 
     if (fd < 0 || !fs_read_all(fd, 1u << 20, &text, NULL, &err))
         fail_msg("docs/vm.md cannot be read");

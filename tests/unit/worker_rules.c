@@ -150,8 +150,7 @@ static void a_block_node_reads_what_was_lent(void **state)
         "{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":\"/etc/shadow\"}}",
         "{\"driver\":\"raw\",\"file\":{\"driver\":\"host_device\",\"filename\":\"/dev/fdset/1\"}}",
         "{\"driver\":\"raw\",\"file\":{\"driver\":\"file\",\"filename\":[\"/dev/fdset/1\"]}}",
-        "{\"driver\":\"qcow2\",\"file\":\"a\",\"backing\":{\"driver\":\"https\",\"url\":\"https://"
-        "x\"}}",
+        "{\"driver\":\"qcow2\",\"file\":\"a\",\"backing\":{\"driver\":\"https\",\"url\":\"x\"}}",
         "{\"driver\":\"nbd\",\"server\":{\"type\":\"inet\",\"host\":\"1.2.3.4\",\"port\":\"1\"}}",
         "{\"driver\":7}"};
 
