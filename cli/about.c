@@ -27,12 +27,12 @@ const struct command version_commands[] = {
     {0},
 };
 const struct command help_commands[] = {
-    {NULL, "[COMMAND [VERB]]", 0, 2, 0, NULL, "show help for a command", NULL,
+    {NULL, "[COMMAND [VERB]]", 0, 2, USES_NO_SERVICE, NULL, "show help for a command", NULL,
      "  vmmctl help vm create", help_run, false},
     {0},
 };
 const struct command man_commands[] = {
-    {NULL, "", 0, 0, 0, NULL, "print the man page's source", NULL,
+    {NULL, "", 0, 0, USES_NO_SERVICE, NULL, "print the man page's source", NULL,
      "  vmmctl man >docs/man/vmmctl.1", man_run, true},
     {0},
 };

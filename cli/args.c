@@ -36,9 +36,14 @@ static bool flag_matches(const struct flag *flag, const char *word)
     return strncmp(word + 2, flag->name, n) == 0 && (!word[2 + n] || word[2 + n] == '=');
 }
 
-static const struct flag *flag_find(const struct command *command, const char *word)
+const struct command *args_any_command(void)
 {
-    struct flag_tables tables = command_flags(command);
+    return &any_command;
+}
+
+const struct flag *args_flag(const struct command *command, const char *word)
+{
+    struct flag_tables tables = command_flags(command ? command : &any_command);
 
     for (unsigned t = 0; t < tables.n; t++)
         for (const struct flag *f = tables.table[t]; f->name; f++)
@@ -63,8 +68,7 @@ static bool unknown_flag(const struct command *command, const char *where, const
                      suggest_text(&s, "--", did_you), where);
 }
 
-/* The value that stands in the same word ("--a=b", "-ab"), or NULL. */
-static const char *value_inside(const char *word)
+const char *args_value_inside(const char *word)
 {
     const char *equals = strchr(word, '=');
 
@@ -91,10 +95,10 @@ static int next_word(int argc, char *const *argv, int *at)
             return *at;
         if (str_eq(word, "--"))
             return 0;
-        flag = flag_find(&any_command, word);
+        flag = args_flag(NULL, word);
         if (!flag)
             return 0; /* a command's own flag: the second pass judges it */
-        if (flag->value && !value_inside(word))
+        if (flag_needs_value(flag) && !args_value_inside(word))
             ++*at;
     }
     return 0;
@@ -132,18 +136,6 @@ static bool unknown_verb(const struct noun *noun, const char *word, struct fault
     return false;
 }
 
-static bool find_shortcut(const char *word, struct args *out)
-{
-    for (const struct shortcut *s = shortcuts; s->word; s++) {
-        if (!str_eq(s->word, word))
-            continue;
-        out->noun = noun_find(s->noun);
-        out->command = command_find(out->noun, s->verb);
-        return true;
-    }
-    return false;
-}
-
 static bool find_verb(int argc, char *const *argv, struct places *places, struct args *out,
                       struct fault *fault)
 {
@@ -177,7 +169,8 @@ static bool find_command(int argc, char *const *argv, struct places *places, str
             return unknown_flag(&any_command, "", argv[at], fault);
         return fault_set(fault, CLI_USAGE, "a command is needed (see: vmmctl --help)");
     }
-    if (find_shortcut(argv[places->noun], out))
+    out->noun = shortcut_find(argv[places->noun], &out->command);
+    if (out->noun)
         return true;
     out->noun = noun_find(argv[places->noun]);
     if (!out->noun)
@@ -190,15 +183,15 @@ static bool find_command(int argc, char *const *argv, struct places *places, str
 static bool take_flag(struct args *out, int argc, char *const *argv, int *at, struct fault *fault)
 {
     const char *word = argv[*at];
-    const struct flag *flag = flag_find(out->command, word);
-    const char *value = value_inside(word);
+    const struct flag *flag = args_flag(out->command, word);
+    const char *value = args_value_inside(word);
     char name[64], where[80];
 
     if (!flag) {
         snprintf(where, sizeof where, "%s ", command_name(out->noun, out->command, name));
         return unknown_flag(out->command, where, word, fault);
     }
-    if (flag->value && !value) {
+    if (flag_needs_value(flag) && !value) {
         if (*at + 1 >= argc)
             return fault_set(fault, CLI_USAGE, "--%s needs a value: --%s %s", flag->name,
                              flag->name, flag->value);
@@ -228,7 +221,7 @@ static bool check_words(const struct args *args, struct fault *fault)
         if (i >= args->command->max_args)
             return fault_set(fault, CLI_USAGE, "'%.60s' is one word too many: vmmctl %s%s%s",
                              args->words[i], name, *arg ? " " : "", args->command->args);
-        if (!*args->words[i])
+        if (!*args->words[i] && !(args->command->uses & USES_ANY_WORDS))
             return fault_set(fault, CLI_USAGE, "%s is empty: vmmctl %s %s", arg, name,
                              args->command->args);
     }
@@ -301,7 +294,7 @@ const char *args_text_or(const struct args *args, const char *flag, const char *
 {
     const struct given *g = last_given(args, flag);
 
-    return g && !g->flag->value ? switched : g ? g->value : NULL;
+    return g && !g->value ? switched : g ? g->value : NULL;
 }
 
 bool args_has(const struct args *args, const char *flag)

@@ -25,9 +25,17 @@ struct args {
 bool args_parse(int argc, char *const *argv, struct args *out, struct fault *fault) MUST_USE;
 void args_clear(struct args *args);
 
-/* The flag's last value; NULL when it was not given. Unknown names are a bug of the caller. */
+/* The flag that a word "--name", "--name=value", "-n" means for a command, or NULL; NULL for the
+ * command stands for flags that commands share. */
+const struct flag *args_flag(const struct command *command, const char *word);
+const struct command *args_any_command(void);
+/* The value that stands in the same word ("--a=b", "-ab"), or NULL. */
+const char *args_value_inside(const char *word);
+
+/* The flag's last value; NULL when it, or its value, was not given. Unknown names are a bug of the
+ * caller. */
 const char *args_text(const struct args *args, const char *flag);
-/* As above; 'switched' for a switch that was given. */
+/* As above; 'switched' for one that was given without a value. */
 const char *args_text_or(const struct args *args, const char *flag, const char *switched);
 bool args_has(const struct args *args, const char *flag);
 /* The i-th value of a flag that may be repeated, NULL behind the last one. */

@@ -91,7 +91,11 @@ static bool run(struct cli *cli, struct fault *fault)
     const struct args *args = cli->args;
     bool ok;
 
-    if (!read_flags(cli, fault) || !connection_load(args, &cli->connection, fault))
+    if (!read_flags(cli, fault))
+        return false;
+    if (args->command->uses & USES_NO_SERVICE)
+        return args->command->run(cli, fault);
+    if (!connection_load(args, &cli->connection, fault))
         return false;
     cli->http = http_open(&cli->connection, interrupt_fd(), args_has(args, "debug"), fault);
     if (!cli->http)

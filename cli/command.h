@@ -9,15 +9,18 @@ struct args;
 struct flag {
     const char *name;  /* without the dashes */
     char letter;       /* 0: long form only */
-    const char *value; /* what the value is called in the help; NULL: a switch */
+    const char *value; /* what the value is called in the help; NULL: a switch. "[=CONDITION]": it
+                          may be left out, and stands in the same word if it is given */
     const char *help;
 };
 
 /* Groups of flags that a command takes besides its own; the connection's always count. */
 enum command_uses {
-    USES_OUTPUT = 1,  /* -o, --fields, --no-headers, -q */
-    USES_WAIT = 2,    /* --wait, --no-wait, --timeout */
-    USES_CONFIRM = 4, /* --yes */
+    USES_OUTPUT = 1,     /* -o, --fields, --no-headers, -q */
+    USES_WAIT = 2,       /* --wait, --no-wait, --timeout */
+    USES_CONFIRM = 4,    /* --yes */
+    USES_NO_SERVICE = 8, /* nothing is looked up about the connection */
+    USES_ANY_WORDS = 16, /* words may be empty */
 };
 
 struct command {
@@ -52,6 +55,10 @@ extern const struct flag flags_connection[], flags_output[], flags_wait[], flags
 
 const struct noun *noun_find(const char *name);
 const struct command *command_find(const struct noun *noun, const char *verb);
+/* The noun of a shortcut with its command, or NULL. */
+const struct noun *shortcut_find(const char *word, const struct command **command);
+/* Whether a value must follow; else there is none, or it may be left out. */
+bool flag_needs_value(const struct flag *flag);
 /* "vm create"; in a buffer of the caller. */
 const char *command_name(const struct noun *noun, const struct command *command, char out[64]);
 
@@ -67,4 +74,4 @@ struct flag_tables command_flags(const struct command *command);
 extern const struct command vm_commands[], console_commands[], screenshot_commands[], op_commands[],
     event_commands[], token_commands[], webhook_commands[], pool_commands[], disk_commands[],
     host_commands[], doctor_commands[], api_commands[], version_commands[], help_commands[],
-    man_commands[];
+    man_commands[], complete_commands[], completion_commands[];

@@ -18,9 +18,11 @@ const struct noun nouns[] = {
     {"host", "the machine the service runs on", host_commands, "show"},
     {"doctor", "what is wrong with the host, and the fix", doctor_commands, NULL},
     {"api", "any request to the API", api_commands, NULL},
+    {"completion", "completion of commands and names in the shell", completion_commands, NULL},
     {"version", "versions of vmmctl and of the service", version_commands, NULL},
     {"help", "help for a command", help_commands, NULL},
     {"man", "the man page", man_commands, NULL},
+    {"__complete", "for the completion scripts", complete_commands, NULL},
     {0},
 };
 
@@ -77,6 +79,22 @@ const struct command *command_find(const struct noun *noun, const char *verb)
         if (str_eq(c->verb, verb))
             return c;
     return NULL;
+}
+
+const struct noun *shortcut_find(const char *word, const struct command **command)
+{
+    for (const struct shortcut *s = shortcuts; s->word; s++) {
+        if (!str_eq(s->word, word))
+            continue;
+        *command = command_find(noun_find(s->noun), s->verb);
+        return noun_find(s->noun);
+    }
+    return NULL;
+}
+
+bool flag_needs_value(const struct flag *flag)
+{
+    return flag->value && flag->value[0] != '[';
 }
 
 const char *command_name(const struct noun *noun, const struct command *command, char out[64])

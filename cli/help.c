@@ -51,7 +51,7 @@ void help_flag(const struct flag *flag, struct strbuf *out)
 {
     if (flag->letter)
         strbuf_addf(out, "-%c, ", flag->letter);
-    strbuf_addf(out, "--%s%s%s", flag->name, flag->value ? " " : "",
+    strbuf_addf(out, "--%s%s%s", flag->name, flag_needs_value(flag) ? " " : "",
                 flag->value ? flag->value : "");
 }
 

@@ -281,6 +281,14 @@ bool member_set(const struct member_of *of, json_t *object, const char *path, co
     return set_in(of, object, path, text, fault);
 }
 
+const struct field *member_find(const struct model *model, const char *path)
+{
+    size_t n = strcspn(path, ".");
+    const struct field *f = find_field(model, path, n);
+
+    return f && path[n] && f->of ? member_find(f->of, path + n + 1) : f;
+}
+
 json_t *member_list(const struct member_of *of, const char *text, struct fault *fault)
 {
     CLEANUP(mem_freep) char *copy = str_dup(text);

@@ -19,6 +19,8 @@ struct member_of {
  * index adds), and an object's text is that of its first member (firmware=uefi). USAGE. */
 bool member_set(const struct member_of *of, json_t *object, const char *path, const char *text,
                 struct fault *fault) MUST_USE;
+/* The field at a path, or NULL. */
+const struct field *member_find(const struct model *model, const char *path);
 /* "a=b,c=d" as a new object. NULL with USAGE. */
 json_t *member_list(const struct member_of *of, const char *text, struct fault *fault) MUST_USE;
 

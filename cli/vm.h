@@ -1,9 +1,13 @@
 /* What the files of the noun "vm" share. */
 #pragma once
 #include "cli/output.h"
+#include "core/model/field.h"
 
 extern const struct column vm_columns[];
 extern const struct flag vm_create_flags[], vm_edit_flags[];
+
+/* The member that a flag of vm create says, or NULL. */
+const struct field *vm_flag_field(const struct command *command, const char *flag);
 
 bool vm_create_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_edit_run(struct cli *cli, struct fault *fault) MUST_USE;

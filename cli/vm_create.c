@@ -1,10 +1,12 @@
 /* vmmctl vm create: flags and a file become one VmSpec. */
 #include "cli/document.h"
+#include "cli/member.h"
 #include "cli/spec.h"
 #include "cli/vm.h"
 #include "cli/wait.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/model/vm.h"
 
 #include <string.h>
 
@@ -79,6 +81,14 @@ static const struct member_flag {
     {"notes", "notes"},
     {"backend", "backend"},
 };
+
+const struct field *vm_flag_field(const struct command *command, const char *flag)
+{
+    for (size_t i = 0; command->flags == vm_create_flags && i < ARRAY_LEN(member_flags); i++)
+        if (str_eq(member_flags[i].flag, flag))
+            return member_find(&vm_model, member_flags[i].path);
+    return NULL;
+}
 
 static json_t *read_spec(struct cli *cli, const char *path, struct fault *fault)
 {
