@@ -18,6 +18,7 @@
 struct follow {
     struct stream stream;
     char *vm;
+    unsigned port;
     uint64_t offset;
 };
 
@@ -30,6 +31,15 @@ static bool start_offset(const struct request *rq, uint64_t *offset, struct err 
     return true;
 }
 
+static bool which_port(const struct request *rq, unsigned *port, struct err *err)
+{
+    uint64_t n;
+    bool ok = request_query_u64(rq, "port", 0, VM_SERIAL_PORTS_MAX - 1, 0, &n, err);
+
+    *port = (unsigned)n;
+    return ok;
+}
+
 static ssize_t follow_more(void *cls, uint64_t pos, char *out, size_t cap)
 {
     struct follow *f = cls;
@@ -40,8 +50,8 @@ static ssize_t follow_more(void *cls, uint64_t pos, char *out, size_t cap)
     (void)pos;
     stream_turn_begins(&f->stream);
     while (n == 0 && stream_goes_on(&f->stream))
-        n = vm_serial_read(f->stream.api->config.core, f->vm, &f->offset, out, cap, STREAM_SLICE_MS,
-                           &end, &err);
+        n = vm_serial_read(f->stream.api->config.core, f->vm, f->port, &f->offset, out, cap,
+                           STREAM_SLICE_MS, &end, &err);
     stream_turn_ends(&f->stream);
     if (n > 0) {
         f->offset += (uint64_t)n;
@@ -60,19 +70,20 @@ static void follow_free(void *cls)
 }
 
 /* Begins where a read without waiting says the log stands: that also finds a VM that is not. */
-static bool serial_follow(struct request *rq, uint64_t offset, struct err *err)
+static bool serial_follow(struct request *rq, unsigned port, uint64_t offset, struct err *err)
 {
     struct follow *f;
     struct MHD_Response *response;
     uint64_t end = 0;
     char probe[1];
 
-    if (vm_serial_read(rq->api->config.core, rq->ref, &offset, probe, sizeof probe, 0, &end, err) <
-        0)
+    if (vm_serial_read(rq->api->config.core, rq->ref, port, &offset, probe, sizeof probe, 0, &end,
+                       err) < 0)
         return false;
     f = mem_alloc(sizeof *f);
     stream_init(&f->stream, rq);
     f->vm = str_dup(rq->ref);
+    f->port = port;
     f->offset = offset;
     response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, FOLLOW_BLOCK, follow_more, f,
                                                  follow_free);
@@ -89,19 +100,20 @@ bool serial_read(struct request *rq, struct err *err)
 {
     CLEANUP(mem_freep) char *data = NULL;
     uint64_t offset, limit, wait_s, end = 0;
+    unsigned port;
     bool follow;
     ssize_t n;
 
-    if (!start_offset(rq, &offset, err) ||
+    if (!start_offset(rq, &offset, err) || !which_port(rq, &port, err) ||
         !request_query_u64(rq, "limit", 1, MAX_READ_BYTES, USUAL_READ_BYTES, &limit, err) ||
         !request_query_u64(rq, "wait", 0, REQUEST_MAX_WAIT_S, 0, &wait_s, err) ||
         !request_query_bool(rq, "follow", &follow, err))
         return false;
     if (follow)
-        return serial_follow(rq, offset, err);
+        return serial_follow(rq, port, offset, err);
     data = mem_alloc(limit);
-    n = vm_serial_read(rq->api->config.core, rq->ref, &offset, data, limit, (int64_t)wait_s * 1000,
-                       &end, err);
+    n = vm_serial_read(rq->api->config.core, rq->ref, port, &offset, data, limit,
+                       (int64_t)wait_s * 1000, &end, err);
     if (n < 0)
         return false;
     reply_header(rq, "Vmmd-Serial-Offset", "%" PRIu64, offset);
@@ -113,18 +125,21 @@ bool serial_read(struct request *rq, struct err *err)
 bool serial_write(struct request *rq, struct err *err)
 {
     struct origin origin;
+    unsigned port;
 
-    return request_origin(rq, &origin, err) &&
-           vm_serial_write(rq->api->config.core, rq->ref, rq->body.data ? rq->body.data : "",
+    return which_port(rq, &port, err) && request_origin(rq, &origin, err) &&
+           vm_serial_write(rq->api->config.core, rq->ref, port, rq->body.data ? rq->body.data : "",
                            rq->body.len, &origin, err) &&
            reply_empty(rq, 204);
 }
 
 bool screenshot_get(struct request *rq, struct err *err)
 {
+    uint64_t head;
     char *png = NULL;
     size_t len = 0;
 
-    return vm_screenshot(rq->api->config.core, rq->ref, &png, &len, err) &&
+    return request_query_u64(rq, "head", 0, VM_HEADS_MAX - 1, 0, &head, err) &&
+           vm_screenshot(rq->api->config.core, rq->ref, (unsigned)head, &png, &len, err) &&
            reply_bytes(rq, "image/png", png, len);
 }

@@ -17,7 +17,7 @@
 #define MAX_POINTER 128
 
 /* What is sent at typing speed: one record a minute tells of all. */
-static const char *const inputs[] = {"writeSerial", "sendKeys", "typeText", "sendMouse"};
+static const char *const inputs[] = {"writeSerial", "sendKeys", "typeText", "sendPointer"};
 
 static bool is_input(const struct route *route)
 {

@@ -65,6 +65,8 @@ struct vm {
     bool ending;              /* an exit is being settled */
     bool applying;            /* an edit is being applied to the machine: live.c */
     bool look_again;          /* the machine may be more than 'active' says */
+    bool typing;              /* a client uses the keyboard: input.c */
+    unsigned buttons;         /* of the pointer that are down, as bits; none when it starts */
     char pending_reason[256]; /* why the last one could not be, "" when it could */
     enum vm_accel accel;      /* chosen at the last start */
     char accel_reason[256];

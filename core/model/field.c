@@ -5,6 +5,7 @@
 #include "core/base/str.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,45 @@ static bool decode_labels(const struct field *f, const json_t *v, json_t **out, 
     return true;
 }
 
+static bool decode_real(const struct field *f, const json_t *v, double *out, struct err *err)
+{
+    char what[96];
+
+    *out = json_is_number(v) ? json_number_value(v) : NAN;
+    snprintf(what, sizeof what, "must be a number from %" PRId64 " to %" PRIu64, f->low, f->max);
+    return (*out >= (double)f->low && *out <= (double)f->max) || wrong(err, f, what);
+}
+
+static bool word_is_valid(const struct field *f, const json_t *v, const char **why)
+{
+    const char *text = json_string_value(v);
+
+    *why = "must be a word of 1 to 63 bytes";
+    return text && *text && json_string_length(v) <= NAME_MAX_BYTES &&
+           strlen(text) == json_string_length(v) && (!f->check || f->check(text, why));
+}
+
+static bool decode_words(const struct field *f, const json_t *v, json_t **out, struct err *err)
+{
+    char what[96], pointer[POINTER_MAX];
+    const char *why;
+    json_t *word;
+    size_t i;
+
+    snprintf(what, sizeof what, "must be a list of %" PRIu64 " to %" PRIu64 " words", f->min,
+             f->max);
+    if (!json_is_array(v) || json_array_size(v) < f->min || json_array_size(v) > f->max)
+        return wrong(err, f, what);
+    json_array_foreach (v, i, word) {
+        if (word_is_valid(f, word, &why))
+            continue;
+        snprintf(pointer, sizeof pointer, "/%s/%zu", f->name, i);
+        return err_field(err, ERR_INVALID, pointer, "%s[%zu] %s", f->name, i, why);
+    }
+    *out = json_deep_copy(v);
+    return true;
+}
+
 static bool decode_list(const struct field *f, const json_t *v, enum model_source source,
                         void *object, struct err *err)
 {
@@ -153,6 +193,10 @@ static bool decode_field(const struct field *f, const json_t *v, enum model_sour
         return decode_object(f, v, source, object, err);
     case FIELD_LIST:
         return decode_list(f, v, source, object, err);
+    case FIELD_REAL:
+        return decode_real(f, v, AT(double, object, f->offset), err);
+    case FIELD_WORDS:
+        return decode_words(f, v, AT(json_t *, object, f->offset), err);
     }
     return false;
 }
@@ -221,6 +265,8 @@ static bool decode_default(const struct field *f, enum model_source source, void
 {
     CLEANUP(json_decrefp) json_t *value = NULL;
 
+    if (!f->fallback && f->type == FIELD_REAL)
+        *AT(double, object, f->offset) = NAN;
     if (!f->fallback && f->type == FIELD_OBJECT)
         value = json_object();
     else if (f->fallback)
@@ -298,6 +344,12 @@ static json_t *encode_field(const struct field *f, const void *object)
         return model_encode(f->of, AT(void, object, f->offset));
     case FIELD_LIST:
         return encode_list(f, object);
+    case FIELD_REAL:
+        return isnan(*AT(double, object, f->offset)) ? json_null()
+                                                     : json_real(*AT(double, object, f->offset));
+    case FIELD_WORDS:
+        return *AT(json_t *, object, f->offset) ? json_deep_copy(*AT(json_t *, object, f->offset))
+                                                : json_null();
     }
     return json_null();
 }
@@ -320,6 +372,7 @@ static void clear_field(const struct field *f, void *object)
         mem_freep(AT(char *, object, f->offset));
         break;
     case FIELD_LABELS:
+    case FIELD_WORDS:
         json_decrefp(AT(json_t *, object, f->offset));
         break;
     case FIELD_OBJECT:

@@ -2,8 +2,9 @@
  * replies, the merge patch, and the tests that compare them with openapi.yaml.
  *
  * A struct described by a table holds: bool, uint32_t, uint64_t; char * for texts (owned, NULL when
- * absent); int (an enum) for FIELD_ENUM; struct uuid; json_t * for labels (owned, NULL when empty);
- * a nested struct for FIELD_OBJECT; a pointer and a size_t count for FIELD_LIST. */
+ * absent); int (an enum) for FIELD_ENUM; struct uuid; json_t * for labels (owned, NULL when empty)
+ * and for lists of words (owned, NULL when absent); double for FIELD_REAL (NAN when absent); a
+ * nested struct for FIELD_OBJECT; a pointer and a size_t count for FIELD_LIST. */
 #pragma once
 #include "core/base/err.h"
 #include "core/base/id.h"
@@ -21,7 +22,9 @@ enum field_type {
     FIELD_UUID,   /* a zero uuid is shown as null */
     FIELD_LABELS, /* object of texts */
     FIELD_OBJECT,
-    FIELD_LIST, /* of objects; min..max are elements */
+    FIELD_LIST,  /* of objects; min..max are elements */
+    FIELD_REAL,  /* from 'low' to 'max' */
+    FIELD_WORDS, /* list of texts of 1 to 63 bytes; min..max are elements; 'check' may narrow */
 };
 
 enum field_flag {
@@ -41,6 +44,7 @@ struct field {
     size_t offset;
     size_t count_offset; /* FIELD_LIST: where the count lies */
     uint64_t min, max;   /* numbers: range; texts: bytes; lists: elements */
+    int64_t low;         /* FIELD_REAL: the lower end */
     /* Texts: false with *why set to what is expected ("must be …"). */
     bool (*check)(const char *text, const char **why);
     const char *const *names; /* FIELD_ENUM: NULL-terminated, index is the value */

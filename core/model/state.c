@@ -16,6 +16,10 @@ static const unsigned allowed_in[VM_VERB_COUNT] = {
     [VM_VERB_PAUSE] = IN(RUNNING),
     [VM_VERB_RESUME] = IN(PAUSED),
     [VM_VERB_DELETE] = IN(OFF) | IN(CRASHED) | IN(SAVED),
+    [VM_VERB_SEND_KEY] = IN(RUNNING),
+    [VM_VERB_TYPE] = IN(RUNNING),
+    [VM_VERB_POINTER] = IN(RUNNING),
+    [VM_VERB_NMI] = IN(RUNNING),
 };
 
 /* Which state may follow which, whatever caused it. */

@@ -46,7 +46,11 @@
     X(RESET, "reset", true, "reset")                                                               \
     X(PAUSE, "pause", true, "pause")                                                               \
     X(RESUME, "resume", true, "resume")                                                            \
-    X(DELETE, "delete", true, "delete")
+    X(DELETE, "delete", true, "delete")                                                            \
+    X(SEND_KEY, "send-key", false, "press keys on")                                                \
+    X(TYPE, "type", false, "type on")                                                              \
+    X(POINTER, "pointer", false, "move the pointer of")                                            \
+    X(NMI, "nmi", false, "interrupt")
 
 enum vm_run {
 #define X(name, text) VM_##name,

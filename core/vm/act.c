@@ -45,6 +45,8 @@ bool vm_act(struct core *core, const char *ref, enum vm_verb verb, const json_t 
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
 
     *op = (struct uuid){0};
+    if (!kind_of[verb])
+        return err_set(err, ERR_INTERNAL, "'%s' is no operation", vm_verb_text(verb));
     return hold.vm && vm_submit(core, hold.vm, verb, args, origin, op, NULL, NULL, err);
 }
 

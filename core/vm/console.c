@@ -7,11 +7,41 @@
 
 #include <fcntl.h>
 
+/* The first port's keeps the name it always had. */
+const char *vm_serial_log(unsigned port)
+{
+    static const char *const names[VM_SERIAL_PORTS_MAX] = {"serial.log", "serial1.log",
+                                                           "serial2.log", "serial3.log"};
+
+    return names[port];
+}
+
+static unsigned ports_of(struct core *core, const struct vm *vm)
+{
+    unsigned n;
+
+    lock_take(&core->registry.lock);
+    n = vm->active && vm->active->serial_ports > vm->spec.serial_ports ? vm->active->serial_ports
+                                                                       : vm->spec.serial_ports;
+    lock_drop(&core->registry.lock);
+    return n;
+}
+
+/* What a port wrote before it was taken away can still be read. */
+static bool has_port(struct core *core, const struct vm *vm, unsigned port, struct err *err)
+{
+    unsigned n = ports_of(core, vm);
+
+    return port < n || port == 0 ||
+           err_field(err, ERR_INVALID, "?port", "%s has %u serial ports; they count from 0",
+                     VM_NAME(core, vm), n);
+}
+
 /* The log's file; -1 without an error when the VM was never started. */
-static int log_open(struct core *core, const struct vm *vm, struct err *err)
+static int log_open(struct core *core, const struct vm *vm, unsigned port, struct err *err)
 {
     CLEANUP(closep) int dir = vm_dir_open(core, vm, false, err);
-    int fd = dir < 0 ? -1 : fs_open(dir, "serial.log", O_RDONLY, 0, err);
+    int fd = dir < 0 ? -1 : fs_open(dir, vm_serial_log(port), O_RDONLY, 0, err);
 
     if (fd < 0 && err->code == ERR_NOT_FOUND)
         *err = (struct err){0};
@@ -40,8 +70,8 @@ static bool wait_ring(struct core *core, uint64_t seen, int64_t deadline)
     return in_time && !atomic_load(&core->closing);
 }
 
-ssize_t vm_serial_read(struct core *core, const char *ref, uint64_t *offset, void *out, size_t cap,
-                       int64_t wait_ms, uint64_t *end, struct err *err)
+ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64_t *offset,
+                       void *out, size_t cap, int64_t wait_ms, uint64_t *end, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     int64_t deadline = clock_mono_ms() + wait_ms;
@@ -56,8 +86,8 @@ ssize_t vm_serial_read(struct core *core, const char *ref, uint64_t *offset, voi
 
         *end = 0;
         if (fd < 0)
-            fd = log_open(core, hold.vm, err);
-        if (fd < 0 && err->code)
+            fd = log_open(core, hold.vm, port, err);
+        if (fd < 0 && (err->code || !has_port(core, hold.vm, port, err)))
             return -1;
         if (fd >= 0)
             n = ringlog_read(fd, offset, out, cap, end, err);
@@ -71,23 +101,26 @@ ssize_t vm_serial_read(struct core *core, const char *ref, uint64_t *offset, voi
     }
 }
 
-bool vm_serial_write(struct core *core, const char *ref, const void *data, size_t len,
-                     const struct origin *origin, struct err *err)
+bool vm_serial_write(struct core *core, const char *ref, unsigned port, const void *data,
+                     size_t len, const struct origin *origin, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     const struct backend *backend;
     struct machine *machine;
     bool ok;
 
+    if (hold.vm && !has_port(core, hold.vm, port, err))
+        return false;
     machine = hold.vm ? vm_machine_use(core, hold.vm, &backend, err) : NULL;
     if (!machine)
         return false;
-    ok = origin->dry_run || backend->serial_write(machine, 0, data, len, err);
+    ok = origin->dry_run || backend->serial_write(machine, port, data, len, err);
     vm_machine_done(core, hold.vm);
     return ok;
 }
 
-bool vm_screenshot(struct core *core, const char *ref, char **png, size_t *len, struct err *err)
+bool vm_screenshot(struct core *core, const char *ref, unsigned head, char **png, size_t *len,
+                   struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     const struct backend *backend;
@@ -97,7 +130,7 @@ bool vm_screenshot(struct core *core, const char *ref, char **png, size_t *len, 
     machine = hold.vm ? vm_machine_use(core, hold.vm, &backend, err) : NULL;
     if (!machine)
         return false;
-    ok = backend->screenshot(machine, 0, png, len, err);
+    ok = backend->screenshot(machine, head, png, len, err);
     vm_machine_done(core, hold.vm);
     return ok;
 }

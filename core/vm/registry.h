@@ -96,6 +96,7 @@ void vm_sweep_run_dir(const struct vm *vm);
 void vm_apply_live(struct core *core, struct vm *vm);
 /* Events from machines; see observe.c. */
 extern void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event);
+const char *vm_serial_log(unsigned port); /* file name in the VM's directory */
 /* Publishes <state>/vm/<id>/config.json, the disaster copy, unless the VM is being deleted. Takes
  * vm->writing. Failure is logged, never fatal. */
 void vm_copy_publish(struct core *core, struct vm *vm);

@@ -67,15 +67,6 @@ static void plan_handed_over(struct plan *p)
         p->machine.disks[i].n_fds = 0;
 }
 
-/* The first port's keeps the name it always had. */
-static const char *serial_log_name(unsigned port)
-{
-    static const char *const names[VM_SERIAL_PORTS_MAX] = {"serial.log", "serial1.log",
-                                                           "serial2.log", "serial3.log"};
-
-    return names[port];
-}
-
 static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, struct err *err)
 {
     CLEANUP(closep) int dir = vm_dir_open(core, vm, true, err);
@@ -84,7 +75,7 @@ static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, 
         return false;
     for (unsigned i = 0; i < m->spec->serial_ports; i++) {
         int *fd = &m->serial_log_fds[i];
-        *fd = fs_open(dir, serial_log_name(i), O_RDWR | O_CREAT, 0600, err);
+        *fd = fs_open(dir, vm_serial_log(i), O_RDWR | O_CREAT, 0600, err);
         if (*fd < 0 || !ringlog_open(*fd, SERIAL_LOG_BYTES, err))
             return false;
     }
@@ -264,6 +255,7 @@ static bool launch(struct core *core, struct vm *vm, struct plan *p, struct err 
         return false;
     lock_take(&core->registry.lock);
     vm->machine = machine;
+    vm->buttons = 0;
     vm->accel = p->machine.accel;
     cond_wake_all(&core->registry.changed);
     lock_drop(&core->registry.lock);

@@ -40,12 +40,14 @@ bool vm_act(struct core *core, const char *ref, enum vm_verb verb, const json_t 
 bool guests_shutdown(struct core *core, const struct origin *origin, struct uuid *op,
                      struct err *err) MUST_USE;
 
-/* The serial log from '*offset' on: up to 'cap' bytes into 'out'. Waits up to 'wait_ms' for the
- * first new byte. '*offset' is raised when older bytes were dropped. Works in every state. Returns
- * the bytes read, -1 on failure. */
-ssize_t vm_serial_read(struct core *core, const char *ref, uint64_t *offset, void *out, size_t cap,
-                       int64_t wait_ms, uint64_t *end, struct err *err) MUST_USE;
-bool vm_serial_write(struct core *core, const char *ref, const void *data, size_t len,
-                     const struct origin *origin, struct err *err) MUST_USE;
-bool vm_screenshot(struct core *core, const char *ref, char **png, size_t *len,
+/* The log of a serial port from '*offset' on: up to 'cap' bytes into 'out'. Waits up to 'wait_ms'
+ * for the first new byte. '*offset' is raised when older bytes were dropped. Works in every state.
+ * Returns the bytes read, -1 on failure. 'port' is below VM_SERIAL_PORTS_MAX; INVALID when the VM
+ * has no such port. */
+ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64_t *offset,
+                       void *out, size_t cap, int64_t wait_ms, uint64_t *end,
+                       struct err *err) MUST_USE;
+bool vm_serial_write(struct core *core, const char *ref, unsigned port, const void *data,
+                     size_t len, const struct origin *origin, struct err *err) MUST_USE;
+bool vm_screenshot(struct core *core, const char *ref, unsigned head, char **png, size_t *len,
                    struct err *err) MUST_USE;

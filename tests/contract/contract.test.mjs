@@ -197,8 +197,24 @@ describe('the life of a VM', () => {
         await api.refused(415, 'media-type', 'POST', `${VMS}/life/serial`, {json: {}});
         const screen = await api.expect(200, 'GET', `${VMS}/life/screenshot`);
         assert.equal(screen.body.subarray(1, 4).toString(), 'PNG');
+        await api.expect(200, 'GET', `${VMS}/life/serial?port=0`);
+        await api.refused(422, 'invalid', 'GET', `${VMS}/life/serial?port=3`);
+        await api.refused(422, 'invalid', 'GET', `${VMS}/life/screenshot?head=7`);
+    });
+    test('has a keyboard, a pointer and an NMI button', async () => {
+        const keys = `${VMS}/life/actions/send-key`, type = `${VMS}/life/actions/type`, pointer = `${VMS}/life/actions/pointer`;
+        await api.expect(204, 'POST', keys, {json: {keys: ['ctrl', 'alt', 'Delete'], hold_ms: 1}});
+        assert.equal((await api.refused(422, 'invalid', 'POST', keys, {json: {keys: ['ctrl', 'nokey']}})).errors[0].pointer, '/keys/1');
+        assert.ok((await api.expect(200, 'POST', `${type}?dry_run=true`, {json: {text: 'x'}})).json.dry_run);
+        await api.expect(204, 'POST', type, {json: {text: 'Grüße\n', layout: 'de', interval_ms: 1}});
+        assert.equal((await api.refused(422, 'invalid', 'POST', type, {json: {text: 'Grüße'}})).errors[0].pointer, '/text');
+        await api.expect(204, 'POST', pointer, {json: {x: 0.5, y: 1, buttons: ['left']}});
+        await api.refused(422, 'invalid', 'POST', pointer, {json: {x: 0.5}});
+        await api.refused(422, 'invalid', 'POST', pointer, {json: {dx: 5}});
+        await api.expect(204, 'POST', `${VMS}/life/actions/nmi`);
         await act('life', 'stop');
-        await api.refused(409, 'wrong-state', 'POST', `${VMS}/life/serial`, {...octets, body: 'x'});
+        await api.refused(409, 'wrong-state', 'POST', keys, {json: {keys: ['a']}});
+        await api.refused(409, 'wrong-state', 'POST', `${VMS}/life/serial`, {headers: {'content-type': 'application/octet-stream'}, body: 'x'});
     });
     test('has disks in a pool, which cannot go before it', async () => {
         const disks = (await api.expect(200, 'GET', `${DISKS}?vm=life`)).json.items;

@@ -65,7 +65,8 @@ static void what_the_state_forbids_is_refused(void **state)
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "wrong-state");
     assert_string_equal(world_delete(&w, "web"), "wrong-state");
     assert_string_equal(world_vm(&w, "web", "actions"),
-                        "[\"shutdown\",\"stop\",\"reset\",\"pause\"]");
+                        "[\"shutdown\",\"stop\",\"reset\",\"pause\",\"send-key\",\"type\","
+                        "\"pointer\",\"nmi\"]");
 }
 
 static void assert_shown_is_fresh(void)
@@ -187,15 +188,15 @@ static void the_serial_log_shows_what_the_guest_says_and_takes_input(void **stat
     ssize_t n;
 
     world_create(&w, "web", "");
-    n = vm_serial_read(w.core, "web", &offset, text, sizeof text, 0, &end, &err);
+    n = vm_serial_read(w.core, "web", 0, &offset, text, sizeof text, 0, &end, &err);
     assert_int_equal(n, 0);
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
-    n = vm_serial_read(w.core, "web", &offset, text, sizeof text, 5000, &end, &err);
+    n = vm_serial_read(w.core, "web", 0, &offset, text, sizeof text, 5000, &end, &err);
     assert_true(n > 0);
     offset = end;
-    assert_true(vm_serial_write(w.core, "web", "hello\n", 6, &world_admin, &err));
+    assert_true(vm_serial_write(w.core, "web", 0, "hello\n", 6, &world_admin, &err));
     for (struct strbuf all = {0};; offset += (uint64_t)n) {
-        n = vm_serial_read(w.core, "web", &offset, text, sizeof text, 5000, &end, &err);
+        n = vm_serial_read(w.core, "web", 0, &offset, text, sizeof text, 5000, &end, &err);
         assert_true(n > 0);
         strbuf_add(&all, text, (size_t)n);
         if (strstr(all.data, "hello")) {
@@ -212,10 +213,10 @@ static void the_screen_is_a_png_while_it_runs(void **state)
     size_t len;
 
     world_create(&w, "web", "");
-    assert_false(vm_screenshot(w.core, "web", &png, &len, &err));
+    assert_false(vm_screenshot(w.core, "web", 0, &png, &len, &err));
     assert_int_equal(err.code, ERR_WRONG_STATE);
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
-    assert_true(vm_screenshot(w.core, "web", &png, &len, &err));
+    assert_true(vm_screenshot(w.core, "web", 0, &png, &len, &err));
     assert_memory_equal(png, "\x89PNG\r\n\x1a\n", 8);
     free(png);
 }

@@ -40,7 +40,7 @@ static void type(const char *vm, const char *line)
 {
     struct err err = {0};
 
-    if (!vm_serial_write(w.core, vm, line, strlen(line), &world_admin, &err))
+    if (!vm_serial_write(w.core, vm, 0, line, strlen(line), &world_admin, &err))
         fail_msg("%s", err.detail);
 }
 

@@ -29,6 +29,8 @@ struct car {
     struct engine engine;
     struct wheel *wheels;
     size_t n_wheels;
+    double litres;
+    json_t *extras;
 };
 
 #define OF(type, member) .offset = offsetof(struct type, member)
@@ -57,6 +59,8 @@ static const struct field car_fields[] = {
     {.name = "engine", .type = FIELD_OBJECT, .flags = FIELD_NEXT_START, OF(car, engine), .of = &engine_model},
     {.name = "wheels", .type = FIELD_LIST, .flags = FIELD_NEXT_START, OF(car, wheels), .count_offset = offsetof(struct car, n_wheels),
      .max = 4, .of = &wheel_model, .fallback = "[{\"inches\":15}]"},
+    {.name = "litres", .type = FIELD_REAL, OF(car, litres), .low = -1, .max = 8},
+    {.name = "extras", .type = FIELD_WORDS, OF(car, extras), .max = 3, .check = check_name},
 };
 static const struct model car_model = {"Car", sizeof(struct car), car_fields, ARRAY_LEN(car_fields)};
 /* clang-format on */
@@ -90,9 +94,10 @@ static void what_is_absent_gets_its_default(void **state)
     struct err err = {0};
 
     assert_true(decode("{\"name\":\"a\"}", MODEL_CLIENT, &car, &err));
-    assert_shown(&car, "{\"name\":\"a\",\"id\":null,\"sold\":false,\"seats\":5,\"price\":0,"
-                       "\"size\":\"large\",\"labels\":{},\"engine\":{\"diesel\":true,\"power\":75},"
-                       "\"wheels\":[{\"tyre\":null,\"inches\":15}]}");
+    assert_shown(&car,
+                 "{\"name\":\"a\",\"id\":null,\"sold\":false,\"seats\":5,\"price\":0,"
+                 "\"size\":\"large\",\"labels\":{},\"engine\":{\"diesel\":true,\"power\":75},"
+                 "\"wheels\":[{\"tyre\":null,\"inches\":15}],\"litres\":null,\"extras\":null}");
 }
 
 static void null_means_absent(void **state)
@@ -146,6 +151,14 @@ static void every_wrong_member_is_refused_with_its_pointer(void **state)
         {"{\"name\":\"a\",\"wheels\":[{\"inches\":12},{\"inches\":12},{\"inches\":12},"
          "{\"inches\":12},{\"inches\":12}]}",
          "/wheels"},
+        {"{\"name\":\"a\",\"litres\":8.5}", "/litres"},
+        {"{\"name\":\"a\",\"litres\":-2}", "/litres"},
+        {"{\"name\":\"a\",\"litres\":\"1\"}", "/litres"},
+        {"{\"name\":\"a\",\"extras\":\"radio\"}", "/extras"},
+        {"{\"name\":\"a\",\"extras\":[\"a\",\"b\",\"c\",\"d\"]}", "/extras"},
+        {"{\"name\":\"a\",\"extras\":[\"a\",7]}", "/extras/1"},
+        {"{\"name\":\"a\",\"extras\":[\"../a\"]}", "/extras/0"},
+        {"{\"name\":\"a\",\"extras\":[\"\"]}", "/extras/0"},
         {"{\"name\":\"a\",\"colour\":\"red\"}", "/colour"},
         {"{\"name\":\"a\",\"a/b~c\":1}", "/a~1b~0c"},
         {"[]", ""},
@@ -212,16 +225,18 @@ static void a_patch_changes_what_it_names_and_null_resets(void **state)
     memset(&changed, 0, sizeof changed);
     assert_true(
         decode("{\"name\":\"a\",\"seats\":2,\"price\":9,\"labels\":{\"x\":\"1\",\"y\":\"2\"},"
-               "\"engine\":{\"diesel\":false,\"power\":3}}",
+               "\"engine\":{\"diesel\":false,\"power\":3},\"litres\":-0.5,\"extras\":[\"radio\"]}",
                MODEL_CLIENT, &car, &err));
     assert_true(
         patch(&car,
               "{\"seats\":null,\"labels\":{\"x\":null,\"z\":\"3\"},\"engine\":{\"power\":4},"
               "\"wheels\":[]}",
               &changed, &err));
-    assert_shown(&changed, "{\"name\":\"a\",\"id\":null,\"sold\":false,\"seats\":5,\"price\":9,"
-                           "\"size\":\"large\",\"labels\":{\"y\":\"2\",\"z\":\"3\"},"
-                           "\"engine\":{\"diesel\":false,\"power\":4},\"wheels\":[]}");
+    assert_shown(&changed,
+                 "{\"name\":\"a\",\"id\":null,\"sold\":false,\"seats\":5,\"price\":9,"
+                 "\"size\":\"large\",\"labels\":{\"y\":\"2\",\"z\":\"3\"},"
+                 "\"engine\":{\"diesel\":false,\"power\":4},\"wheels\":[],\"litres\":-0.5,"
+                 "\"extras\":[\"radio\"]}");
     assert_int_equal(car.seats, 2);
 }
 

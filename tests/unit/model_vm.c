@@ -138,6 +138,9 @@ static json_t *random_value(const struct field *f)
         for (uint64_t i = pick(f->min, f->max); i; i--)
             json_array_append_new(value, random_object(f->of));
         return value;
+    case FIELD_REAL: /* no VM has one */
+    case FIELD_WORDS:
+        break;
     }
     return NULL;
 }

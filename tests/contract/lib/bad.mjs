@@ -24,7 +24,7 @@ export function goodValue(spec, schema) {
     case 'boolean':
         return false;
     case 'array':
-        return [];
+        return Array.from({length: schema.minItems ?? 0}, () => goodValue(spec, schema.items));
     default:
         return Object.fromEntries((schema.required ?? []).map((name) => [name, goodValue(spec, schema.properties[name])]));
     }

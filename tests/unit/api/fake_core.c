@@ -280,8 +280,8 @@ bool vm_act(struct core *c, const char *ref, enum vm_verb verb, const json_t *ar
     return uuid_parse(OP_ID, op);
 }
 
-ssize_t vm_serial_read(struct core *c, const char *ref, uint64_t *offset, void *out, size_t cap,
-                       int64_t wait_ms, uint64_t *end, struct err *err)
+ssize_t vm_serial_read(struct core *c, const char *ref, unsigned port, uint64_t *offset, void *out,
+                       size_t cap, int64_t wait_ms, uint64_t *end, struct err *err)
 {
     int64_t deadline = clock_mono_ms() + wait_ms;
     size_t n;
@@ -300,7 +300,7 @@ ssize_t vm_serial_read(struct core *c, const char *ref, uint64_t *offset, void *
     return (ssize_t)n;
 }
 
-bool vm_serial_write(struct core *c, const char *ref, const void *data, size_t len,
+bool vm_serial_write(struct core *c, const char *ref, unsigned port, const void *data, size_t len,
                      const struct origin *origin, struct err *err)
 {
     if (!is_hello(ref, err))
@@ -311,7 +311,8 @@ bool vm_serial_write(struct core *c, const char *ref, const void *data, size_t l
     return true;
 }
 
-bool vm_screenshot(struct core *c, const char *ref, char **png, size_t *len, struct err *err)
+bool vm_screenshot(struct core *c, const char *ref, unsigned head, char **png, size_t *len,
+                   struct err *err)
 {
     if (!is_hello(ref, err))
         return false;

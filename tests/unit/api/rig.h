@@ -1,6 +1,7 @@
 /* An api on the fake core, and a client that speaks raw HTTP over socket pairs. */
 #pragma once
 #include "tests/unit/api/fake_core.c"
+#include "tests/unit/api/fake_input.c"
 #include "tests/unit/api/fake_trail.c"
 
 #include "api/api.h"
