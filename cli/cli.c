@@ -79,6 +79,7 @@ static bool read_flags(struct cli *cli, struct fault *fault)
     cli->headers = !args_has(args, "no-headers");
     cli->quiet = args_has(args, "quiet");
     cli->wait = !args_has(args, "no-wait");
+    cli->wait_for = args_text_or(args, "wait", NULL);
     cli->yes = args_has(args, "yes");
     if (args_has(args, "wait") && args_has(args, "no-wait"))
         return fault_set(fault, CLI_USAGE, "--wait and --no-wait cannot be given together");

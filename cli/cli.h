@@ -33,7 +33,8 @@ struct cli {
     bool headers, quiet;
 
     bool wait, yes;
-    int64_t timeout_ms; /* for waiting */
+    const char *wait_for; /* the condition of --wait=CONDITION, or NULL */
+    int64_t timeout_ms;   /* for waiting */
 };
 
 /* Runs one command line and returns the exit code. 'out' and 'err' stay open. */

@@ -20,6 +20,7 @@ enum command_uses {
     USES_WAIT = 2,       /* --wait, --no-wait, --timeout */
     USES_CONFIRM = 4,    /* --yes */
     USES_NO_SERVICE = 8, /* nothing is looked up about the connection */
+    USES_WAIT_VM = 32,   /* as USES_WAIT, with --wait=CONDITION */
     USES_ANY_WORDS = 16, /* words may be empty */
 };
 
@@ -51,7 +52,8 @@ struct shortcut {
 extern const struct noun nouns[];         /* ended by a name of NULL */
 extern const struct shortcut shortcuts[]; /* ended by a word of NULL */
 
-extern const struct flag flags_connection[], flags_output[], flags_wait[], flags_confirm[];
+extern const struct flag flags_connection[], flags_output[], flags_wait[], flags_wait_vm[],
+    flags_confirm[];
 
 const struct noun *noun_find(const char *name);
 const struct command *command_find(const struct noun *noun, const char *verb);

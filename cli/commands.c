@@ -60,6 +60,15 @@ const struct flag flags_wait[] = {
     {0},
 };
 
+const struct flag flags_wait_vm[] = {
+    {"wait", 0, "[=CONDITION]",
+     "wait for the end of the operation (the default), and then until the VM is running, off, "
+     "paused, saved, crashed, MEMBER==VALUE or has written serial:REGEX"},
+    {"no-wait", 0, NULL, "print the operation's id and return at once"},
+    {"timeout", 0, "TIME", "give up waiting after this time, such as 90s or 5m (default 120s)"},
+    {0},
+};
+
 const struct flag flags_confirm[] = {
     {"yes", 'y', NULL, "do not ask (it is asked at a terminal only)"},
     {0},
@@ -117,6 +126,7 @@ struct flag_tables command_flags(const struct command *command)
     struct flag_tables t = {0};
 
     add_table(&t, command->flags, "Flags");
+    add_table(&t, command->uses & USES_WAIT_VM ? flags_wait_vm : NULL, "Waiting");
     add_table(&t, command->uses & USES_WAIT ? flags_wait : NULL, "Waiting");
     add_table(&t, command->uses & USES_CONFIRM ? flags_confirm : NULL, "Confirmation");
     add_table(&t, command->uses & USES_OUTPUT ? flags_output : NULL, "Output");

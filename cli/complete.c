@@ -200,6 +200,8 @@ static const struct known_word {
     {"ROLE", "viewer|operator|admin"},
     {"STATE", "queued|running|cancelling|succeeded|failed|cancelled|interrupted"},
     {"KINDS", "disk|cdrom|network"},
+    {"CONDITION]", "running|off|paused|saved|crashed|serial:"},
+    {"CONDITION", "running|off|paused|saved|crashed|deleted|serial:"},
 };
 
 static bool offer_placeholder(const struct place *p, const char *what, struct strbuf *out)

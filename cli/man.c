@@ -66,12 +66,13 @@ static void uses(struct strbuf *out, unsigned groups)
     if (!groups)
         return;
     strbuf_adds(out, ".PP\nAlso takes the flags of");
-    if (groups & USES_WAIT)
+    if (groups & (USES_WAIT | USES_WAIT_VM))
         strbuf_adds(out, " WAITING");
     if (groups & USES_CONFIRM)
-        strbuf_addf(out, "%s CONFIRMATION", groups & USES_WAIT ? "," : "");
+        strbuf_addf(out, "%s CONFIRMATION", groups & (USES_WAIT | USES_WAIT_VM) ? "," : "");
     if (groups & USES_OUTPUT)
-        strbuf_addf(out, "%s OUTPUT", groups & (USES_WAIT | USES_CONFIRM) ? "," : "");
+        strbuf_addf(out, "%s OUTPUT",
+                    groups & (USES_WAIT | USES_WAIT_VM | USES_CONFIRM) ? "," : "");
     strbuf_adds(out, ".\n");
 }
 
@@ -125,8 +126,10 @@ static void shared_flags(struct strbuf *out)
     flags(out, flags_output);
     strbuf_adds(out,
                 ".SH WAITING\nCtrl\\-C while waiting leaves the operation running and says how "
-                "to follow it; a second Ctrl\\-C within two seconds cancels it.\n");
-    flags(out, flags_wait);
+                "to follow it; a second Ctrl\\-C within two seconds cancels it. A condition "
+                "is for commands about VMs; what the guest wrote before the command does not "
+                "count.\n");
+    flags(out, flags_wait_vm);
     strbuf_adds(out, ".SH CONFIRMATION\n");
     flags(out, flags_confirm);
 }

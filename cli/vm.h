@@ -4,7 +4,8 @@
 #include "core/model/field.h"
 
 extern const struct column vm_columns[];
-extern const struct flag vm_create_flags[], vm_edit_flags[];
+extern const struct flag vm_create_flags[], vm_edit_flags[], vm_stop_flags[], vm_shutdown_flags[],
+    vm_delete_flags[], vm_wait_flags[];
 
 /* The member that a flag of vm create says, or NULL. */
 const struct field *vm_flag_field(const struct command *command, const char *flag);
@@ -12,6 +13,14 @@ const struct field *vm_flag_field(const struct command *command, const char *fla
 bool vm_create_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_edit_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_rename_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_start_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_stop_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_shutdown_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_pause_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_resume_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_reset_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_delete_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_wait_run(struct cli *cli, struct fault *fault) MUST_USE;
 
 /* The members of a VM that a merge patch may name; owned by the caller. */
 json_t *vm_writable(const json_t *vm);

@@ -1,4 +1,5 @@
 /* vmmctl vm create: flags and a file become one VmSpec. */
+#include "cli/condition.h"
 #include "cli/document.h"
 #include "cli/member.h"
 #include "cli/spec.h"
@@ -256,9 +257,10 @@ bool vm_create_run(struct cli *cli, struct fault *fault)
     CLEANUP(mem_freep) char *path = http_path("/vms");
     CLEANUP(json_decrefp) json_t *spec = make_spec(cli, fault);
     CLEANUP(json_decrefp) json_t *end = NULL;
+    CLEANUP(condition_clear) struct condition condition = {0};
     const char *ref;
 
-    if (!spec)
+    if (!spec || (cli->wait_for && !condition_init(&condition, cli->wait_for, fault)))
         return false;
     if (args_has(cli->args, "dry-run"))
         return dry_run(cli, spec, fault);
@@ -270,7 +272,11 @@ bool vm_create_run(struct cli *cli, struct fault *fault)
     if (!ref)
         ref = json_get_text(spec, "name");
     cli_say(cli, "%s is created", json_get_text(spec, "name"));
+    if (cli->wait_for && !condition_begin(cli, &condition, ref, 0, fault))
+        return false;
     if (args_has(cli->args, "start") && !vm_action(cli, ref, "start", NULL, fault))
+        return false;
+    if (cli->wait_for && !condition_wait(cli, &condition, ref, fault))
         return false;
     return vm_print(cli, ref, true, fault);
 }

@@ -1,0 +1,278 @@
+/* vmmctl vm start, stop, delete, …: what changes the state of one VM or several. */
+#include "cli/condition.h"
+#include "cli/quantity.h"
+#include "cli/vm.h"
+#include "cli/wait.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+
+#include <string.h>
+
+const struct flag vm_stop_flags[] = {
+    {"force", 0, NULL, "switch off at once, as by pulling the plug"},
+    {"grace", 0, "TIME", "how long the guest may take (default: the VM's own setting)"},
+    {0},
+};
+const struct flag vm_shutdown_flags[] = {
+    {"grace", 0, "TIME", "how long the guest may take (default: the VM's own setting)"},
+    {0},
+};
+const struct flag vm_delete_flags[] = {
+    {"force", 0, NULL, "switch the VM off first if it runs"},
+    {0},
+};
+
+const struct flag vm_wait_flags[] = {
+    {"for", 0, "CONDITION", "what to wait for (default running)"},
+    {"history", 0, "N", "for serial: look at the last N bytes that were written before, too"},
+    {"timeout", 0, "TIME", "give up after this time, such as 90s or 5m (default 120s)"},
+    {0},
+};
+
+/* ---- actions ---- */
+
+bool vm_action(struct cli *cli, const char *ref, const char *verb, const json_t *body,
+               struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}/actions/{}", ref, verb);
+
+    return wait_post(cli, path, body, NULL, fault);
+}
+
+/* A submitted action on one of several VMs. */
+struct errand {
+    const char *ref;
+    json_t *operation;          /* NULL: it was refused */
+    struct condition condition; /* of --wait=CONDITION */
+};
+
+/* Several VMs fail one by one: each failure is said at once, the first one's exit code counts. */
+static void note_fault(struct cli *cli, const char *ref, struct fault *one, struct fault *first,
+                       bool several)
+{
+    if (several && *one->detail) {
+        struct fault said = *one;
+        snprintf(said.detail, sizeof said.detail, "%.60s: %.500s", ref, one->detail);
+        fault_print(&said, cli->err, cli->colour);
+        one->detail[0] = 0;
+    }
+    if (first->exit == CLI_OK)
+        *first = *one;
+}
+
+static void errand_clear(struct errand *e)
+{
+    json_decref(e->operation);
+    condition_clear(&e->condition);
+}
+
+/* Checks all of the words before the first VM is touched. */
+static bool errands_init(struct cli *cli, struct errand *errands, struct fault *fault)
+{
+    for (size_t i = 0; i < cli->args->n_words; i++) {
+        errands[i].ref = cli_word(cli, i);
+        if (cli->wait_for && !condition_init(&errands[i].condition, cli->wait_for, fault))
+            return false;
+    }
+    return true;
+}
+
+static bool errand_submit(struct cli *cli, struct errand *e, const char *verb, const json_t *body,
+                          struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}/actions/{}", e->ref, verb);
+
+    if (cli->wait_for && !condition_begin(cli, &e->condition, e->ref, 0, fault))
+        return false;
+    e->operation = http_post(cli->http, path, body, fault);
+    return e->operation != NULL;
+}
+
+static bool errand_finish(struct cli *cli, struct errand *e, const char *done, struct fault *fault)
+{
+    if (!wait_follow(cli, e->operation, NULL, fault))
+        return false;
+    if (!cli->wait)
+        return true;
+    cli_say(cli, "%s %s", e->ref, done);
+    if (cli->wait_for && !condition_wait(cli, &e->condition, e->ref, fault))
+        return false;
+    return vm_print(cli, e->ref, false, fault);
+}
+
+/* Submits for all, so that they run side by side, then waits for each. */
+static bool act_on_all(struct cli *cli, const char *verb, const char *done, const json_t *body,
+                       struct fault *fault)
+{
+    size_t n = cli->args->n_words;
+    CLEANUP(mem_freep) struct errand *errands = mem_array(n, sizeof *errands);
+    struct fault first = {0};
+
+    if (!errands_init(cli, errands, &first))
+        n = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct fault one = {0};
+        if (!errand_submit(cli, &errands[i], verb, body, &one))
+            note_fault(cli, errands[i].ref, &one, &first, n > 1);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct fault one = {0};
+        if (errands[i].operation && first.exit != CLI_INTERRUPTED &&
+            !errand_finish(cli, &errands[i], done, &one))
+            note_fault(cli, errands[i].ref, &one, &first, n > 1);
+    }
+    for (size_t i = 0; i < cli->args->n_words; i++)
+        errand_clear(&errands[i]);
+    *fault = first;
+    return first.exit == CLI_OK;
+}
+
+bool vm_wait_run(struct cli *cli, struct fault *fault)
+{
+    size_t n = cli->args->n_words;
+    CLEANUP(mem_freep) struct errand *errands = mem_array(n, sizeof *errands);
+    const char *wanted = args_text(cli->args, "for");
+    uint64_t history;
+    bool ok = args_number(cli->args, "history", 0, &history, fault);
+
+    cli->wait_for = wanted ? wanted : "running";
+    ok = ok && errands_init(cli, errands, fault);
+    for (size_t i = 0; i < n && ok; i++)
+        ok = condition_begin(cli, &errands[i].condition, errands[i].ref, history, fault);
+    for (size_t i = 0; i < n && ok; i++)
+        ok = condition_wait(cli, &errands[i].condition, errands[i].ref, fault) &&
+             (errands[i].condition.kind == CONDITION_DELETED ||
+              vm_print(cli, errands[i].ref, false, fault));
+    for (size_t i = 0; i < n; i++)
+        errand_clear(&errands[i]);
+    return ok;
+}
+
+bool vm_start_run(struct cli *cli, struct fault *fault)
+{
+    return act_on_all(cli, "start", "runs", NULL, fault);
+}
+
+bool vm_pause_run(struct cli *cli, struct fault *fault)
+{
+    return act_on_all(cli, "pause", "is paused", NULL, fault);
+}
+
+bool vm_resume_run(struct cli *cli, struct fault *fault)
+{
+    return act_on_all(cli, "resume", "runs", NULL, fault);
+}
+
+bool vm_reset_run(struct cli *cli, struct fault *fault)
+{
+    return act_on_all(cli, "reset", "was reset", NULL, fault);
+}
+
+bool vm_shutdown_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(json_decrefp) json_t *body = NULL;
+    int64_t grace_ms;
+
+    if (!args_duration(cli->args, "grace", 0, &grace_ms, fault))
+        return false;
+    if (args_has(cli->args, "grace")) {
+        body = json_object();
+        json_put_u64(body, "timeout_s", (uint64_t)(grace_ms + 999) / 1000);
+        if (!args_has(cli->args, "timeout") && cli->timeout_ms < grace_ms + 10000)
+            cli->timeout_ms = grace_ms + 10000; /* whoever grants 10 minutes waits for them */
+    }
+    return act_on_all(cli, "shutdown", "is off", body, fault);
+}
+
+bool vm_stop_run(struct cli *cli, struct fault *fault)
+{
+    if (args_has(cli->args, "force"))
+        return act_on_all(cli, "stop", "is off", NULL, fault);
+    if (vm_shutdown_run(cli, fault))
+        return true;
+    if (fault->exit == CLI_FAILED || fault->exit == CLI_TIMED_OUT)
+        fault_hint(fault, "to switch it off at once: vmmctl vm stop %.63s --force",
+                   cli_word(cli, 0));
+    return false;
+}
+
+/* ---- delete ---- */
+
+static bool confirm_delete(struct cli *cli, const json_t *vm, struct fault *fault)
+{
+    const json_t *disks = json_object_get(vm, "disks"), *disk;
+    const char *name = json_get_text(vm, "name");
+    uint64_t bytes = 0;
+    char size[QUANTITY_TEXT], question[200];
+    size_t i;
+
+    json_array_foreach (disks, i, disk)
+        bytes += json_get_u64(disk, "size_bytes", 0);
+    size_text(bytes, size);
+    snprintf(question, sizeof question, "Delete %s with its %zu disks (%s)?", name ? name : "it",
+             json_array_size(disks), size);
+    return cli_confirm(cli, question, fault);
+}
+
+static bool is_live(const json_t *vm)
+{
+    const char *run = json_get_text(json_object_get(vm, "run"), "state");
+
+    return run && !str_eq(run, "off") && !str_eq(run, "crashed") && !str_eq(run, "saved");
+}
+
+/* --force needs the end of the stop before it can delete, whatever --no-wait says. */
+static bool stop_first(struct cli *cli, const char *id, struct fault *fault)
+{
+    bool wait = cli->wait;
+    bool ok;
+
+    cli->wait = true;
+    ok = vm_action(cli, id, "stop", NULL, fault);
+    cli->wait = wait;
+    return ok;
+}
+
+static bool delete_one(struct cli *cli, const char *ref, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}", ref);
+    CLEANUP(json_decrefp) json_t *vm = http_get(cli->http, path, fault);
+    CLEANUP(json_decrefp) json_t *operation = NULL;
+    const char *id = json_get_text(vm, "id");
+    CLEANUP(mem_freep) char *by_id = id ? http_path("/vms/{}", id) : NULL;
+    struct http_request request = {.method = "DELETE", .path = by_id};
+    bool force = args_has(cli->args, "force");
+
+    if (!vm)
+        return false;
+    if (!id)
+        return fault_set(fault, CLI_FAILED, "the reply is no VM; is this vmmd?");
+    if (is_live(vm) && !force) {
+        fault_set(fault, CLI_CONFLICT, "%.63s is not off", ref);
+        return fault_hint(fault, "shut it down first, or switch it off and delete it by --force");
+    }
+    if (!confirm_delete(cli, vm, fault) || (is_live(vm) && !stop_first(cli, id, fault)))
+        return false;
+    operation = http_json(cli->http, &request, fault);
+    if (!operation || !wait_follow(cli, operation, NULL, fault))
+        return false;
+    if (cli->wait && cli->quiet)
+        fprintf(cli->out, "%s\n", id);
+    if (cli->wait)
+        cli_say(cli, "%s is deleted", ref);
+    return true;
+}
+
+bool vm_delete_run(struct cli *cli, struct fault *fault)
+{
+    size_t n = cli->args->n_words;
+    struct fault first = {0};
+
+    for (size_t i = 0; i < n && first.exit != CLI_INTERRUPTED; i++) {
+        struct fault one = {0};
+        if (!delete_one(cli, cli_word(cli, i), &one))
+            note_fault(cli, cli_word(cli, i), &one, &first, n > 1);
+    }
+    *fault = first;
+    return first.exit == CLI_OK;
+}
