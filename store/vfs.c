@@ -78,6 +78,8 @@ static int watched_sync(sqlite3_file *file, int flags)
     if (!FAILPOINT("store.sync", &err))
         return SQLITE_IOERR_FSYNC;
     rc = tail_of(file)->real->xSync(file, flags);
+    if (rc == SQLITE_OK && !FAILPOINT("store.sync.done", &err))
+        return SQLITE_IOERR_FSYNC; /* flushed, but nobody knows */
     if (rc == SQLITE_OK)
         atomic_fetch_add(&tail_of(file)->vfs->syncs, 1);
     return rc;

@@ -474,6 +474,7 @@ static bool fake_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, st
                      m->max_vcpus);
     if (ok) {
         *now = m->vcpus = wanted;
+        ok = FAILPOINT("fake.vcpus.done", err);
         print_done(m, "vcpus %u\r\n", wanted);
     }
     lock_drop(&m->lock);

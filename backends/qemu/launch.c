@@ -4,8 +4,8 @@
  *   remains of an earlier run swept ─► host_worker_spawn ─► HELLO ─► LAUNCH ─► watched, guest
  * stopped
  *
- * Whatever fails after the spawn ends with host_worker_kill() and without a run directory: nothing
- * is left. The plan's
+ * Whatever fails from the spawn on ends with host_worker_kill() and without a run directory:
+ * nothing is left, even when the worker was made and only the answer was lost. The plan's
  * descriptors are closed on every path: a copy kept here would hold QEMU's image locks after QEMU.
  */
 #include "backends/qemu/machine.h"
@@ -76,10 +76,8 @@ static bool say_hello(struct link *link, struct err *err)
     static const uint64_t from_the_first = 0;
     CLEANUP(json_decrefp) json_t *reply = NULL;
 
-    if (!FAILPOINT("qemu.hello", err))
-        return false;
-    reply = link_hello(link, &from_the_first, HELLO_MS, err);
-    return reply != NULL;
+    return FAILPOINT_AROUND(
+        "qemu.hello", (reply = link_hello(link, &from_the_first, HELLO_MS, err)) != NULL, err);
 }
 
 /* The host's time of day; NULL when the clock cannot be read. */
@@ -104,11 +102,13 @@ static bool send_launch(struct link *link, const struct machine_plan *plan, json
                                .boot_roms = access(BOOT_ROMS, R_OK) == 0,
                                .local_time = local_time(now, sizeof now)};
 
-    if (!launch_build(plan, &facts, &launch, err) || !FAILPOINT("qemu.launch", err))
+    if (!launch_build(plan, &facts, &launch, err))
         return false;
     text = json_write(launch.json);
-    return link_call(link, WORKER_LAUNCH, text, strlen(text), launch.fds, launch.n_fds, LAUNCH_MS,
-                     reply, err);
+    return FAILPOINT_AROUND("qemu.launch",
+                            link_call(link, WORKER_LAUNCH, text, strlen(text), launch.fds,
+                                      launch.n_fds, LAUNCH_MS, reply, err),
+                            err);
 }
 
 static struct machine *launch_in(int sock, const struct machine_plan *plan,
@@ -128,13 +128,15 @@ static bool launch(const struct machine_plan *plan, const struct machine_owner *
                    struct machine **out, struct err *err)
 {
     bool kvm = plan->accel == VM_ACCEL_KVM;
+    CLEANUP(closep) int sock = -1;
     struct err swept = {0};
-    int sock = -1;
 
-    if (!sweep_remains(&plan->vm, err) || !FAILPOINT("qemu.spawn", err) ||
-        !host_worker_spawn(&plan->vm, plan->slot, kvm, &sock, err))
+    *out = NULL;
+    if (!sweep_remains(&plan->vm, err))
         return false;
-    *out = launch_in(sock, plan, owner, err);
+    if (FAILPOINT_AROUND("qemu.spawn", host_worker_spawn(&plan->vm, plan->slot, kvm, &sock, err),
+                         err))
+        *out = launch_in(TAKE_FD(sock), plan, owner, err);
     if (*out)
         return true;
     if (!host_worker_kill(&plan->vm, &swept) || !host_run_dir_remove(&plan->vm, &swept))

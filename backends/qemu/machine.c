@@ -59,8 +59,8 @@ void machine_free(struct machine *m)
 
 static bool machine_cont(struct machine *m, struct err *err)
 {
-    return FAILPOINT("qemu.cont", err) &&
-           link_qmp(m->link, "cont", NULL, NULL, 0, QMP_MS, NULL, err);
+    return FAILPOINT_AROUND("qemu.cont",
+                            link_qmp(m->link, "cont", NULL, NULL, 0, QMP_MS, NULL, err), err);
 }
 
 static bool machine_pause(struct machine *m, struct err *err)
@@ -68,7 +68,7 @@ static bool machine_pause(struct machine *m, struct err *err)
     atomic_store(&m->pausing, true);
     if (link_qmp(m->link, "stop", NULL, NULL, 0, QMP_MS, NULL, err))
         return true;
-    if (err->code != ERR_TIMEOUT) /* then it may still happen, and is still ours */
+    if (err->code == ERR_HYPERVISOR) /* else it may have happened, and is still ours */
         atomic_store(&m->pausing, false);
     return false;
 }

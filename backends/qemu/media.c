@@ -155,8 +155,10 @@ static bool change(struct machine *m, unsigned drive, int fd, struct err *err)
     struct tray tray;
 
     return FAILPOINT("qemu.media", err) && open_tray(m, drive, &tray, err) &&
-           take_out(m, &tray, err) && (fd < 0 || put_in(m, drive, &tray, fd, err)) &&
-           of_drive(m, "blockdev-close-tray", &tray, err);
+           FAILPOINT_AROUND("qemu.media.out", take_out(m, &tray, err), err) &&
+           (fd < 0 || put_in(m, drive, &tray, fd, err)) &&
+           FAILPOINT_AROUND("qemu.media.close", of_drive(m, "blockdev-close-tray", &tray, err),
+                            err);
 }
 
 bool machine_media(struct machine *m, unsigned drive, int fd, struct err *err)

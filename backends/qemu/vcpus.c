@@ -56,8 +56,8 @@ static bool plug_in(struct machine *m, const json_t *place, struct err *err)
     snprintf(id, sizeof id, "vcpu-%llx", (unsigned long long)rank(place));
     json_put_text(arguments, "driver", driver);
     json_put_text(arguments, "id", id);
-    return FAILPOINT("qemu.vcpu", err) &&
-           link_qmp(m->link, "device_add", arguments, NULL, 0, QMP_MS, NULL, err);
+    return FAILPOINT_AROUND(
+        "qemu.vcpu", link_qmp(m->link, "device_add", arguments, NULL, 0, QMP_MS, NULL, err), err);
 }
 
 /* One step; '*more' says whether another one is needed. */
@@ -84,6 +84,16 @@ static bool step(struct machine *m, unsigned wanted, unsigned *now, bool *more, 
     return !*more || plug_in(m, p.next, err);
 }
 
+/* After a failure: whether the last one was plugged in nevertheless is QEMU's to say. */
+static void recount(struct machine *m, unsigned *now)
+{
+    CLEANUP(json_decrefp) json_t *list = NULL;
+    struct err ignored = {0};
+
+    if (link_qmp(m->link, "query-hotpluggable-cpus", NULL, NULL, 0, QMP_MS, &list, &ignored))
+        *now = count(list).taken;
+}
+
 bool machine_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct err *err)
 {
     bool ok = true, more = true;
@@ -92,6 +102,8 @@ bool machine_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct
     lock_take(&m->changing);
     while (ok && more)
         ok = step(m, wanted, now, &more, err);
+    if (!ok && more)
+        recount(m, now);
     lock_drop(&m->changing);
     return ok;
 }

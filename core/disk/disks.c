@@ -246,8 +246,10 @@ static bool make_one(const struct disk_copy *d, struct err *err)
         return err_set(err, ERR_UNAVAILABLE, "the disk's pool cannot be reached");
     file_name(&d->disk.chain[0], d->disk.format, name);
     fd = fs_open(d->pool_dir, name, O_RDWR | O_CREAT | O_TRUNC, 0600, err);
-    return fd >= 0 && FAILPOINT("disk.make", err) &&
-           image_create(fd, (enum disk_format)d->disk.format, d->disk.size_bytes, err) &&
+    return fd >= 0 &&
+           FAILPOINT_AROUND(
+               "disk.make",
+               image_create(fd, (enum disk_format)d->disk.format, d->disk.size_bytes, err), err) &&
            fs_sync(d->pool_dir, "the pool's directory", err);
 }
 
@@ -275,7 +277,7 @@ bool disks_unlink(struct core *core, const struct uuid *vm, struct err *err)
             ok = err_set(err, ERR_UNAVAILABLE, "the disk's pool cannot be reached");
         for (size_t k = 0; ok && k < list[i].disk.n_chain; k++) {
             file_name(&list[i].disk.chain[k], list[i].disk.format, name);
-            ok = FAILPOINT("disk.unlink", err) && fs_remove(list[i].pool_dir, name, err);
+            ok = FAILPOINT_AROUND("disk.unlink", fs_remove(list[i].pool_dir, name, err), err);
         }
     }
     free_copies(list, n);

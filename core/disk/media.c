@@ -46,12 +46,18 @@ static int refuse(const char *name, int fd, struct err *err)
     return -1;
 }
 
+static bool is_a_name(const char *name, const char **why)
+{
+    *why = "must not be " MEDIA_UNKNOWN ": that stands for a drive whose content is not known";
+    return strcmp(name, MEDIA_UNKNOWN) != 0 && check_media(name, why);
+}
+
 int media_open(struct core *core, const char *name, struct err *err)
 {
     const char *why;
     struct stat st;
 
-    if (!check_media(name, &why)) {
+    if (!is_a_name(name, &why)) {
         err_set(err, ERR_INVALID, "the name of a medium %s", why);
         return -1;
     }
@@ -98,7 +104,7 @@ static void list_file(json_t *list, int dir, unsigned root, const char *name)
     const char *why;
     struct stat st;
 
-    if (strlen(name) > MEDIA_NAME_MAX || !check_media(name, &why))
+    if (strlen(name) > MEDIA_NAME_MAX || !is_a_name(name, &why))
         return;
     fd = fs_open(dir, name, OPEN_FLAGS, 0, &ignored);
     if (fd >= 0 && is_medium(fd, &st))

@@ -5,6 +5,9 @@
 #include "core/core/core.h"
 
 #define MEDIA_FOLDER "media"
+/* What the active configuration says of a drive of which nobody knows what is in it: no medium can
+ * be called that. */
+#define MEDIA_UNKNOWN "?"
 
 /* {"items":[Medium…],"next_page_token":…} by name and root; owned by the caller. Reads the folders
  * anew. 'page_token' NULL for the first page. */

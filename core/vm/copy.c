@@ -1,5 +1,6 @@
 /* A VM's own directory below the state directory, and the disaster copy of its configuration in it:
  * config.json holds what is needed to define the VM again if the database is lost. */
+#include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -84,7 +85,8 @@ static void publish(struct core *core, struct vm *vm)
         return;
     text = copy_text(core, vm);
     dir = vm_dir_open(core, vm, true, &err);
-    if (dir < 0 || !fs_publish(dir, name, text, strlen(text), 0600, &err))
+    if (dir < 0 ||
+        !FAILPOINT_AROUND("vm.copy", fs_publish(dir, name, text, strlen(text), 0600, &err), &err))
         log_warn("the copy of %s's configuration was not written: %s", vm->name, err.detail);
 }
 

@@ -88,7 +88,9 @@ static bool run(struct core *core, struct job *job, struct err *err)
     if (!vm)
         return true; /* entered again after the rows had gone */
     if (!FAILPOINT("vm.delete.files", err) || !disks_unlink(core, &vm->id, err) ||
-        !fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), err) || !remove_rows(core, vm, err))
+        !FAILPOINT_AROUND("vm.delete.tree", fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), err),
+                          err) ||
+        !remove_rows(core, vm, err))
         return false;
     disks_delist(core, &vm->id);
     vm_delist(core, vm);

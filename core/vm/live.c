@@ -4,10 +4,13 @@
  *   2 the machine: processors plugged in, media of CD drives changed
  *   3 the active configuration: what the machine now is
  *
- * What could not be done stays "pending", with the reason. The configuration is what is wanted, the
- * machine is what is: whoever calls brings the one to the other once more, so it does not matter
- * how often it is done. After a crash between 2 and 3, taking up the machine does it. */
+ * What could not be done stays "pending", with the reason. A medium whose change failed may be in
+ * its drive or not: MEDIA_UNKNOWN (media.h) differs from every medium, so it stays pending until a
+ * change succeeds, also when the old medium is wanted again. The configuration is what is wanted,
+ * the machine is what is: whoever calls brings the one to the other once more, so it does not
+ * matter how often it is done. After a crash between 2 and 3, taking up the machine does it. */
 #include "core/base/failpoint.h"
+#include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
 #include "core/disk/media.h"
@@ -62,8 +65,10 @@ static void plan(struct vm *vm, struct work *w)
     w->vcpus = vcpus_wanted(vm);
     w->media = media_differ(vm);
     vm->look_again = false;
-    if (!w->vcpus && !w->media)
+    if (!w->vcpus && !w->media) {
+        vm->pending_reason[0] = 0; /* of an edit that was taken back, or is done by now */
         return;
+    }
     w->wanted = vm_spec_copy(&vm->spec);
     w->active = vm_spec_copy(vm->active);
 }
@@ -80,13 +85,20 @@ static void plug(struct work *w, const struct backend *backend, struct machine *
     struct err err = {0};
     bool ok = FAILPOINT("vm.live.plug", &err) && backend->set_vcpus(machine, w->vcpus, &now, &err);
 
-    /* Fewer are wanted than there are: that waits for the next start and is no failure. */
-    if (!ok && !(err.code == ERR_UNSUPPORTED && now > w->vcpus))
+    /* As many as are wanted: only the answer was lost. Fewer are wanted than there are: that waits
+     * for the next start and is no failure. */
+    if (!ok && now != w->vcpus && !(err.code == ERR_UNSUPPORTED && now > w->vcpus))
         note(w, &err);
     if (now && now != w->active->vcpus) {
         w->active->vcpus = now;
         w->changed = true;
     }
+}
+
+static void set_medium(char **medium, const char *name)
+{
+    free(*medium);
+    *medium = str_dup(name);
 }
 
 static void change_medium(struct core *core, struct work *w, unsigned drive,
@@ -102,17 +114,16 @@ static void change_medium(struct core *core, struct work *w, unsigned drive,
         return;
     }
     if (!FAILPOINT("vm.live.media", &err)) {
-        if (fd >= 0)
-            close(fd);
+        closep(&fd);
         note(w, &err);
         return;
     }
-    if (!backend->media(machine, drive, fd, &err)) {
+    if (backend->media(machine, drive, fd, &err) && FAILPOINT("vm.live.media.done", &err)) {
+        set_medium(active, name);
+    } else {
+        set_medium(active, MEDIA_UNKNOWN);
         note(w, &err);
-        return;
     }
-    free(*active);
-    *active = str_dup(name);
     w->changed = true;
 }
 
@@ -122,6 +133,14 @@ static void change_media(struct core *core, struct work *w, const struct backend
     for (unsigned i = 0; i < w->wanted->n_cdroms; i++)
         if (!str_eq(w->wanted->cdroms[i].media, w->active->cdroms[i].media))
             change_medium(core, w, i, backend, machine);
+}
+
+/* Whether what memory and row say of the media is true is not known any more. */
+static void forget_media(struct vm *vm, const struct work *w)
+{
+    for (size_t i = 0; vm->active && i < w->active->n_cdroms && i < vm->active->n_cdroms; i++)
+        if (!str_eq(w->active->cdroms[i].media, vm->active->cdroms[i].media))
+            set_medium(&vm->active->cdroms[i].media, MEDIA_UNKNOWN);
 }
 
 /* Step 3. Without it the row says less than is true: the machine is looked at again. */
@@ -139,6 +158,7 @@ static void record(struct core *core, struct vm *vm, const struct work *w)
     log_error("what %s is now could not be recorded: %s", VM_NAME(core, vm), err.detail);
     lock_take(&core->registry.lock);
     vm->look_again = true;
+    forget_media(vm, w);
     lock_drop(&core->registry.lock);
 }
 

@@ -38,7 +38,7 @@ static bool call(struct core *core, struct job *job, machine_call fn,
     machine = vm_machine_use(core, hold.vm, &backend, err);
     if (!machine)
         return false;
-    ok = FAILPOINT("vm.power.call", err) && fn(backend, machine, err);
+    ok = FAILPOINT_AROUND("vm.power.call", fn(backend, machine, err), err);
     vm_machine_done(core, hold.vm);
     if (!ok)
         return false;

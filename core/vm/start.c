@@ -259,7 +259,7 @@ static bool launch(struct core *core, struct vm *vm, struct plan *p, struct err 
     vm->accel = p->machine.accel;
     cond_wake_all(&core->registry.changed);
     lock_drop(&core->registry.lock);
-    return true;
+    return FAILPOINT("vm.start.launched", err);
 }
 
 static bool start_anew(struct core *core, struct vm *vm, struct err *err)
@@ -288,7 +288,7 @@ static bool let_run(struct core *core, struct job *job, struct vm *vm, struct er
     machine = vm_machine_use(core, vm, &backend, err);
     if (!machine)
         return false;
-    ok = FAILPOINT("vm.start.cont", err) && backend->cont(machine, err);
+    ok = FAILPOINT_AROUND("vm.start.cont", backend->cont(machine, err), err);
     vm_machine_done(core, vm);
     return ok && FAILPOINT("vm.start.running", err) && vm_change_state(core, vm, &running, err);
 }

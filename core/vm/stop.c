@@ -40,7 +40,7 @@ bool vm_press_button(struct core *core, struct vm *vm, struct err *err)
     if (!machine)
         return vm_is(core, vm, is_gone, NULL); /* it ended meanwhile: all is done */
     ok = FAILPOINT("vm.shutdown.mark", err) && vm_change_state(core, vm, &stopping, err) &&
-         FAILPOINT("vm.shutdown.button", err) && backend->powerdown(machine, err);
+         FAILPOINT_AROUND("vm.shutdown.button", backend->powerdown(machine, err), err);
     vm_machine_done(core, vm);
     return ok;
 }
@@ -169,7 +169,7 @@ bool vm_force_off(struct core *core, struct vm *vm, const struct uuid *self, str
     if (!mark_unwanted(core, vm, err))
         return false;
     if (!vm_is(core, vm, is_gone, NULL) &&
-        (!FAILPOINT("vm.stop.kill", err) || !kill_it(core, vm, err)))
+        !FAILPOINT_AROUND("vm.stop.kill", kill_it(core, vm, err), err))
         return false;
     if (!vm_wait(core, vm, is_gone_for_good, &ours, clock_mono_ms() + STOP_MS))
         return err_set(err, ERR_TIMEOUT, "%s is still not gone after %d s", VM_NAME(core, vm),

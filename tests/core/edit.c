@@ -342,6 +342,30 @@ static void a_cd_is_changed_while_the_vm_runs(void **state)
     assert_non_null(strstr(world_vm(&w, "web", "pending"), "install.iso"));
 }
 
+/* The change was made and the answer lost: to want the old medium again is not "nothing to do". */
+static void after_a_failed_change_of_a_medium_nothing_is_believed(void **state)
+{
+    static const char *const points[] = {"vm.live.media", "vm.live.media.done", "vm.live.active"};
+    struct err err;
+
+    put_medium("main", "install.iso", "disc one");
+    put_medium("main", "drivers.iso", "disc two");
+    world_create(&w, "web", "\"cdroms\":[{\"media\":\"install.iso\"}]");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    for (size_t i = 0; i < ARRAY_LEN(points); i++) {
+        bool was_made = i > 0;
+        fail_at(points[i]);
+        assert_null(edit("web", "{\"cdroms\":[{\"media\":\"drivers.iso\"}]}", &err));
+        assert_non_null(strstr(world_vm(&w, "web", "pending"), "drivers.iso"));
+        fail_at("fake.media");
+        assert_null(edit("web", "{\"cdroms\":[{\"media\":\"install.iso\"}]}", &err));
+        fail_nowhere();
+        assert_int_equal(strstr(world_vm(&w, "web", "pending"), "install.iso") != NULL, was_made);
+        assert_null(edit("web", "{\"notes\":\"again\"}", &err));
+        assert_string_equal(world_vm(&w, "web", "pending"), "null");
+    }
+}
+
 static void a_medium_that_is_not_there_is_refused_before_anything_changes(void **state)
 {
     CLEANUP(mem_freep) char *link = str_format("%s/root-main/media/link.iso", w.dir);
@@ -422,6 +446,7 @@ int main(void)
         STORY(a_row_that_was_not_written_is_made_good_by_the_next_edit),
         STORY(edits_at_the_same_time_come_to_one_end),
         STORY(a_cd_is_changed_while_the_vm_runs),
+        STORY(after_a_failed_change_of_a_medium_nothing_is_believed),
         STORY(a_medium_that_is_not_there_is_refused_before_anything_changes),
         STORY(a_medium_that_is_gone_does_not_stand_in_the_way_of_other_edits),
         STORY(media_are_listed_page_by_page),

@@ -112,20 +112,22 @@ static void a_worker_that_hangs_up_leaves_nothing(void **state)
 static void without_a_helper_nothing_is_started(void **state)
 {
     assert_failed_start_leaves_nothing(NULL, ERR_UNSUPPORTED);
-    assert_int_equal(helper.kills, 0);
+    assert_int_equal(helper.kills, 1); /* its answer may have been lost behind a worker it made */
 }
 
 #ifdef VMMD_FAILPOINTS
 static void a_start_that_fails_at_any_step_leaves_nothing(void **state)
 {
-    static const char *const steps[] = {"qemu.spawn=fail", "qemu.hello=fail", "qemu.launch=fail"};
+    static const char *const steps[] = {"qemu.spawn=fail",  "qemu.spawn.done=fail",
+                                        "qemu.hello=fail",  "qemu.hello.done=fail",
+                                        "qemu.launch=fail", "qemu.launch.done=fail"};
 
     for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
         struct peer peer = {0};
         helper.kills = 0;
         failpoint_arm(steps[i]);
         assert_failed_start_leaves_nothing(&peer, ERR_INTERNAL);
-        assert_int_equal(helper.kills, i > 0);
+        assert_int_equal(helper.kills, 1);
     }
 }
 #endif
