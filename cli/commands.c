@@ -7,6 +7,7 @@
 
 const struct noun nouns[] = {
     {"vm", "virtual machines", vm_commands, NULL},
+    {"apply", "objects as files describe them", apply_commands, NULL},
     {"console", "the serial console of a VM", console_commands, NULL},
     {"screenshot", "a picture of a VM's screen", screenshot_commands, NULL},
     {"op", "operations: long work and its outcome", op_commands, NULL},

@@ -281,6 +281,41 @@ bool member_set(const struct member_of *of, json_t *object, const char *path, co
     return set_in(of, object, path, text, fault);
 }
 
+static json_t *tidy_value(const struct field *f, json_t *value)
+{
+    const char *text = json_string_value(value);
+    json_t *element, *better = NULL;
+    size_t i;
+
+    if (text && (f->type == FIELD_U32 || f->type == FIELD_U64))
+        better = number(f->name, text);
+    else if (text && f->type == FIELD_OBJECT)
+        better = json_pack("{sO}", f->of->fields[0].name, value);
+    else if (f->type == FIELD_OBJECT && json_is_object(value))
+        member_tidy(f->of, value);
+    else if (f->type == FIELD_LIST)
+        json_array_foreach (value, i, element)
+            member_tidy(f->of, element);
+    return better ? better : json_incref(value);
+}
+
+void member_tidy(const struct model *model, json_t *object)
+{
+    CLEANUP(json_decrefp) json_t *before = json_copy(object);
+    const char *key;
+    json_t *value;
+
+    json_object_foreach (before, key, value) {
+        const struct field *f = find_field(model, key, strlen(key));
+
+        if (!f || (!str_eq(f->name, key) && json_object_get(before, f->name)))
+            continue;
+        value = tidy_value(f, value);
+        json_object_del(object, key);
+        json_object_set_new(object, f->name, value);
+    }
+}
+
 const struct field *member_find(const struct model *model, const char *path)
 {
     size_t n = strcspn(path, ".");

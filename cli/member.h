@@ -24,6 +24,10 @@ const struct field *member_find(const struct model *model, const char *path);
 /* "a=b,c=d" as a new object. NULL with USAGE. */
 json_t *member_list(const struct member_of *of, const char *text, struct fault *fault) MUST_USE;
 
+/* What people write in files as the API wants it: memory: 1G becomes memory_bytes, firmware: uefi
+ * its member type. What is not understood stays for the service to refuse. */
+void member_tidy(const struct model *model, json_t *object);
+
 /* The members that can be set, each with its path; lists of objects as "disks.N.bus". */
 void member_each(const struct model *model,
                  void (*see)(void *arg, const char *path, const struct field *field), void *arg);

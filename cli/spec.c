@@ -84,6 +84,26 @@ bool spec_set(const char *text, const json_t *known, json_t *spec, struct fault 
     return spec_put(key, equals + 1, known, spec, fault);
 }
 
+json_t *spec_overlay(const json_t *present, const json_t *wanted)
+{
+    json_t *laid, *value;
+    const char *key;
+    size_t i;
+
+    if (json_is_object(present) && json_is_object(wanted)) {
+        laid = json_deep_copy(present);
+        json_object_foreach ((json_t *)wanted, key, value)
+            json_put(laid, key, spec_overlay(json_object_get(present, key), value));
+        return laid;
+    }
+    if (!json_is_array(present) || !json_is_array(wanted))
+        return json_deep_copy(wanted);
+    laid = json_array();
+    json_array_foreach (wanted, i, value)
+        json_array_append_new(laid, spec_overlay(json_array_get(present, i), value));
+    return laid;
+}
+
 json_t *spec_diff(const json_t *from, const json_t *to)
 {
     json_t *patch = json_object();

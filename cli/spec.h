@@ -15,6 +15,9 @@ bool spec_label(const char *text, json_t *labels, struct fault *fault) MUST_USE;
 bool spec_set(const char *text, const json_t *known, json_t *spec, struct fault *fault) MUST_USE;
 bool spec_put(const char *key, const char *text, const json_t *known, json_t *spec,
               struct fault *fault) MUST_USE;
+/* 'present' with 'wanted' laid over it: members that it does not name stay, also those of a list's
+ * elements, whose number is 'wanted's. Owned by the caller. */
+json_t *spec_overlay(const json_t *present, const json_t *wanted);
 /* The merge patch (RFC 7396) that makes 'to' of 'from'; empty when they are equal. null and absent
  * are the same. Owned by the caller. */
 json_t *spec_diff(const json_t *from, const json_t *to);

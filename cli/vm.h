@@ -31,6 +31,9 @@ json_t *vm_patch(struct cli *cli, const char *path, const json_t *patch, const c
 
 /* Prints the VM now, when -o or -q was given or 'always'. */
 bool vm_print(struct cli *cli, const char *ref, bool always, struct fault *fault) MUST_USE;
+bool vm_is_live(const json_t *vm); /* it runs, or is about to: neither off, crashed nor saved */
+/* Deletes a VM after a question, a running one by --force only, and waits. */
+bool vm_delete_one(struct cli *cli, const char *ref, struct fault *fault) MUST_USE;
 /* POST /vms/{ref}/actions/{verb} and wait for it. */
 bool vm_action(struct cli *cli, const char *ref, const char *verb, const json_t *body,
                struct fault *fault) MUST_USE;

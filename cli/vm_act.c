@@ -214,7 +214,7 @@ static bool confirm_delete(struct cli *cli, const json_t *vm, struct fault *faul
     return cli_confirm(cli, question, fault);
 }
 
-static bool is_live(const json_t *vm)
+bool vm_is_live(const json_t *vm)
 {
     const char *run = json_get_text(json_object_get(vm, "run"), "state");
 
@@ -233,7 +233,7 @@ static bool stop_first(struct cli *cli, const char *id, struct fault *fault)
     return ok;
 }
 
-static bool delete_one(struct cli *cli, const char *ref, struct fault *fault)
+bool vm_delete_one(struct cli *cli, const char *ref, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/vms/{}", ref);
     CLEANUP(json_decrefp) json_t *vm = http_get(cli->http, path, fault);
@@ -247,11 +247,11 @@ static bool delete_one(struct cli *cli, const char *ref, struct fault *fault)
         return false;
     if (!id)
         return fault_set(fault, CLI_FAILED, "the reply is no VM; is this vmmd?");
-    if (is_live(vm) && !force) {
+    if (vm_is_live(vm) && !force) {
         fault_set(fault, CLI_CONFLICT, "%.63s is not off", ref);
         return fault_hint(fault, "shut it down first, or switch it off and delete it by --force");
     }
-    if (!confirm_delete(cli, vm, fault) || (is_live(vm) && !stop_first(cli, id, fault)))
+    if (!confirm_delete(cli, vm, fault) || (vm_is_live(vm) && !stop_first(cli, id, fault)))
         return false;
     operation = http_json(cli->http, &request, fault);
     if (!operation || !wait_follow(cli, operation, NULL, fault))
@@ -270,7 +270,7 @@ bool vm_delete_run(struct cli *cli, struct fault *fault)
 
     for (size_t i = 0; i < n && first.exit != CLI_INTERRUPTED; i++) {
         struct fault one = {0};
-        if (!delete_one(cli, cli_word(cli, i), &one))
+        if (!vm_delete_one(cli, cli_word(cli, i), &one))
             note_fault(cli, cli_word(cli, i), &one, &first, n > 1);
     }
     *fault = first;

@@ -98,8 +98,12 @@ static json_t *read_spec(struct cli *cli, const char *path, struct fault *fault)
 
     if (!documents)
         return NULL;
-    if (json_array_size(documents) == 1 && json_is_object(spec))
+    if (json_array_size(documents) == 1 && json_is_object(spec)) {
+        if (str_eq(json_get_text(spec, "kind"), "vm"))
+            json_object_del(spec, "kind"); /* as vmmctl apply takes it */
+        member_tidy(&vm_model, spec);
         return json_incref(spec);
+    }
     fault_set(fault, CLI_USAGE, "%.100s: one VM is expected, a JSON object or a YAML mapping",
               path);
     return NULL;

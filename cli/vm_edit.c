@@ -10,6 +10,7 @@
  *                     └────► refused, or changed by somebody else ── the same ────┘ */
 #include "cli/document.h"
 #include "cli/editor.h"
+#include "cli/member.h"
 #include "cli/spec.h"
 #include "cli/vm.h"
 #include "cli/yaml.h"
@@ -211,8 +212,10 @@ static json_t *parse_page(const char *text, size_t len, struct fault *fault)
 
     if (!documents)
         return NULL;
-    if (json_array_size(documents) == 1 && json_is_object(wanted))
+    if (json_array_size(documents) == 1 && json_is_object(wanted)) {
+        member_tidy(&vm_model, wanted);
         return json_incref(wanted);
+    }
     fault_set(fault, CLI_USAGE, "the text must be one YAML mapping, member: value");
     return NULL;
 }

@@ -1,0 +1,166 @@
+/* vmmctl against the real daemon with VMs that have no guest: what people do all day, end to end.
+ */
+#include "tests/lib/rig.h"
+
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+static struct rig rig;
+static char *out; /* of the last vmmctl, with what it said */
+
+/* Runs a line of a shell in the rig's directory; the exit code. */
+static int ctl(const char *line)
+{
+    CLEANUP(mem_freep)
+    char *command = str_format("cd %s && (%s) 2>&1 </dev/null", rig.dir, line);
+    FILE *pipe = popen(command, "re");
+    struct strbuf b = {0};
+    char piece[4096];
+    size_t n;
+    int status;
+
+    assert_non_null(pipe);
+    while ((n = fread(piece, 1, sizeof piece, pipe)))
+        strbuf_add(&b, piece, n);
+    status = pclose(pipe);
+    free(out);
+    out = strbuf_take(&b);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* 'output' NULL: any */
+static void expect(const char *line, int code, const char *output)
+{
+    if (ctl(line) != code)
+        fail_msg("%s: not exit code %d: %s", line, code, out);
+    if (output)
+        assert_string_equal(out, output);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/%s", rig.dir, name);
+    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    struct err err;
+
+    assert_true(fd >= 0 && fs_write_all(fd, text, strlen(text), &err));
+}
+
+static void documents_become_vms_and_the_same_again_changes_nothing(void **state)
+{
+    write_file("shop.yaml", "kind: vm\n"
+                            "name: shop-1\n"
+                            "backend: fake\n"
+                            "memory: 64M\n"
+                            "labels: {app: shop}\n"
+                            "disks:\n"
+                            "- size: 1M\n"
+                            "---\n"
+                            "name: shop-2\n"
+                            "backend: fake\n"
+                            "memory: 64M\n"
+                            "labels: {app: shop}\n"
+                            "nics:\n"
+                            "- network: user\n");
+    expect("vmmctl apply -f shop.yaml --check", 6,
+           "vm/shop-1 created (dry run)\nvm/shop-2 created (dry run)\n");
+    expect("vmmctl apply -f shop.yaml", 0, "vm/shop-1 created\nvm/shop-2 created\n");
+    expect("vmmctl apply -f shop.yaml", 0, "vm/shop-1 unchanged\nvm/shop-2 unchanged\n");
+    expect("vmmctl apply -f shop.yaml --check", 0, "vm/shop-1 unchanged\nvm/shop-2 unchanged\n");
+}
+
+static void a_changed_document_changes_what_it_names_and_no_more(void **state)
+{
+    expect(
+        "sed -e 's/^memory: 64M/memory: 128M/' -e 's/app: shop/tier: front/' shop.yaml >new.yaml",
+        0, "");
+    expect("vmmctl apply -f new.yaml --dry-run", 0,
+           "vm/shop-1 changed (dry run)\n  labels.tier: null -> \"front\"\n"
+           "  memory_bytes: 67108864 -> 134217728\n"
+           "vm/shop-2 changed (dry run)\n  labels.tier: null -> \"front\"\n"
+           "  memory_bytes: 67108864 -> 134217728\n");
+    expect("vmmctl apply -f new.yaml -o csv --fields name,outcome", 0,
+           "name,outcome\r\nshop-1,changed\r\nshop-2,changed\r\n");
+    expect("vmmctl ls --filter label.tier==front,label.app==shop --fields name,memory_bytes -o csv",
+           0, "name,memory_bytes\r\nshop-1,134217728\r\nshop-2,134217728\r\n");
+}
+
+static void what_can_never_change_is_said_and_does_not_hold_up_the_rest(void **state)
+{
+    write_file("bad.json", "[{\"name\":\"shop-1\",\"disks\":[{\"size\":\"2M\"}]},"
+                           "{\"name\":\"shop-2\",\"notes\":\"x\"}]");
+    expect("vmmctl apply -f bad.json", 6,
+           "vm/shop-1 failed\nvmmctl: vm/shop-1: disks cannot be changed any more\n"
+           "vm/shop-2 changed\n  notes: null -> \"x\"\n");
+    expect("echo 'kind: router' | vmmctl apply -f -", 2,
+           "vmmctl: standard input: document 1 has a kind that is not known (vm, pool, webhook)\n");
+    expect("vmmctl apply -f .", 2, NULL);
+}
+
+static void what_no_document_names_any_more_is_pruned(void **state)
+{
+    expect("vmmctl apply -f shop.yaml --start -q >/dev/null", 0, "");
+    write_file("one.yaml", "{name: shop-2, labels: {app: shop}}\n");
+    expect("vmmctl apply -f one.yaml --prune label.app==shop --dry-run", 0,
+           "vm/shop-2 unchanged\nvm/shop-1 deleted (dry run)\n");
+    expect("vmmctl apply -f one.yaml --prune label.app==shop", 6, NULL);
+    expect("vmmctl apply -f one.yaml --prune label.app==shop --force", 0,
+           "vm/shop-2 unchanged\nshop-1 is deleted\nvm/shop-1 deleted\n");
+    expect("vmmctl ls -o name", 0, "shop-2\n");
+}
+
+static void waiting_ends_with_the_state(void **state)
+{
+    expect("vmmctl vm wait shop-2 --for running --timeout 20s", 0, "");
+    expect("(vmmctl vm wait shop-2 --for off --timeout 60s && echo is off) & "
+           "vmmctl vm stop shop-2 --force -q >/dev/null; wait",
+           0, "is off\n");
+}
+
+static int setup(void **state)
+{
+    const char *bin = getenv("VMMD_BIN"), *path = getenv("PATH");
+    CLEANUP(mem_freep) char *here = realpath(bin ? bin : "build/dev", NULL);
+    CLEANUP(mem_freep) char *with_bin = str_format("%s:%s", here, path ? path : "");
+    CLEANUP(mem_freep) char *socket_path = NULL;
+
+    rig_make(&rig, 0);
+    socket_path = str_format("%s/run/api.sock", rig.dir);
+    setenv("PATH", with_bin, 1);
+    setenv("VMMD_SOCKET", socket_path, 1);
+    setenv("HOME", rig.dir, 1);
+    unsetenv("XDG_CONFIG_HOME");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    mem_freep(&out);
+    rig_remove(&rig);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(documents_become_vms_and_the_same_again_changes_nothing),
+        cmocka_unit_test(a_changed_document_changes_what_it_names_and_no_more),
+        cmocka_unit_test(what_can_never_change_is_said_and_does_not_hold_up_the_rest),
+        cmocka_unit_test(what_no_document_names_any_more_is_pruned),
+        cmocka_unit_test(waiting_ends_with_the_state),
+    };
+    const char *why;
+
+    if (!rig_possible_bare(&why)) {
+        print_message("[  SKIPPED ] integration/ctl: %s\n", why);
+        return 0;
+    }
+    return cmocka_run_group_tests_name("integration/ctl", tests, setup, teardown);
+}
