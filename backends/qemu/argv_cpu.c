@@ -82,16 +82,28 @@ static void add_model(struct builder *b, bool kvm)
     arg(b, "-cpu", "%s%s%s", model, bits, spec->hyperv && kvm ? HYPERV : "");
 }
 
+/* With a thread each, emulated processors share out the buffer of translated code; one that is
+ * plugged in when all of it is given away ends QEMU 7.2 (an assertion in tcg/region.c). Where there
+ * is room for more processors all of them take turns in one thread, which has the whole buffer. */
+static void add_accelerator(struct builder *b, bool kvm)
+{
+    const struct vm_spec *spec = b->plan->spec;
+    bool room = vm_spec_max_vcpus(spec) > spec->vcpus;
+
+    if (kvm)
+        arg(b, "-accel", "kvm");
+    else /* the buffer counts as the guest's overhead: keep it in proportion */
+        arg(b, "-accel", "tcg,tb-size=%d%s", spec->memory_bytes <= SMALL_GUEST ? 64 : 256,
+            room ? ",thread=single" : "");
+}
+
 void processor_add(struct builder *b)
 {
     const struct vm_spec *spec = b->plan->spec;
     bool kvm = b->plan->accel == VM_ACCEL_KVM;
     unsigned sockets, cores, threads;
 
-    if (kvm)
-        arg(b, "-accel", "kvm");
-    else /* the buffer of translated code counts as the guest's overhead: keep it in proportion */
-        arg(b, "-accel", "tcg,tb-size=%d", spec->memory_bytes <= SMALL_GUEST ? 64 : 256);
+    add_accelerator(b, kvm);
     add_model(b, kvm);
     topology(spec, &sockets, &cores, &threads);
     arg(b, "-smp", "cpus=%u,maxcpus=%u,sockets=%u,cores=%u,threads=%u", spec->vcpus,
