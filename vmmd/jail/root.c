@@ -4,8 +4,8 @@
  * and that nothing below needs; only this mount namespace sees it. What QEMU may read is bound into
  * it, pivot_root() makes it '/', and the host's tree is detached, so there is no path back:
  *
- *   built    /usr (ro) lib lib64 bin  /dev/null /dev/kvm?  /in/<input>…     all read-only
- *   sealed   /dev/null
+ *   built    /usr lib lib64 bin  /dev/null /dev/kvm?  /in/<input>…  proc -> /in/proc   (all
+ * read-only) sealed   /dev/null
  *
  * Mounts that come from a more privileged mount namespace keep their flags locked; mount_setattr()
  * adds flags without restating those. */
@@ -25,7 +25,7 @@
 #define HARD (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
 static const char *const links[][2] = {
-    {"usr/lib", "lib"}, {"usr/lib64", "lib64"}, {"usr/bin", "bin"}};
+    {"usr/lib", "lib"}, {"usr/lib64", "lib64"}, {"usr/bin", "bin"}, {"in/proc", "proc"}};
 
 static bool set_attr(const char *path, unsigned flags, uint64_t set, uint64_t clear,
                      struct err *err)
@@ -142,6 +142,26 @@ static bool put_input(const char *name, int fd, struct err *err)
     return fcntl(fd, F_GETFL) & O_PATH ? attach_input(name, fd, err) : copy_input(name, fd, err);
 }
 
+/* The one thing of /proc that QEMU must see: without it, memory that is not reserved is refused. It
+ * is a copy, among the inputs. */
+static bool put_overcommit(struct err *err)
+{
+    static const char *const dirs[] = {"in/proc", "in/proc/sys", "in/proc/sys/vm"};
+    CLEANUP(closep) int from = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+    CLEANUP(closep) int to = -1;
+    char mode[8];
+    ssize_t n = from < 0 ? -1 : read(from, mode, sizeof mode);
+
+    if (n < 0)
+        return true; /* a host that hides it: such a VM is refused by QEMU */
+    for (unsigned i = 0; i < ARRAY_LEN(dirs); i++)
+        if (!add_dir(dirs[i], err))
+            return false;
+    to = open("in/proc/sys/vm/overcommit_memory", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
+    return (to >= 0 && write(to, mode, (size_t)n) == n) ||
+           err_errno(err, errno, "make the jail's overcommit_memory");
+}
+
 static bool fill_in(const struct jail_request *r, const int *fds, struct err *err)
 {
     const uint64_t page = 4096;
@@ -153,7 +173,7 @@ static bool fill_in(const struct jail_request *r, const int *fds, struct err *er
     for (unsigned i = 0; i < r->n_fds; i++)
         if (r->fds[i].target == JAIL_TARGET_INPUT && !put_input(r->fds[i].input, fds[i], err))
             return false;
-    return set_attr("in", 0, MOUNT_ATTR_RDONLY | HARD, 0, err);
+    return put_overcommit(err) && set_attr("in", 0, MOUNT_ATTR_RDONLY | HARD, 0, err);
 }
 
 static bool add_links(struct err *err)
