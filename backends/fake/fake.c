@@ -141,6 +141,13 @@ static void reboot(struct machine *m) REQUIRES(m->lock)
     boot(m);
 }
 
+static void panic(struct machine *m) REQUIRES(m->lock)
+{
+    print(m, "\r\nKernel panic - not syncing: \033[31masked to\033[0m\r\n");
+    m->running = false;
+    enqueue_kind(m, MACHINE_PAUSED, VM_REASON_GUEST_PANIC);
+}
+
 static void run_line(struct machine *m) REQUIRES(m->lock)
 {
     char text[TYPED_MAX + 32];
@@ -154,6 +161,10 @@ static void run_line(struct machine *m) REQUIRES(m->lock)
     }
     if (str_eq(m->line, "reboot")) {
         reboot(m);
+        return;
+    }
+    if (str_eq(m->line, "panic")) {
+        panic(m);
         return;
     }
     snprintf(text, sizeof text, "\r\n%s%s%s# ", m->line[0] ? "you said: " : "", m->line,

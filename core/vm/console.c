@@ -1,11 +1,15 @@
 /* What a VM shows and takes: the serial log, serial input, the screen. */
 #include "core/base/clock.h"
 #include "core/base/fs.h"
+#include "core/base/mem.h"
 #include "core/base/ringlog.h"
 #include "core/vm/registry.h"
 #include "core/vm/vm.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* The first port's keeps the name it always had. */
 const char *vm_serial_log(unsigned port)
@@ -99,6 +103,61 @@ ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64
         if (!again)
             return 0;
     }
+}
+
+/* ---- what a guest said last ---- */
+
+#define TAIL_BYTES 16384
+
+/* The end of the log as bytes; 0 when there is none. */
+static size_t read_tail(struct core *core, const struct vm *vm, char *out, size_t cap)
+{
+    uint64_t offset = UINT64_MAX, end = 0;
+    struct err err = {0};
+    CLEANUP(closep) int fd = log_open(core, vm, 0, &err);
+    ssize_t n = fd < 0 ? -1 : ringlog_read(fd, &offset, out, 0, &end, &err);
+
+    offset = end > cap ? end - cap : 0;
+    if (n == 0)
+        n = ringlog_read(fd, &offset, out, cap, &end, &err);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Where to begin so that the reader learns most: at the kernel's own word for it, which a long
+ * trace follows; else as late as fits, at the beginning of a line. */
+static size_t choose_begin(const char *text, size_t len, size_t room)
+{
+    static const char word[] = "Kernel panic";
+    size_t begin = len > room ? len - room : 0;
+    const char *at = NULL, *next = text, *line;
+
+    while ((next = memmem(next, len - (size_t)(next - text), word, sizeof word - 1)))
+        at = next++;
+    if (at)
+        return (size_t)(at - text);
+    line = begin ? memchr(text + begin, '\n', len - begin) : NULL;
+    return line ? (size_t)(line - text) + 1 : begin;
+}
+
+void vm_last_words(struct core *core, const struct vm *vm, char *out, size_t size)
+{
+    char *tail = mem_alloc(TAIL_BYTES);
+    size_t len = read_tail(core, vm, tail, TAIL_BYTES), n = 0;
+
+    for (size_t i = choose_begin(tail, len, size - 1); i < len; i++) {
+        unsigned char c = (unsigned char)tail[i];
+        bool plain = c == '\n' || (c >= ' ' && c < 0x7f);
+        if (n + sizeof "\\x00" > size)
+            break;
+        if (plain)
+            out[n++] = (char)c;
+        else if (c != '\r')
+            n += (size_t)snprintf(out + n, size - n, "\\x%02x", c);
+    }
+    while (n && (out[n - 1] == '\n' || out[n - 1] == ' '))
+        n--;
+    out[n] = 0;
+    free(tail);
 }
 
 bool vm_serial_write(struct core *core, const char *ref, unsigned port, const void *data,

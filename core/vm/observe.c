@@ -11,6 +11,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_texts *texts)
@@ -213,6 +214,23 @@ bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *c
     return ok;
 }
 
+/* Why a guest stands still that nobody paused, in its own last words. */
+static const char *explain(struct core *core, const struct vm *vm, enum vm_reason reason, char *out,
+                           size_t size)
+{
+    static const char *const means[VM_REASON_COUNT] = {
+        [VM_REASON_GUEST_PANIC] = "the guest's kernel panicked",
+        [VM_REASON_WATCHDOG] = "the guest did not serve its watchdog in time",
+    };
+    char words[1024];
+
+    if (!means[reason])
+        return NULL;
+    vm_last_words(core, vm, words, sizeof words);
+    snprintf(out, size, "%s%s%s", means[reason], *words ? ". Its last words: " : "", words);
+    return out;
+}
+
 void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reason reason,
                 const char *detail)
 {
@@ -220,6 +238,7 @@ void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reaso
     enum vm_desired desired = run == VM_PAUSED ? VM_DESIRED_PAUSED : VM_DESIRED_RUNNING;
     bool same, possible, starting;
     struct err err = {0};
+    char text[1200];
 
     lock_take(&core->registry.lock);
     same = vm->run == run && vm->reason == reason;
@@ -232,6 +251,8 @@ void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reaso
         return; /* the job says when a start is done, and whether a shutdown is given up */
     if (run == VM_RUNNING || reason == VM_REASON_USER)
         change.desired = &desired;
+    if (!detail)
+        change.detail = explain(core, vm, reason, text, sizeof text);
     if (!vm_change_state(core, vm, &change, &err))
         log_error("the state '%s' of %s could not be recorded: %s", vm_run_text(run),
                   UUID_STR(&vm->id), err.detail);
@@ -303,7 +324,10 @@ static void record_exit(struct core *core, struct vm *vm, const struct machine_e
     };
     int64_t pause_ms = 50;
     struct err err = {0};
+    char text[1200];
 
+    if (event->reason == VM_REASON_GUEST_PANIC)
+        change.detail = explain(core, vm, event->reason, text, sizeof text);
     while (!vm_change_state(core, vm, &change, &err)) {
         log_error("the end of %s is not recorded yet: %s", VM_NAME(core, vm), err.detail);
         if (store_is_poisoned(core->store) || atomic_load(&core->closing))

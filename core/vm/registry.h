@@ -74,6 +74,10 @@ bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *c
 /* The same without asking what failed: for observations, which are true whether written or not. */
 void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reason reason,
                 const char *detail);
+/* What the guest said last on its first serial port, as text of one or more lines: control
+ * characters are escaped ("\\x1b"), it begins at the kernel's own word for a panic if there is one.
+ * "" when there is nothing. Reads the log's file. */
+void vm_last_words(struct core *core, const struct vm *vm, char *out, size_t size);
 /* Fills a store record from memory; texts in 'json' (freed by the caller with json_text_free). */
 struct vm_texts {
     char *spec, *active, *restarts;

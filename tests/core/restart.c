@@ -106,6 +106,25 @@ static void a_vm_that_crashed_is_started_again(void **state)
     assert_int_equal(count_operations("vm.restart"), 1);
 }
 
+static void a_guest_that_panics_is_left_as_it_is_or_started_again(void **state)
+{
+    world_create(&w, "web", ON_CRASH);
+    world_create(&w, "calm", "");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(world_act(&w, "calm", VM_VERB_START), "succeeded");
+    type("calm", "panic\n");
+    type("web", "panic\n");
+    world_await(&w, "calm", "run.reason", "guest-panic");
+    assert_string_equal(world_vm(&w, "calm", "run.state"), "paused");
+    assert_string_equal(world_vm(&w, "calm", "run.detail"),
+                        "the guest's kernel panicked. Its last words: Kernel panic - not syncing: "
+                        "\\x1b[31masked to\\x1b[0m");
+    world_await(&w, "web", "run.state", "off");
+    world_await(&w, "web", "run.state", "running");
+    assert_string_equal(world_vm(&w, "web", "run.detail"), "null");
+    assert_int_equal(count_operations("vm.restart"), 1);
+}
+
 static void a_guest_that_powers_off_comes_back_only_with_always(void **state)
 {
     world_create(&w, "web", ALWAYS);
@@ -328,6 +347,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(a_vm_that_crashed_is_started_again),
+        STORY(a_guest_that_panics_is_left_as_it_is_or_started_again),
         STORY(a_guest_that_powers_off_comes_back_only_with_always),
         STORY(what_a_user_stops_stays_off),
         STORY(a_stop_ends_the_waiting_for_a_restart),

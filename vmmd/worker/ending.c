@@ -17,6 +17,7 @@
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/str.h"
 #include "vmmd/worker/worker.h"
 
 #include <signal.h>
@@ -43,6 +44,8 @@ static void quit_if_wanted(struct worker *w)
 void ending_qemu_event(struct worker *w, const char *name, const json_t *data)
 {
     policy_event(&w->policy, name, data);
+    if (w->policy.panicked || str_eq(name, "WATCHDOG"))
+        serial_catch_up(w);
     events_add(w, name, data);
     status_set(w, policy_status(name, w->status));
     if (policy_changes_status(name) && w->qmp.up)

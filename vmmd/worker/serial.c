@@ -14,7 +14,7 @@
 #define PIECE        16384
 #define TELL_MS      20
 #define LOG_CAPACITY (4u << 20) /* of a log that main left empty */
-#define MAX_LAST     (1u << 20) /* bytes taken from a QEMU that has ended */
+#define MAX_LAST     (1u << 20) /* bytes taken at once where all there are matter */
 
 void serial_init(struct worker *w)
 {
@@ -154,13 +154,25 @@ int64_t serial_tick(struct worker *w, int64_t now_ms)
     return next;
 }
 
-static void close_port(struct worker *w, unsigned port)
+static void read_last(struct serial *s)
 {
-    struct serial *s = &w->serial[port];
     ssize_t n = 1;
 
     for (size_t total = 0; s->sock >= 0 && n > 0 && total < MAX_LAST; total += (size_t)n)
         n = read_some(s);
+}
+
+void serial_catch_up(struct worker *w)
+{
+    for (unsigned i = 0; i < WORKER_SERIALS; i++)
+        read_last(&w->serial[i]);
+}
+
+static void close_port(struct worker *w, unsigned port)
+{
+    struct serial *s = &w->serial[port];
+
+    read_last(s);
     if (s->news)
         tell(w, port, 0);
     if (s->sock >= 0)

@@ -32,5 +32,8 @@ bool serial_input(struct worker *w, unsigned port, const void *data, size_t len,
 /* Tells the daemon which logs grew, each at most every 20 ms. Returns when to look again, INT64_MAX
  * when there is nothing to tell. */
 int64_t serial_tick(struct worker *w, int64_t now_ms);
+/* Reads what QEMU has sent so far, up to a bound: whoever is told of a panic finds the guest's last
+ * words in the log. */
+void serial_catch_up(struct worker *w);
 /* Reads what an ended QEMU left in the sockets, tells it, and closes. */
 void serial_close(struct worker *w);
