@@ -1,0 +1,265 @@
+/* What QEMU is told, seen from inside: one guest with UEFI, two serial ports, a CD drive and room
+ * for a second processor, booted twice; and a giant that is only started. The stories build on each
+ * other, since a boot takes long without KVM. */
+#include "tests/lib/rig.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SECTOR  2048
+#define BOOT_MS 150000
+#define WORD_MS 40000
+
+static struct rig rig;
+static uint64_t at; /* how far the guest's serial log was read */
+
+/* A medium is bytes to vmmd: what the guest reads from the drive is what lies here. */
+static void put_medium(const char *name, const char *text)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/main/media/%s", rig.dir, name);
+    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    char sectors[16 * SECTOR] = {0};
+    struct err err = {0};
+
+    if (fd < 0)
+        fail_msg("%s cannot be made", path);
+    snprintf(sectors, sizeof sectors, "%s", text);
+    assert_true(fs_write_all(fd, sectors, sizeof sectors, &err));
+}
+
+static void run_on(const char *vm, const char *line, const char *answer)
+{
+    rig_type(&rig, vm, line);
+    rig_expect(&rig, vm, &at, answer, WORD_MS);
+}
+
+static void run(const char *line, const char *answer)
+{
+    run_on("m", line, answer);
+}
+
+static void boot(const char *vm)
+{
+    rig_act(&rig, vm, "start");
+    rig_expect(&rig, vm, &at, "VMMD-GUEST READY", BOOT_MS);
+    rig_expect(&rig, vm, &at, "vm# ", WORD_MS);
+}
+
+/* ---- a giant ---- */
+
+/* A host may have been told never to promise more than it has. */
+static bool host_promises(void)
+{
+    CLEANUP(closep) int fd = open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+    char mode = '0';
+
+    return fd >= 0 && read(fd, &mode, 1) == 1 && mode != '2';
+}
+
+static void a_giant_needs_leave_to_promise_what_is_not_there(void **state)
+{
+    int status;
+    CLEANUP(json_decrefp) json_t *refusal = NULL;
+
+    json_decref(
+        rig_do(&rig, "POST", "/api/v1/vms",
+               "{\"name\":\"giant\",\"vcpus\":32,\"memory_bytes\":549755813888,\"nics\":[]}", 201));
+    refusal = rig_call(&rig, "POST", "/api/v1/vms/giant/actions/start", "{}", &status);
+    assert_int_equal(status, 507);
+    assert_non_null(strstr(json_get_text(refusal, "detail"), "memory_overcommit"));
+    if (!host_promises()) {
+        print_message("vm.overcommit_memory is 2: this host promises no memory it has not\n");
+        skip();
+    }
+    json_decref(rig_do(&rig, "PATCH", "/api/v1/vms/giant", "{\"memory_overcommit\":true}", 200));
+    rig_act(&rig, "giant", "start");
+    rig_await(&rig, "giant", "running", NULL, 10000);
+    rig_act(&rig, "giant", "stop");
+}
+
+static void an_unknown_processor_is_named_in_the_refusal(void **state)
+{
+    int status;
+    CLEANUP(json_decrefp) json_t *refusal = NULL;
+
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms",
+                       "{\"name\":\"odd\",\"nics\":[],\"cpu\":{\"model\":\"Pentium-9\"}}", 201));
+    refusal = rig_call(&rig, "POST", "/api/v1/vms/odd/actions/start", "{}", &status);
+    assert_true(status >= 400);
+    assert_non_null(strstr(json_get_text(refusal, "detail"), "Pentium-9"));
+}
+
+/* ---- firmware ---- */
+
+static bool have_uefi(void)
+{
+    return access("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", R_OK) == 0;
+}
+
+static void needs_uefi(void)
+{
+    if (!have_uefi()) {
+        print_message("UEFI's firmware is not installed: Debian has it in the package ovmf\n");
+        skip();
+    }
+}
+
+static void firmware_with_secure_boot_starts(void **state)
+{
+    needs_uefi();
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms",
+                       "{\"name\":\"sb\",\"profile\":\"windows-11\",\"nics\":[],\"vcpus\":1,"
+                       "\"memory_bytes\":268435456}",
+                       201));
+    rig_act(&rig, "sb", "start");
+    rig_await(&rig, "sb", "running", NULL, 10000);
+    rig_act(&rig, "sb", "stop");
+}
+
+static void it_boots_by_uefi(void **state)
+{
+    CLEANUP(mem_freep)
+    char *body = str_format("{\"name\":\"m\",\"memory_bytes\":201326592,\"machine\":\"pc\","
+                            "\"nics\":[],\"cpu\":{\"max_vcpus\":2},\"serial_ports\":2,"
+                            "\"firmware\":{\"type\":\"%s\"},"
+                            "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"}}",
+                            have_uefi() ? "uefi" : "bios");
+
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms", body, 201));
+    boot("m");
+    needs_uefi();
+    run("[ -d /sys/firmware/efi ] && echo by-$((1+1))-uefi\n", "by-2-uefi");
+}
+
+static void it_keeps_a_variable_in_its_firmware(void **state)
+{
+    needs_uefi();
+    run("mount -t efivarfs none /sys/firmware/efi/efivars; cd /sys/firmware/efi/efivars; "
+        "printf '\\007\\000\\000\\000kept-by-vmmd' >Vmmd-11223344-5566-4788-89aa-bbccddeeff01; "
+        "cd /; echo stored-$((2+2))\n",
+        "stored-4");
+}
+
+static void its_second_serial_port_has_a_log_of_its_own(void **state)
+{
+    int64_t deadline_ms = clock_mono_ms() + WORD_MS;
+    bool found = false;
+
+    run("echo on-the-second-port >/dev/ttyS1; echo told-$((3+3))\n", "told-6");
+    while (!found && clock_mono_ms() < deadline_ms) {
+        size_t len;
+        CLEANUP(mem_freep)
+        char *text = rig_get_bytes(&rig, "/api/v1/vms/m/serial?port=1&offset=0&wait=5", &len);
+        found = memmem(text, len, "on-the-second-port", 18);
+    }
+    assert_true(found);
+}
+
+static void a_processor_is_plugged_in_while_it_runs(void **state)
+{
+    json_decref(rig_do(&rig, "PATCH", "/api/v1/vms/m", "{\"vcpus\":2}", 200));
+    run("until [ -e /sys/devices/system/cpu/cpu1 ]; do usleep 100000; done; "
+        "echo 1 >/sys/devices/system/cpu/cpu1/online; echo cpus-$(nproc)\n",
+        "cpus-2");
+}
+
+static void what_its_kernel_says_last_is_told_with_its_panic(void **state)
+{
+    CLEANUP(mem_freep) char *detail = NULL;
+
+    rig_type(&rig, "m", "echo c >/proc/sysrq-trigger\n");
+    rig_await(&rig, "m", "paused", "guest-panic", WORD_MS);
+    detail = rig_text(&rig, "m", "run.detail");
+    if (!strstr(detail, "Kernel panic - not syncing: sysrq triggered crash"))
+        fail_msg("the detail is %s", detail);
+    rig_act(&rig, "m", "stop");
+    rig_await(&rig, "m", "off", NULL, 10000);
+}
+
+static void the_variable_is_there_after_a_stop_and_a_start(void **state)
+{
+    needs_uefi();
+    boot("m");
+    run("mount -t efivarfs none /sys/firmware/efi/efivars; "
+        "tail -c 12 /sys/firmware/efi/efivars/Vmmd-*; echo -$((7+7))\n",
+        "kept-by-vmmd-14");
+    rig_act(&rig, "m", "stop");
+}
+
+/* ---- CD drives ---- */
+
+static void a_guest_reads_its_medium(void **state)
+{
+    at = 0;
+    put_medium("one.iso", "first-medium");
+    put_medium("two.iso", "second-medium");
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms",
+                       "{\"name\":\"c\",\"memory_bytes\":201326592,\"machine\":\"pc\",\"nics\":[],"
+                       "\"cdroms\":[{\"media\":\"one.iso\"}],"
+                       "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"}}",
+                       201));
+    boot("c");
+    run_on("c",
+           "modprobe sr_mod; until [ -e /dev/sr0 ]; do usleep 100000; done; "
+           "head -c 12 /dev/sr0; echo -$((4+4))\n",
+           "first-medium-8");
+}
+
+static void a_medium_is_changed_while_it_runs(void **state)
+{
+    json_decref(
+        rig_do(&rig, "PATCH", "/api/v1/vms/c", "{\"cdroms\":[{\"media\":\"two.iso\"}]}", 200));
+    run_on("c",
+           "until head -c 13 /dev/sr0 2>/dev/null | grep second; do usleep 100000; done; "
+           "echo changed-$((5+5))\n",
+           "changed-10");
+    json_decref(rig_do(&rig, "PATCH", "/api/v1/vms/c", "{\"cdroms\":[{}]}", 200));
+    run_on("c",
+           "while head -c 1 /dev/sr0 2>/dev/null; do usleep 100000; done; echo gone-$((6+6))\n",
+           "gone-12");
+    rig_act(&rig, "c", "stop");
+}
+
+static int setup(void **state)
+{
+    rig_make(&rig, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rig_remove(&rig);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_giant_needs_leave_to_promise_what_is_not_there),
+        cmocka_unit_test(firmware_with_secure_boot_starts),
+        cmocka_unit_test(an_unknown_processor_is_named_in_the_refusal),
+        cmocka_unit_test(it_boots_by_uefi),
+        cmocka_unit_test(it_keeps_a_variable_in_its_firmware),
+        cmocka_unit_test(its_second_serial_port_has_a_log_of_its_own),
+        cmocka_unit_test(a_processor_is_plugged_in_while_it_runs),
+        cmocka_unit_test(what_its_kernel_says_last_is_told_with_its_panic),
+        cmocka_unit_test(the_variable_is_there_after_a_stop_and_a_start),
+        cmocka_unit_test(a_guest_reads_its_medium),
+        cmocka_unit_test(a_medium_is_changed_while_it_runs),
+    };
+    const char *why;
+
+    if (!rig_possible(&why)) {
+        print_message("[  SKIPPED ] integration/machine: %s\n", why);
+        return 0;
+    }
+    return cmocka_run_group_tests_name("integration/machine", tests, setup, teardown);
+}
