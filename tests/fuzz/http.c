@@ -1,8 +1,7 @@
 /* Fuzz: a whole HTTP conversation: head, route, authentication, body, field tables, reply. The api
  * runs on the core of its unit tests; each input is one connection. Every answer begins with a
  * status line, and none of them is a 500. */
-#include "tests/unit/api/fake_core.c"
-#include "tests/unit/api/fake_trail.c"
+#include "tests/unit/api/fakes.h"
 
 #include "api/api.h"
 #include "core/base/log.h"
@@ -16,6 +15,13 @@
 #define QUIET_MS 50 /* a stream, or a connection that waits for more */
 
 static struct api *api;
+static struct core *core;
+
+static void end(void)
+{
+    api_stop(api);
+    fake_core_free(core);
+}
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -29,10 +35,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     signal(SIGPIPE, SIG_IGN);
     setenv("VMMD_LOG", "error", 1);
     log_init("fuzz");
-    config.core = fake_core_new();
+    config.core = core = fake_core_new();
     api = api_start(&config, &err);
     if (!api)
         abort();
+    atexit(end);
     return 0;
 }
 

@@ -209,14 +209,20 @@ class Run:
         names = ["fuzz_" + os.path.basename(s)[:-2] for s in sources]
         if not self.build("fuzz", result, names):
             return
-        for name in names:
+
+        def one(name):
+            part = counting.Count()
             corpus = f"{ROOT}/tests/fuzz/corpus/{name[5:]}"
             with tempfile.TemporaryDirectory(prefix="vmmd-fuzz-") as fresh:
                 args = [f"{ROOT}/build/fuzz/tests/fuzz/{name}", fresh, *([corpus] if os.path.isdir(corpus) else []),
                         f"-max_total_time={max(5, FUZZ_TOTAL_S // len(names))}", "-rss_limit_mb=1024", "-timeout=10",
                         "-print_final_stats=1", f"-artifact_prefix={self.logs}/"]
                 self.program(f"fuzz/{name[5:]}", args, 180,
-                             lambda o: counting.Count(1 if o.status == 0 else 0), result)
+                             lambda o: counting.Count(1 if o.status == 0 else 0), part)
+            return part
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for part in pool.map(one, names):
+                result.add(part)
 
     def release(self, result):
         self.build("release", result)

@@ -1,8 +1,6 @@
 /* An api on the fake core, and a client that speaks raw HTTP over socket pairs. */
 #pragma once
-#include "tests/unit/api/fake_core.c"
-#include "tests/unit/api/fake_input.c"
-#include "tests/unit/api/fake_trail.c"
+#include "tests/unit/api/fakes.h"
 
 #include "api/api.h"
 #include "core/base/sock.h"

@@ -1,0 +1,5 @@
+/* The core as the api's tests see it: all that stands in for it, in one program. */
+#pragma once
+#include "tests/unit/api/fake_core.c"
+#include "tests/unit/api/fake_input.c"
+#include "tests/unit/api/fake_trail.c"
