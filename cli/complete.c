@@ -200,6 +200,8 @@ static const struct known_word {
     {"ROLE", "viewer|operator|admin"},
     {"STATE", "queued|running|cancelling|succeeded|failed|cancelled|interrupted"},
     {"KINDS", "disk|cdrom|network"},
+    {"KEYS", "ctrl-alt-delete|ctrl-alt-f1|ctrl-alt-f2|ret|esc|tab|spc|alt-tab|alt-f4|meta_l"},
+    {"BUTTON", "left|middle|right|wheel-up|wheel-down"},
     {"CONDITION]", "running|off|paused|saved|crashed|serial:"},
     {"CONDITION", "running|off|paused|saved|crashed|deleted|serial:"},
 };

@@ -13,6 +13,7 @@ static bool screenshot_run(struct cli *cli, struct fault *fault) MUST_USE;
 
 static const struct flag flags[] = {
     {"file", 'f', "FILE", "where to (default VM.png; - for standard output)"},
+    {"head", 0, "N", "display of the graphics card, from 0 on (default 0)"},
     {0},
 };
 
@@ -46,7 +47,10 @@ static char *default_file(const char *vm)
 static bool screenshot_run(struct cli *cli, struct fault *fault)
 {
     const char *file = args_text(cli->args, "file");
-    CLEANUP(mem_freep) char *path = http_path("/vms/{}/screenshot", cli_word(cli, 0));
+    const char *head = args_text(cli->args, "head");
+    CLEANUP(mem_freep)
+    char *path = head ? http_path("/vms/{}/screenshot?head={}", cli_word(cli, 0), head)
+                      : http_path("/vms/{}/screenshot", cli_word(cli, 0));
     CLEANUP(mem_freep) char *chosen = file ? str_dup(file) : default_file(cli_word(cli, 0));
     CLEANUP(http_reply_clear) struct http_reply reply = {0};
     struct http_request request = {.method = "GET", .path = path};

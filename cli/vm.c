@@ -80,6 +80,17 @@ const struct command vm_commands[] = {
      "  vmmctl vm wait web db --for off --timeout 10m\n"
      "  vmmctl vm wait web --for 'serial:login: $'",
      vm_wait_run, false},
+    {"key", "VM KEYS...", 2, MANY, 0, vm_key_flags, "press keys together, as ctrl-alt-delete",
+     "Names are places on a US keyboard: docs/keys.md lists them. Several words are pressed one "
+     "after the other.",
+     "  vmmctl vm key web ctrl-alt-delete\n  vmmctl vm key web ctrl-alt-f2 esc", vm_key_run, false},
+    {"type", "VM [TEXT]", 1, 2, 0, vm_type_flags, "type a text on the keyboard", NULL,
+     "  vmmctl vm type web root --enter\n  vmmctl vm type web --layout de --file answers.txt",
+     vm_type_run, false},
+    {"pointer", "VM", 1, 1, 0, vm_pointer_flags, "move the pointer and press its buttons", NULL,
+     "  vmmctl vm pointer web --at 0.5,0.5 --click left --click left", vm_pointer_run, false},
+    {"nmi", "VM", 1, 1, 0, NULL, "send a non-maskable interrupt, which makes guests write a dump",
+     NULL, NULL, vm_nmi_run, false},
     {0},
 };
 

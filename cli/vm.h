@@ -5,7 +5,7 @@
 
 extern const struct column vm_columns[];
 extern const struct flag vm_create_flags[], vm_edit_flags[], vm_stop_flags[], vm_shutdown_flags[],
-    vm_delete_flags[], vm_wait_flags[];
+    vm_delete_flags[], vm_wait_flags[], vm_key_flags[], vm_type_flags[], vm_pointer_flags[];
 
 /* The member that a flag of vm create says, or NULL. */
 const struct field *vm_flag_field(const struct command *command, const char *flag);
@@ -21,6 +21,10 @@ bool vm_resume_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_reset_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_delete_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_wait_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_key_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_type_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_pointer_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_nmi_run(struct cli *cli, struct fault *fault) MUST_USE;
 
 /* The members of a VM that a merge patch may name; owned by the caller. */
 json_t *vm_writable(const json_t *vm);
