@@ -6,8 +6,11 @@
 
 bool media_get(struct request *rq, struct err *err)
 {
-    struct page page;
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
 
-    return request_page(rq, &page, err) &&
-           reply_json(rq, 200, media_list(rq->api->config.core, page.size, page.token));
+    if (!request_list(rq, &schema_medium, &query, err))
+        return false;
+    media_list(rq->api->config.core, &query, &text);
+    return reply_text(rq, &text);
 }

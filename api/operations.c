@@ -83,24 +83,14 @@ bool operation_reply(struct request *rq, const struct uuid *id, struct err *err)
 
 bool operations_list(struct request *rq, struct err *err)
 {
-    static const char *const states[] = {"queued",    "running", "cancelling", "succeeded",
-                                         "cancelled", "failed",  "interrupted"};
-    const char *state = request_query(rq, "state");
-    bool known = !state;
-    struct page page;
-    json_t *list;
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
 
-    for (size_t i = 0; i < ARRAY_LEN(states); i++)
-        known |= str_eq(state, states[i]);
-    if (!known)
-        return err_field(err, ERR_INVALID, "?state",
-                         "state must be one of queued, running, cancelling, succeeded, failed, "
-                         "cancelled, interrupted");
-    if (!request_page(rq, &page, err))
+    if (!request_list(rq, &schema_operation, &query, err) ||
+        !query_narrow(&query, "state", request_query(rq, "state"), err) ||
+        !job_list(rq->api->config.core, request_query(rq, "vm"), &query, &text, err))
         return false;
-    list =
-        job_list(rq->api->config.core, request_query(rq, "vm"), state, page.size, page.token, err);
-    return list && reply_json(rq, 200, list);
+    return reply_text(rq, &text);
 }
 
 bool operations_get(struct request *rq, struct err *err)
@@ -114,7 +104,7 @@ bool operations_get(struct request *rq, struct err *err)
         !ref_id(rq, &id, err))
         return false;
     op = wait_s ? job_wait(core, &id, (int64_t)wait_s * 1000, err) : job_show(core, &id, err);
-    return op && reply_json(rq, 200, op);
+    return op && request_show(rq, &schema_operation, op, err);
 }
 
 bool operations_cancel(struct request *rq, struct err *err)

@@ -37,20 +37,20 @@ static void pool_spec_clear(struct pool_spec *spec)
 
 bool pools_list(struct request *rq, struct err *err)
 {
-    struct page page;
-    json_t *list;
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
 
-    if (!request_page(rq, &page, err))
+    if (!request_list(rq, &schema_pool, &query, err))
         return false;
-    list = pool_list(rq->api->config.core, page.size, page.token, err);
-    return list && reply_json(rq, 200, list);
+    pool_list(rq->api->config.core, &query, &text);
+    return reply_text(rq, &text);
 }
 
 bool pools_get(struct request *rq, struct err *err)
 {
     json_t *pool = pool_show(rq->api->config.core, rq->ref, err);
 
-    return pool && reply_json(rq, 200, pool);
+    return pool && request_show(rq, &schema_pool, pool, err);
 }
 
 static bool reply_created(struct request *rq, const struct uuid *id, struct err *err)
@@ -89,18 +89,18 @@ bool pools_delete(struct request *rq, struct err *err)
 
 bool disks_list(struct request *rq, struct err *err)
 {
-    struct page page;
-    json_t *list;
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
 
-    if (!request_page(rq, &page, err))
+    if (!request_list(rq, &schema_disk, &query, err) ||
+        !disk_list(rq->api->config.core, request_query(rq, "vm"), &query, &text, err))
         return false;
-    list = disk_list(rq->api->config.core, request_query(rq, "vm"), page.size, page.token, err);
-    return list && reply_json(rq, 200, list);
+    return reply_text(rq, &text);
 }
 
 bool disks_get(struct request *rq, struct err *err)
 {
     json_t *disk = disk_show(rq->api->config.core, rq->ref, err);
 
-    return disk && reply_json(rq, 200, disk);
+    return disk && request_show(rq, &schema_disk, disk, err);
 }

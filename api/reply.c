@@ -54,6 +54,13 @@ bool reply_bytes(struct request *rq, const char *type, char *take, size_t len)
     return set_body(rq, 200, type, take, len);
 }
 
+bool reply_text(struct request *rq, struct strbuf *take)
+{
+    size_t len = take->len;
+
+    return reply_bytes(rq, "application/json", strbuf_take(take), len);
+}
+
 bool reply_static(struct request *rq, const char *type, const char *data, size_t len)
 {
     set_body(rq, 200, type, (char *)data, len);

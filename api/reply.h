@@ -30,6 +30,7 @@ struct reply {
 /* All return true, so that a handler ends with "return reply_…". */
 bool reply_json(struct request *rq, unsigned status, json_t *take);
 bool reply_bytes(struct request *rq, const char *type, char *take, size_t len);
+bool reply_text(struct request *rq, struct strbuf *take); /* 200, JSON that is written already */
 bool reply_static(struct request *rq, const char *type, const char *data, size_t len);
 bool reply_empty(struct request *rq, unsigned status);
 bool reply_stream(struct request *rq, const char *type, struct MHD_Response *take);

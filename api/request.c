@@ -11,6 +11,7 @@
 #include "api/target.h"
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/model/page.h"
 
 #include <microhttpd.h>
 #include <openssl/evp.h>
@@ -203,15 +204,31 @@ bool request_query_bool(const struct request *rq, const char *name, bool *out, s
     return err_field(err, ERR_INVALID, field, "%s must be true or false", name);
 }
 
-bool request_page(const struct request *rq, struct page *out, struct err *err)
+bool request_list(const struct request *rq, const struct query_schema *schema, struct query *out,
+                  struct err *err)
 {
+    struct query_ask ask = {.filter = request_query(rq, "filter"),
+                            .fields = request_query(rq, "fields"),
+                            .order = request_query(rq, "order"),
+                            .page_token = request_query(rq, "page_token")};
     uint64_t size;
 
-    out->token = request_query(rq, "page_token");
     if (!request_query_u64(rq, "page_size", 1, 1000, 100, &size, err))
         return false;
-    out->size = (unsigned)size;
-    return true;
+    ask.page_size = (unsigned)size;
+    return query_parse(schema, &ask, out, err);
+}
+
+bool request_show(struct request *rq, const struct query_schema *schema, json_t *take,
+                  struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *whole = take;
+    CLEANUP(query_clear) struct query q = {0};
+    struct query_ask ask = {.fields = request_query(rq, "fields"), .page_size = 1};
+
+    if (!whole || !query_parse(schema, &ask, &q, err))
+        return false;
+    return reply_json(rq, 200, q.n_fields ? query_project(&q, whole) : TAKE(whole));
 }
 
 json_t *request_json(const struct request *rq, struct err *err)

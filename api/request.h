@@ -3,7 +3,7 @@
 #pragma once
 #include "api/reply.h"
 #include "core/core/core.h"
-#include "core/model/field.h"
+#include "core/model/query.h"
 #include "core/user/token.h"
 
 struct MHD_Connection;
@@ -98,11 +98,12 @@ bool request_query_u64(const struct request *rq, const char *name, uint64_t min,
                        uint64_t fallback, uint64_t *out, struct err *err) MUST_USE;
 bool request_query_bool(const struct request *rq, const char *name, bool *out,
                         struct err *err) MUST_USE;
-struct page {
-    unsigned size;
-    const char *token; /* NULL: the first */
-};
-bool request_page(const struct request *rq, struct page *out, struct err *err) MUST_USE;
+/* filter, fields, order, page_size and page_token, for a list of 'schema'. */
+bool request_list(const struct request *rq, const struct query_schema *schema, struct query *out,
+                  struct err *err) MUST_USE;
+/* Answers with 'take', of which only ?fields is shown when that was asked for. */
+bool request_show(struct request *rq, const struct query_schema *schema, json_t *take,
+                  struct err *err) MUST_USE;
 
 /* The JSON body, MALFORMED when it is none; an absent optional body gives {}. */
 json_t *request_json(const struct request *rq, struct err *err) MUST_USE;

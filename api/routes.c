@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define PAGE "page_size page_token"
+#define LIST "filter fields order page_size page_token"
 #define VMS  "/api/v1/vms"
 #define VM   VMS "/{id}"
 #define ACT  VM "/actions/"
@@ -30,9 +30,9 @@ const struct route routes[] = {
     {"GET",    "/api/v1/host/inventory",   "getHostInventory", ROLE_VIEWER, BODY_NONE,          "",                   host_inventory_get, 0},
     {"POST",   "/api/v1/host/actions/shutdown-guests", "shutdownGuests", ROLE_ADMIN, BODY_JSON_OPTIONAL, "dry_run",     guests_shutdown_post, 0},
 
-    {"GET",    VMS,                        "listVms",        ROLE_VIEWER,   BODY_NONE,          PAGE " filter",       vms_list,          0},
+    {"GET",    VMS,                        "listVms",        ROLE_VIEWER,   BODY_NONE,          LIST,                 vms_list,          0},
     {"POST",   VMS,                        "createVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_create,        0},
-    {"GET",    VM,                         "getVm",          ROLE_VIEWER,   BODY_NONE,          "",                   vms_get,           0},
+    {"GET",    VM,                         "getVm",          ROLE_VIEWER,   BODY_NONE,          "fields",             vms_get,           0},
     {"PATCH",  VM,                         "editVm",         ROLE_OPERATOR, BODY_PATCH,         "dry_run",            vms_edit,          0},
     {"DELETE", VM,                         "deleteVm",       ROLE_OPERATOR, BODY_NONE,          "dry_run",            vms_delete,        0},
     {"POST",   ACT "start",                "startVm",        ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_START},
@@ -49,32 +49,32 @@ const struct route routes[] = {
     {"POST",   VM "/serial",               "writeSerial",    ROLE_OPERATOR, BODY_BYTES,         "port",               serial_write,      0},
     {"GET",    VM "/screenshot",           "getScreenshot",  ROLE_OPERATOR, BODY_NONE,          "head",               screenshot_get,    0},
 
-    {"GET",    OPS,                        "listOperations", ROLE_VIEWER,   BODY_NONE,          PAGE " vm state",     operations_list,   0},
-    {"GET",    OPS "/{id}",                "getOperation",   ROLE_VIEWER,   BODY_NONE,          "wait",               operations_get,    0},
+    {"GET",    OPS,                        "listOperations", ROLE_VIEWER,   BODY_NONE,          LIST " vm state",     operations_list,   0},
+    {"GET",    OPS "/{id}",                "getOperation",   ROLE_VIEWER,   BODY_NONE,          "wait fields",        operations_get,    0},
     {"POST",   OPS "/{id}/actions/cancel", "cancelOperation", ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            operations_cancel, 0},
 
     {"GET",    "/api/v1/events",           "readEvents",     ROLE_VIEWER,   BODY_NONE,          "after types wait page_size", events_read,       0},
 
-    {"GET",    TOK,                        "listTokens",     ROLE_ADMIN,    BODY_NONE,          PAGE,                 tokens_list,       0},
+    {"GET",    TOK,                        "listTokens",     ROLE_ADMIN,    BODY_NONE,          LIST,                 tokens_list,       0},
     {"POST",   TOK,                        "createToken",    ROLE_ADMIN,    BODY_JSON,          "dry_run",            tokens_create,     0},
-    {"GET",    TOK "/{id}",                "getToken",       ROLE_ADMIN,    BODY_NONE,          "",                   tokens_get,        0},
+    {"GET",    TOK "/{id}",                "getToken",       ROLE_ADMIN,    BODY_NONE,          "fields",             tokens_get,        0},
     {"DELETE", TOK "/{id}",                "revokeToken",    ROLE_ADMIN,    BODY_NONE,          "dry_run",            tokens_revoke,     0},
 
-    {"GET",    HOOK,                       "listWebhooks",   ROLE_ADMIN,    BODY_NONE,          PAGE,                 webhooks_list,     0},
+    {"GET",    HOOK,                       "listWebhooks",   ROLE_ADMIN,    BODY_NONE,          LIST,                 webhooks_list,     0},
     {"POST",   HOOK,                       "createWebhook",  ROLE_ADMIN,    BODY_JSON,          "dry_run",            webhooks_create,   0},
-    {"GET",    HOOK "/{id}",               "getWebhook",     ROLE_ADMIN,    BODY_NONE,          "",                   webhooks_get,      0},
+    {"GET",    HOOK "/{id}",               "getWebhook",     ROLE_ADMIN,    BODY_NONE,          "fields",             webhooks_get,      0},
     {"PATCH",  HOOK "/{id}",               "editWebhook",    ROLE_ADMIN,    BODY_PATCH,         "dry_run",            webhooks_edit,     0},
     {"DELETE", HOOK "/{id}",               "deleteWebhook",  ROLE_ADMIN,    BODY_NONE,          "dry_run",            webhooks_delete,   0},
     {"POST",   HOOK "/{id}/actions/test",  "testWebhook",    ROLE_ADMIN,    BODY_JSON_OPTIONAL, "",                   webhooks_test,     0},
     {"GET",    HOOK "/{id}/deliveries",    "listDeliveries", ROLE_ADMIN,    BODY_NONE,          "",                   webhooks_deliveries, 0},
 
-    {"GET",    POOL,                       "listPools",      ROLE_VIEWER,   BODY_NONE,          PAGE,                 pools_list,        0},
+    {"GET",    POOL,                       "listPools",      ROLE_VIEWER,   BODY_NONE,          LIST,                 pools_list,        0},
     {"POST",   POOL,                       "createPool",     ROLE_ADMIN,    BODY_JSON,          "dry_run",            pools_create,      0},
-    {"GET",    POOL "/{id}",               "getPool",        ROLE_VIEWER,   BODY_NONE,          "",                   pools_get,         0},
+    {"GET",    POOL "/{id}",               "getPool",        ROLE_VIEWER,   BODY_NONE,          "fields",             pools_get,         0},
     {"DELETE", POOL "/{id}",               "deletePool",     ROLE_ADMIN,    BODY_NONE,          "dry_run",            pools_delete,      0},
-    {"GET",    DISK,                       "listDisks",      ROLE_VIEWER,   BODY_NONE,          PAGE " vm",           disks_list,        0},
-    {"GET",    "/api/v1/media",            "listMedia",      ROLE_VIEWER,   BODY_NONE,          PAGE,                 media_get,         0},
-    {"GET",    DISK "/{id}",               "getDisk",        ROLE_VIEWER,   BODY_NONE,          "",                   disks_get,         0},
+    {"GET",    DISK,                       "listDisks",      ROLE_VIEWER,   BODY_NONE,          LIST " vm",           disks_list,        0},
+    {"GET",    "/api/v1/media",            "listMedia",      ROLE_VIEWER,   BODY_NONE,          LIST,                 media_get,         0},
+    {"GET",    DISK "/{id}",               "getDisk",        ROLE_VIEWER,   BODY_NONE,          "fields",             disks_get,         0},
 };
 /* clang-format on */
 const size_t n_routes = ARRAY_LEN(routes);

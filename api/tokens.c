@@ -49,20 +49,20 @@ static void token_spec_clear(struct token_spec *spec)
 
 bool tokens_list(struct request *rq, struct err *err)
 {
-    struct page page;
-    json_t *list;
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
 
-    if (!request_page(rq, &page, err))
+    if (!request_list(rq, &schema_token, &query, err))
         return false;
-    list = token_list(rq->api->config.core, page.size, page.token, err);
-    return list && reply_json(rq, 200, list);
+    token_list(rq->api->config.core, &query, &text);
+    return reply_text(rq, &text);
 }
 
 bool tokens_get(struct request *rq, struct err *err)
 {
     json_t *token = token_show(rq->api->config.core, rq->ref, err);
 
-    return token && reply_json(rq, 200, token);
+    return token && request_show(rq, &schema_token, token, err);
 }
 
 /* 'text' NULL: a replay. */

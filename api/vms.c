@@ -9,13 +9,13 @@
 
 bool vms_list(struct request *rq, struct err *err)
 {
-    struct page page;
-    json_t *list;
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
 
-    if (!request_page(rq, &page, err))
+    if (!request_list(rq, &schema_vm, &query, err))
         return false;
-    list = vm_list(rq->api->config.core, request_query(rq, "filter"), page.size, page.token, err);
-    return list && reply_json(rq, 200, list);
+    vm_list(rq->api->config.core, &query, &text);
+    return reply_text(rq, &text);
 }
 
 bool vms_create(struct request *rq, struct err *err)
@@ -40,12 +40,26 @@ bool vms_create(struct request *rq, struct err *err)
     return origin.dry_run ? reply_dry_run(rq, "spec", TAKE(shown)) : operation_reply(rq, &op, err);
 }
 
+/* A part of a VM, by ?fields. */
+static bool get_part(struct request *rq, struct err *err)
+{
+    struct etag etag = {0};
+    json_t *vm = vm_show(rq->api->config.core, rq->ref, &etag, err);
+
+    if (!vm || !request_show(rq, &schema_vm, vm, err))
+        return false;
+    etag_reply(rq, &etag);
+    return !etag_if_none_match(rq, &etag) || reply_empty(rq, 304);
+}
+
 bool vms_get(struct request *rq, struct err *err)
 {
     CLEANUP(mem_freep) char *vm = NULL;
     struct etag etag = {0};
     size_t len = 0;
 
+    if (request_query(rq, "fields"))
+        return get_part(rq, err);
     vm = vm_show_text(rq->api->config.core, rq->ref, &etag, &len, err);
     if (!vm)
         return false;

@@ -99,20 +99,20 @@ static bool decode(const struct request *rq, const struct model *model, json_t *
 
 bool webhooks_list(struct request *rq, struct err *err)
 {
-    struct page page;
-    json_t *list;
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
 
-    if (!request_page(rq, &page, err))
+    if (!request_list(rq, &schema_webhook, &query, err))
         return false;
-    list = hook_list(rq->api->config.core, page.size, page.token, err);
-    return list && reply_json(rq, 200, list);
+    hook_list(rq->api->config.core, &query, &text);
+    return reply_text(rq, &text);
 }
 
 bool webhooks_get(struct request *rq, struct err *err)
 {
     json_t *hook = hook_show(rq->api->config.core, rq->ref, err);
 
-    return hook && reply_json(rq, 200, hook);
+    return hook && request_show(rq, &schema_webhook, hook, err);
 }
 
 bool webhooks_deliveries(struct request *rq, struct err *err)

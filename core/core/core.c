@@ -24,15 +24,6 @@ const struct backend *core_backend(int vm_backend)
     return vm_backend == VM_BACKEND_FAKE ? &backend_fake : &backend_qemu;
 }
 
-json_t *page_wrap(json_t *items, const char *next)
-{
-    json_t *page = json_object();
-
-    json_put(page, "items", items);
-    json_put_text(page, "next_page_token", next);
-    return page;
-}
-
 static bool open_dirs(struct core *core, struct err *err)
 {
     core->state_fd = open(core->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -28,8 +28,9 @@ struct vm_shown {
     enum vm_phase phase;
     enum vm_accel accel;
     bool has_reason;
-    char *text; /* NULL: never shown */
+    char *text; /* NULL: not kept */
     size_t len;
+    struct vm *prev, *next; /* of those that are kept, oldest first */
 };
 
 struct restarts; /* core/model/restarts.h */
@@ -87,6 +88,7 @@ struct pool {
     char *root;
     int64_t created_ms;
     int dir; /* <root>/<id>, -1 when the root cannot be reached */
+    unsigned n_disks;
     struct pool *next;
 };
 
@@ -98,7 +100,15 @@ struct disk {
     struct uuid *chain; /* file ids, leaf first */
     size_t n_chain;
     int64_t created_ms;
-    struct disk *next;
+    struct disk *next; /* of the same VM, in no order */
+    UT_hash_handle by_id;
+};
+
+/* A VM that has disks. Apart from struct vm, since its disks are known before it is. */
+struct disk_owner {
+    struct uuid vm;
+    struct disk *first;
+    UT_hash_handle hh;
 };
 
 struct registry {
@@ -107,8 +117,13 @@ struct registry {
     struct vm *vms_by_id GUARDED_BY(lock);
     struct vm *vms_by_name GUARDED_BY(lock);
     struct name_claim *name_claims GUARDED_BY(lock);
+    struct vm **names GUARDED_BY(lock); /* all VMs in the order of their names: names.c */
+    size_t n_names GUARDED_BY(lock), names_cap GUARDED_BY(lock);
+    struct vm *shown GUARDED_BY(lock);   /* whose text is kept: shown.c */
+    size_t shown_bytes GUARDED_BY(lock); /* ... and how much that is */
     struct pool *pools GUARDED_BY(lock); /* oldest first */
-    struct disk *disks GUARDED_BY(lock);
+    struct disk *disks_by_id GUARDED_BY(lock);
+    struct disk_owner *disk_owners GUARDED_BY(lock);
     uint64_t starting_bytes GUARDED_BY(lock); /* memory promised to VMs that are just starting */
     unsigned exits GUARDED_BY(lock);          /* exits being settled */
 };
@@ -194,7 +209,3 @@ bool idem_add(struct store_txn *txn, const struct origin *origin, const char *ob
 /* ---- tokens ---- */
 struct tokens *tokens_new(struct core *core, struct err *err) MUST_USE;
 void tokens_free(struct tokens *tokens);
-
-/* ---- paging ---- */
-/* {"items":…,"next_page_token":…}; takes 'items'. */
-json_t *page_wrap(json_t *items, const char *next);

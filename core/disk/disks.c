@@ -8,6 +8,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/pool.h"
+#include "core/model/page.h"
 #include "core/port/image.h"
 #include "core/vm/registry.h"
 
@@ -104,28 +105,15 @@ void disks_enlist(struct core *core, const struct vm *vm)
         if (!uuid_parse(d->pool, &disk->pool))
             log_error("a planned disk has no pool");
         lock_take(&core->registry.lock);
-        disk->next = core->registry.disks;
-        core->registry.disks = disk;
+        disk_index_add(core, disk);
         lock_drop(&core->registry.lock);
     }
 }
 
 void disks_delist(struct core *core, const struct uuid *vm)
 {
-    struct disk **at;
-
     lock_take(&core->registry.lock);
-    at = &core->registry.disks;
-    while (*at) {
-        struct disk *d = *at;
-        if (!uuid_eq(&d->vm, vm)) {
-            at = &d->next;
-            continue;
-        }
-        *at = d->next;
-        free(d->chain);
-        free(d);
-    }
+    disk_index_drop(core, vm);
     lock_drop(&core->registry.lock);
 }
 
@@ -154,10 +142,8 @@ static struct disk_copy *copy_disks(struct core *core, const struct uuid *vm, si
     size_t count = 0;
 
     lock_take(&core->registry.lock);
-    for (struct disk *d = core->registry.disks; d; d = d->next) {
+    for (struct disk *d = disks_of(core, vm); d; d = d->next) {
         struct pool *pool;
-        if (!uuid_eq(&d->vm, vm))
-            continue;
         list = mem_resize(list, count + 1, sizeof *list);
         list[count].disk = *d;
         list[count].disk.chain = mem_dup(d->chain, d->n_chain * sizeof *d->chain);
@@ -411,8 +397,9 @@ static uint64_t allocated(const struct disk *d, int pool_dir)
     return sum;
 }
 
-static json_t *view(struct core *core, const struct disk *d) REQUIRES(core->registry.lock);
-static json_t *view(struct core *core, const struct disk *d)
+static json_t *view(struct core *core, const struct disk *d, bool file)
+    REQUIRES(core->registry.lock);
+static json_t *view(struct core *core, const struct disk *d, bool file)
 {
     struct pool *pool = pool_find(core, UUID_STR(&d->pool));
     json_t *v = json_object();
@@ -422,7 +409,8 @@ static json_t *view(struct core *core, const struct disk *d)
     json_put_text(v, "pool", pool ? pool->name : UUID_STR(&d->pool));
     json_put_u64(v, "position", d->position);
     json_put_u64(v, "size_bytes", d->size_bytes);
-    json_put_u64(v, "file_bytes", allocated(d, pool ? pool->dir : -1));
+    if (file)
+        json_put_u64(v, "file_bytes", allocated(d, pool ? pool->dir : -1));
     json_put_text(v, "format", disk_format_names[d->format]);
     json_put_text(v, "bus", disk_bus_names[d->bus]);
     json_put_time(v, "created_at", d->created_ms);
@@ -431,14 +419,14 @@ static json_t *view(struct core *core, const struct disk *d)
 
 json_t *disk_show(struct core *core, const char *ref, struct err *err)
 {
+    struct disk *disk = NULL;
     json_t *v = NULL;
     struct uuid id;
 
     if (uuid_parse(ref, &id)) {
         lock_take(&core->registry.lock);
-        for (struct disk *d = core->registry.disks; d && !v; d = d->next)
-            if (uuid_eq(&d->id, &id))
-                v = view(core, d);
+        disk = disk_find(core, &id);
+        v = disk ? view(core, disk, true) : NULL;
         lock_drop(&core->registry.lock);
     }
     if (!v)
@@ -446,56 +434,49 @@ json_t *disk_show(struct core *core, const char *ref, struct err *err)
     return v;
 }
 
-static int by_id(const void *a, const void *b)
+struct show {
+    struct core *core;
+    const struct query *query;
+};
+
+/* The files are looked at for what is shown only, unless the query asks for it. */
+static bool show(void *ctx, const json_t *offered, struct strbuf *out)
 {
-    return memcmp(&(*(struct disk *const *)a)->id, &(*(struct disk *const *)b)->id,
-                  sizeof(struct uuid));
+    const struct show *s = ctx;
+    CLEANUP(json_decrefp) json_t *whole = NULL, *narrowed = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
+    struct err gone = {0};
+
+    whole = disk_show(s->core, json_get_text(offered, "id"), &gone);
+    if (!whole)
+        return false;
+    if (s->query->n_fields)
+        narrowed = query_project(s->query, whole);
+    text = json_write(narrowed ? narrowed : whole);
+    strbuf_adds(out, text ? text : "");
+    return text != NULL;
 }
 
-/* The disks wanted, in the order of their ids; freed by the caller. */
-static struct disk **sorted(struct core *core, const struct uuid *vm, size_t *n)
-    REQUIRES(core->registry.lock);
-static struct disk **sorted(struct core *core, const struct uuid *vm, size_t *n)
-{
-    struct disk **all = NULL;
-
-    *n = 0;
-    for (struct disk *d = core->registry.disks; d; d = d->next) {
-        if (vm && !uuid_eq(&d->vm, vm))
-            continue;
-        all = mem_resize(all, *n + 1, sizeof *all);
-        all[(*n)++] = d;
-    }
-    if (all)
-        qsort(all, *n, sizeof *all, by_id);
-    return all;
-}
-
-json_t *disk_list(struct core *core, const char *vm, unsigned page_size, const char *page_token,
-                  struct err *err)
+bool disk_list(struct core *core, const char *vm, const struct query *query, struct strbuf *out,
+               struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm ? vm_get(core, vm, err) : NULL};
-    CLEANUP(mem_freep) struct disk **all = NULL;
-    struct uuid after = {0};
-    json_t *items;
-    char last[UUID_TEXT] = "";
-    size_t n, i = 0;
+    CLEANUP(page_clear) struct page page = {.query = query};
+    bool file = query_looks_at(query, "file_bytes");
+    struct show ctx = {core, query};
+    struct disk *d, *next;
 
     if (vm && !hold.vm)
-        return NULL;
-    if (page_token && !uuid_parse(page_token, &after)) {
-        err_field(err, ERR_INVALID, "/page_token", "this page_token is not one of ours");
-        return NULL;
-    }
-    items = json_array();
+        return false;
     lock_take(&core->registry.lock);
-    all = sorted(core, vm ? &hold.vm->id : NULL, &n);
-    while (i < n && page_token && memcmp(&all[i]->id, &after, sizeof after) <= 0)
-        i++;
-    for (; i < n && json_array_size(items) < page_size; i++) {
-        json_array_append_new(items, view(core, all[i]));
-        uuid_text(&all[i]->id, last);
+    if (vm) {
+        for (d = disks_of(core, &hold.vm->id); d; d = d->next)
+            page_offer(&page, view(core, d, file));
+    } else {
+        HASH_ITER (by_id, core->registry.disks_by_id, d, next)
+            page_offer(&page, view(core, d, file));
     }
     lock_drop(&core->registry.lock);
-    return page_wrap(items, i < n ? last : NULL);
+    page_write(&page, show, &ctx, out);
+    return true;
 }

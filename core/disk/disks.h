@@ -13,6 +13,14 @@ void disks_clear(struct core *core);
 
 struct pool *pool_find(struct core *core, const char *ref) REQUIRES(core->registry.lock);
 
+/* ---- index.c: all disks by id, and each VM's ---- */
+void disk_index_add(struct core *core, struct disk *disk) REQUIRES(core->registry.lock);
+/* Takes a VM's disks out of memory. */
+void disk_index_drop(struct core *core, const struct uuid *vm) REQUIRES(core->registry.lock);
+/* The first of a VM's disks, in no order; NULL when it has none. */
+struct disk *disks_of(struct core *core, const struct uuid *vm) REQUIRES(core->registry.lock);
+struct disk *disk_find(struct core *core, const struct uuid *id) REQUIRES(core->registry.lock);
+
 /* Resolves and checks the pools of a new VM's disks, gives them ids. NOT_FOUND, NO_SPACE with the
  * numbers, INVALID. */
 bool disks_plan(struct core *core, struct vm_spec *spec, struct err *err) MUST_USE;

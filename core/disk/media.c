@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/core/parts.h"
+#include "core/model/page.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -126,42 +127,16 @@ static void list_root(const struct core *core, json_t *list, unsigned root)
     closedir(dir);
 }
 
-/* What a page ends with: "<name>/<root>". */
-static char *place_of(const json_t *medium)
+void media_list(struct core *core, const struct query *query, struct strbuf *out)
 {
-    return str_format("%s/%s", json_get_text(medium, "name"), json_get_text(medium, "root"));
-}
-
-struct placed {
-    char *place; /* owned */
-    json_t *medium;
-};
-
-static int by_place(const void *a, const void *b)
-{
-    return strcmp(((const struct placed *)a)->place, ((const struct placed *)b)->place);
-}
-
-json_t *media_list(struct core *core, unsigned page_size, const char *page_token)
-{
+    CLEANUP(page_clear) struct page page = {.query = query};
     CLEANUP(json_decrefp) json_t *found = json_array();
-    CLEANUP(mem_freep) struct placed *all = NULL;
-    json_t *items = json_array(), *page;
-    size_t n, i = 0;
+    json_t *medium;
+    size_t i;
 
     for (unsigned root = 0; root < host_roots(); root++)
         list_root(core, found, root);
-    n = json_array_size(found);
-    all = mem_array(n + 1, sizeof *all);
-    for (size_t k = 0; k < n; k++)
-        all[k] = (struct placed){place_of(json_array_get(found, k)), json_array_get(found, k)};
-    qsort(all, n, sizeof *all, by_place);
-    while (i < n && page_token && strcmp(all[i].place, page_token) <= 0)
-        i++;
-    for (; i < n && json_array_size(items) < page_size; i++)
-        json_array_append(items, all[i].medium);
-    page = page_wrap(items, i < n && i ? all[i - 1].place : NULL);
-    for (size_t k = 0; k < n; k++)
-        free(all[k].place);
-    return page;
+    json_array_foreach (found, i, medium)
+        page_offer(&page, json_incref(medium));
+    page_write(&page, NULL, NULL, out);
 }

@@ -10,6 +10,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/disk/media.h"
+#include "core/model/page.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -132,8 +133,7 @@ static bool load_disk(void *ctx, const struct disk_record *r)
         disk->bus = str_eq(disk_bus_names[i], r->bus) ? i : disk->bus;
     disk->chain = mem_dup(r->chain, r->n_chain * sizeof *r->chain);
     lock_take(&core->registry.lock);
-    disk->next = core->registry.disks;
-    core->registry.disks = disk;
+    disk_index_add(core, disk);
     lock_drop(&core->registry.lock);
     return true;
 }
@@ -147,14 +147,13 @@ bool disks_load(struct core *core, struct err *err)
 
 NO_TSA void disks_clear(struct core *core)
 {
+    while (core->registry.disk_owners) {
+        const struct uuid vm = core->registry.disk_owners->vm;
+        disk_index_drop(core, &vm);
+    }
     for (struct pool *p = core->registry.pools, *next; p; p = next) {
         next = p->next;
         pool_free(p);
-    }
-    for (struct disk *d = core->registry.disks, *next; d; d = next) {
-        next = d->next;
-        free(d->chain);
-        free(d);
     }
     for (unsigned i = 0; core->root_dirs && i < host_roots(); i++)
         closep(&core->root_dirs[i]);
@@ -222,16 +221,6 @@ bool pool_create(struct core *core, const char *name, const char *root, const st
     return true;
 }
 
-static unsigned disks_in(struct core *core, const struct uuid *pool) REQUIRES(core->registry.lock);
-static unsigned disks_in(struct core *core, const struct uuid *pool)
-{
-    unsigned n = 0;
-
-    for (struct disk *d = core->registry.disks; d; d = d->next)
-        n += uuid_eq(&d->pool, pool);
-    return n;
-}
-
 static json_t *view(struct core *core, const struct pool *pool) REQUIRES(core->registry.lock);
 static json_t *view(struct core *core, const struct pool *pool)
 {
@@ -246,7 +235,7 @@ static json_t *view(struct core *core, const struct pool *pool)
     json_put_text(v, "root", pool->root);
     json_put_u64(v, "total_bytes", total);
     json_put_u64(v, "free_bytes", free_bytes);
-    json_put_u64(v, "disks", disks_in(core, &pool->id));
+    json_put_u64(v, "disks", pool->n_disks);
     json_put_time(v, "created_at", pool->created_ms);
     return v;
 }
@@ -266,28 +255,15 @@ json_t *pool_show(struct core *core, const char *ref, struct err *err)
     return v;
 }
 
-json_t *pool_list(struct core *core, unsigned page_size, const char *page_token, struct err *err)
+void pool_list(struct core *core, const struct query *query, struct strbuf *out)
 {
-    json_t *items = json_array();
-    char last[UUID_TEXT] = "";
-    bool on = !page_token, more = false;
+    CLEANUP(page_clear) struct page page = {.query = query};
 
     lock_take(&core->registry.lock);
-    for (struct pool *p = core->registry.pools; p && !more; p = p->next) {
-        if (on && json_array_size(items) == page_size) {
-            more = true;
-        } else if (on) {
-            json_array_append_new(items, view(core, p));
-            uuid_text(&p->id, last);
-        }
-        on = on || str_eq(page_token, UUID_STR(&p->id));
-    }
+    for (struct pool *p = core->registry.pools; p; p = p->next)
+        page_offer(&page, view(core, p));
     lock_drop(&core->registry.lock);
-    if (on)
-        return page_wrap(items, more ? last : NULL);
-    json_decref(items);
-    err_field(err, ERR_INVALID, "/page_token", "this page_token is not one of ours");
-    return NULL;
+    page_write(&page, NULL, NULL, out);
 }
 
 static bool write_gone(struct core *core, const struct uuid *id, struct err *err)
@@ -306,7 +282,7 @@ static struct pool *take_out(struct core *core, const char *ref, bool dry_run, s
 
     lock_take(&core->registry.lock);
     pool = pool_find(core, ref);
-    disks = pool ? disks_in(core, &pool->id) : 0;
+    disks = pool ? pool->n_disks : 0;
     for (at = &core->registry.pools; pool && !disks && !dry_run && *at; at = &(*at)->next) {
         if (*at == pool) {
             *at = pool->next;

@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/model/page.h"
 #include "core/event/event.h"
 
 #include <stdio.h>
@@ -228,31 +229,23 @@ json_t *hook_show(struct core *core, const char *ref, struct err *err)
     return v;
 }
 
-json_t *hook_list(struct core *core, unsigned page_size, const char *page_token, struct err *err)
+void hook_list(struct core *core, const struct query *query, struct strbuf *out)
 {
+    CLEANUP(page_clear) struct page page = {.query = query};
     struct hooks *hooks = core->hooks;
-    json_t *items = json_array();
-    char last[NAME_MAX_BYTES + 1] = "";
-    bool more = false;
 
     lock_take(&hooks->lock);
-    for (struct hook *h = hooks->first; h && !more; h = h->next) {
-        if (h->gone || (page_token && strcmp(h->name, page_token) <= 0))
-            continue;
-        more = json_array_size(items) == page_size;
-        if (more)
-            break;
-        json_array_append_new(items, view(h));
-        str_copy(last, sizeof last, h->name);
-    }
+    for (struct hook *h = hooks->first; h; h = h->next)
+        if (!h->gone)
+            page_offer(&page, view(h));
     lock_drop(&hooks->lock);
-    return page_wrap(items, more ? last : NULL);
+    page_write(&page, NULL, NULL, out);
 }
 
 json_t *hook_deliveries(struct core *core, const char *ref, struct err *err)
 {
     struct hooks *hooks = core->hooks;
-    json_t *items = NULL;
+    json_t *items = NULL, *page;
     struct hook *h;
 
     lock_take(&hooks->lock);
@@ -260,10 +253,14 @@ json_t *hook_deliveries(struct core *core, const char *ref, struct err *err)
     if (h)
         items = json_deep_copy(h->recent);
     lock_drop(&hooks->lock);
-    if (items)
-        return page_wrap(items, NULL);
-    missing(ref, err);
-    return NULL;
+    if (!items) {
+        missing(ref, err);
+        return NULL;
+    }
+    page = json_object();
+    json_put(page, "items", items);
+    json_put(page, "next_page_token", NULL);
+    return page;
 }
 
 /* ---- changing ---- */

@@ -1,7 +1,9 @@
 /* Webhooks: events sent to an address, in order, at least once, from a position that survives
  * restarts. The protocol is in docs/webhooks.md, the threads are in deliver.c. */
 #pragma once
+#include "core/base/str.h"
 #include "core/core/core.h"
+#include "core/model/query.h"
 
 #define HOOK_MAX         64
 #define HOOK_SECRET_MIN  16
@@ -23,8 +25,7 @@ struct hook_spec {
 bool hook_create(struct core *core, const struct hook_spec *spec, const struct origin *origin,
                  struct uuid *id, char secret[HOOK_SECRET_TEXT], struct err *err) MUST_USE;
 json_t *hook_show(struct core *core, const char *ref, struct err *err) MUST_USE;
-json_t *hook_list(struct core *core, unsigned page_size, const char *page_token,
-                  struct err *err) MUST_USE;
+void hook_list(struct core *core, const struct query *query, struct strbuf *out);
 /* What is sent from now on goes by the new values; a delivery that waits is tried at once. */
 bool hook_edit(struct core *core, const char *ref, const struct hook_spec *spec,
                const struct origin *origin, char secret[HOOK_SECRET_TEXT],

@@ -4,7 +4,9 @@
  * what is done already, and an idempotent settle(), which makes the outcome true whatever happened.
  */
 #pragma once
+#include "core/base/str.h"
 #include "core/core/core.h"
+#include "core/model/query.h"
 
 struct job;
 
@@ -27,9 +29,10 @@ json_t *job_show(struct core *core, const struct uuid *id, struct err *err) MUST
 /* As job_show(), but waits up to 'wait_ms' for the end. */
 json_t *job_wait(struct core *core, const struct uuid *id, int64_t wait_ms,
                  struct err *err) MUST_USE;
-/* {"items":[Operation…],"next_page_token":…}, newest first. 'vm' (ref) and 'state' narrow. */
-json_t *job_list(struct core *core, const char *vm, const char *state, unsigned page_size,
-                 const char *page_token, struct err *err) MUST_USE;
+/* Appends {"items":[Operation…],"next_page_token":…} for a query of schema_operation; 'vm' (ref)
+ * narrows when not NULL: NOT_FOUND. */
+bool job_list(struct core *core, const char *vm, const struct query *query, struct strbuf *out,
+              struct err *err) MUST_USE;
 /* Asks a job to end; WRONG_STATE when it has ended or cannot be cancelled. */
 bool job_cancel(struct core *core, const struct uuid *id, const struct origin *origin,
                 struct err *err) MUST_USE;

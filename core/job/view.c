@@ -4,9 +4,9 @@
 
 #include "core/base/clock.h"
 #include "core/base/str.h"
+#include "core/model/page.h"
 #include "core/vm/registry.h"
 
-#include <stdio.h>
 #include <string.h>
 
 const char *const job_state_texts[] = {"queued", "running",   "cancelling", "succeeded",
@@ -150,12 +150,8 @@ json_t *job_wait(struct core *core, const struct uuid *id, int64_t wait_ms, stru
 /* ---- lists ---- */
 
 struct list {
-    json_t *items;
-    const char *state; /* wanted, or NULL */
+    struct page page;
     struct core *core;
-    int64_t last_ms;
-    struct uuid last_id;
-    unsigned seen;
 };
 
 /* The store's row of an open job is older than memory: show memory's. */
@@ -170,56 +166,43 @@ static bool add_to_list(void *ctx, const struct job_record *r)
     if (job)
         view = view_open(job);
     lock_drop(&list->core->jobs->lock);
-    if (!view)
-        view = view_record(r);
-    list->seen++;
-    list->last_ms = r->created_ms;
-    list->last_id = r->id;
-    if (list->state && !str_eq(list->state, json_get_text(view, "state")))
-        json_decref(view);
-    else
-        json_array_append_new(list->items, view);
-    return true;
+    page_offer(&list->page, view ? view : view_record(r));
+    return !(list->page.query->default_order && page_is_full(&list->page));
 }
 
-static bool parse_token(const char *token, struct job_filter *filter, struct err *err)
+/* The store's own order is the default one: there it begins where the page does. */
+static void seek(const struct query *q, struct job_filter *filter)
 {
-    char id[UUID_TEXT];
-    long long ms;
+    const char *at = json_string_value(json_array_get(q->after, 0));
+    const char *id = json_string_value(json_array_get(q->after, 1));
 
-    if (!token)
-        return true;
-    if (sscanf(token, "%lld.%36s", &ms, id) != 2 || ms < 0 || !uuid_parse(id, &filter->before_id))
-        return err_field(err, ERR_INVALID, "/page_token", "this page_token is not one of ours");
-    filter->before_ms = ms;
-    return true;
+    if (q->default_order && at && id && uuid_parse(id, &filter->before_id) &&
+        !query_time(at, &filter->before_ms))
+        filter->before_ms = 0;
 }
 
-json_t *job_list(struct core *core, const char *vm, const char *state, unsigned page_size,
-                 const char *page_token, struct err *err)
+bool job_list(struct core *core, const char *vm, const struct query *query, struct strbuf *out,
+              struct err *err)
 {
-    struct list list = {.state = state, .core = core};
-    struct job_filter filter = {.limit = page_size};
+    struct list list = {.page = {.query = query}, .core = core};
+    struct job_filter filter = {.limit = INT32_MAX};
     CLEANUP(vm_drop) struct vm_hold hold = {core, NULL};
     struct uuid gone;
-    char next[80];
+    bool ok;
 
-    if (!parse_token(page_token, &filter, err))
-        return NULL;
     if (vm) {
         hold.vm = vm_get(core, vm, err);
         if (!hold.vm && !uuid_parse(vm, &gone))
-            return NULL;
+            return false;
         *err = (struct err){0}; /* a deleted VM's operations can still be read by its id */
         filter.object = hold.vm ? &hold.vm->id : &gone;
     }
-    list.items = json_array();
-    if (!store_job_each(core->store, &filter, add_to_list, &list, err)) {
-        json_decref(list.items);
-        return NULL;
-    }
-    snprintf(next, sizeof next, "%lld.%s", (long long)list.last_ms, UUID_STR(&list.last_id));
-    return page_wrap(list.items, list.seen == page_size ? next : NULL);
+    seek(query, &filter);
+    ok = store_job_each(core->store, &filter, add_to_list, &list, err);
+    if (ok)
+        page_write(&list.page, NULL, NULL, out);
+    page_clear(&list.page);
+    return ok;
 }
 
 bool job_cancel(struct core *core, const struct uuid *id, const struct origin *origin,

@@ -363,6 +363,13 @@ json_t *model_encode(const struct model *model, const void *object)
     return value;
 }
 
+json_t *model_encode_member(const struct model *model, const void *object, const char *name)
+{
+    const struct field *f = find(model, name);
+
+    return f ? encode_field(f, object) : NULL;
+}
+
 static void clear_field(const struct field *f, void *object)
 {
     char *items;

@@ -70,6 +70,9 @@ enum model_source {
 bool model_decode(const struct model *model, const json_t *value, enum model_source source,
                   void *out, struct err *err) MUST_USE;
 json_t *model_encode(const struct model *model, const void *object) MUST_USE;
+/* One of its members; NULL when there is none of that name. */
+json_t *model_encode_member(const struct model *model, const void *object,
+                            const char *name) MUST_USE;
 void model_clear(const struct model *model, void *object);
 /* '*out' = 'object' changed by the merge patch 'patch' (RFC 7396: null resets to the default).
  * INVALID when the patch names an unknown, read-only or create-only member. */

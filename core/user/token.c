@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/core/parts.h"
+#include "core/model/page.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -260,33 +261,17 @@ json_t *token_show(struct core *core, const char *ref, struct err *err)
     return v;
 }
 
-static int by_name(const void *a, const void *b)
+void token_list(struct core *core, const struct query *query, struct strbuf *out)
 {
-    return strcmp((*(struct token *const *)a)->name, (*(struct token *const *)b)->name);
-}
-
-json_t *token_list(struct core *core, unsigned page_size, const char *page_token, struct err *err)
-{
+    CLEANUP(page_clear) struct page page = {.query = query};
     struct tokens *tokens = core->tokens;
-    CLEANUP(mem_freep) struct token **all = NULL;
-    json_t *items = json_array();
     struct token *t, *next;
-    char last[NAME_MAX_BYTES + 1] = "";
-    size_t n = 0, i = 0;
 
     lock_take(&tokens->lock);
-    all = mem_array(HASH_COUNT(tokens->by_id) + 1, sizeof(struct token *));
     HASH_ITER (hh, tokens->by_id, t, next)
-        all[n++] = t;
-    qsort(all, n, sizeof *all, by_name);
-    while (i < n && page_token && strcmp(all[i]->name, page_token) <= 0)
-        i++;
-    for (; i < n && json_array_size(items) < page_size; i++) {
-        json_array_append_new(items, view(all[i]));
-        str_copy(last, sizeof last, all[i]->name);
-    }
+        page_offer(&page, view(t));
     lock_drop(&tokens->lock);
-    return page_wrap(items, i < n ? last : NULL);
+    page_write(&page, NULL, NULL, out);
 }
 
 static bool write_gone(struct core *core, const struct uuid *id, const char *name, struct err *err)

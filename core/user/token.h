@@ -1,6 +1,8 @@
 /* API tokens: "vmmd_<id>_<secret>", of which only the SHA-256 of the secret is kept. */
 #pragma once
+#include "core/base/str.h"
 #include "core/core/core.h"
+#include "core/model/query.h"
 
 #define TOKEN_TEXT 128
 
@@ -17,7 +19,7 @@ bool token_create(struct core *core, const char *name, enum role role, uint64_t 
 bool token_check(struct core *core, const char *text, struct token_who *out,
                  struct err *err) MUST_USE;
 json_t *token_show(struct core *core, const char *ref, struct err *err) MUST_USE;
-json_t *token_list(struct core *core, unsigned page_size, const char *page_token,
-                   struct err *err) MUST_USE;
+/* Appends {"items":[Token…],"next_page_token":…} for a query of schema_token. */
+void token_list(struct core *core, const struct query *query, struct strbuf *out);
 bool token_revoke(struct core *core, const char *ref, const struct origin *origin,
                   struct err *err) MUST_USE;

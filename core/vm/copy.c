@@ -4,6 +4,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/disk/disks.h"
 #include "core/vm/registry.h"
 
 #include <fcntl.h>
@@ -35,12 +36,9 @@ static json_t *chain_of(struct core *core, const struct uuid *vm)
     json_t *list = json_array();
 
     lock_take(&core->registry.lock);
-    for (struct disk *d = core->registry.disks; d; d = d->next) {
-        json_t *one, *files;
-        if (!uuid_eq(&d->vm, vm))
-            continue;
-        one = json_object();
-        files = json_array();
+    for (struct disk *d = disks_of(core, vm); d; d = d->next) {
+        json_t *one = json_object(), *files = json_array();
+
         json_put_text(one, "id", UUID_STR(&d->id));
         json_put_text(one, "pool", UUID_STR(&d->pool));
         json_put_u64(one, "position", d->position);

@@ -28,7 +28,6 @@ static void vm_free(struct vm *vm)
     lock_clear(&vm->writing);
     free(vm->detail);
     free(vm->restarts);
-    free(vm->shown.text);
     free(vm);
 }
 
@@ -40,8 +39,10 @@ NO_TSA void registry_clear(struct core *core)
     HASH_ITER (by_id, r->vms_by_id, vm, next) {
         HASH_DELETE(by_name, r->vms_by_name, vm);
         HASH_DELETE(by_id, r->vms_by_id, vm);
+        shown_drop(r, vm);
         vm_free(vm);
     }
+    free(r->names);
     cond_clear(&r->changed);
     lock_clear(&r->lock);
     cond_clear(&core->serial.rung);
@@ -86,6 +87,8 @@ void vm_put(struct core *core, struct vm *vm)
 
     lock_take(&core->registry.lock);
     last = --vm->refs == 0 && !vm->listed;
+    if (last)
+        shown_drop(&core->registry, vm);
     lock_drop(&core->registry.lock);
     if (last)
         vm_free(vm);
@@ -134,6 +137,7 @@ struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *s
         vm->listed = true;
         HASH_ADD(by_id, r->vms_by_id, id, sizeof vm->id, vm);
         HASH_ADD_KEYPTR(by_name, r->vms_by_name, vm->name, strlen(vm->name), vm);
+        names_add(r, vm);
     }
     lock_drop(&r->lock);
     if (!taken)
@@ -151,6 +155,8 @@ void vm_delist(struct core *core, struct vm *vm)
     if (vm->listed) {
         HASH_DELETE(by_name, r->vms_by_name, vm);
         HASH_DELETE(by_id, r->vms_by_id, vm);
+        names_remove(r, vm);
+        shown_drop(r, vm);
         vm->listed = false;
     }
     cond_wake_all(&r->changed);
@@ -196,8 +202,10 @@ void vm_name_set(struct core *core, struct vm *vm, const char *name)
     struct registry *r = &core->registry;
 
     HASH_DELETE(by_name, r->vms_by_name, vm);
+    names_remove(r, vm);
     str_copy(vm->name, sizeof vm->name, name);
     HASH_ADD_KEYPTR(by_name, r->vms_by_name, vm->name, strlen(vm->name), vm);
+    names_add(r, vm);
 }
 
 struct vm **vm_get_all(struct core *core, size_t *n)

@@ -114,3 +114,15 @@ int vm_dir_make(struct core *core, const struct vm *vm, struct err *err) MUST_US
  * registry lock held. */
 const char *vm_derived_state(const struct vm *vm);
 json_t *vm_view(struct core *core, const struct vm *vm) REQUIRES(core->registry.lock);
+
+/* ---- names.c: the VMs in the order of their names. Whoever changes the name of a listed VM takes
+ * it out before and puts it in after. ---- */
+void names_add(struct registry *r, struct vm *vm) REQUIRES(r->lock);
+void names_remove(struct registry *r, const struct vm *vm) REQUIRES(r->lock);
+/* Position of the first VM whose name comes after 'name'; r->n_names when there is none. */
+size_t names_after(const struct registry *r, const char *name) REQUIRES(r->lock);
+
+/* ---- shown.c: VMs' texts, kept until they change or too many are kept ---- */
+/* Borrowed until the lock is dropped; NULL when it cannot be made. */
+const char *shown_text(struct core *core, struct vm *vm, size_t *len) REQUIRES(core->registry.lock);
+void shown_drop(struct registry *r, struct vm *vm) REQUIRES(r->lock);

@@ -1,9 +1,11 @@
 /* VMs as the API shows them: schemas Vm and VmList. */
 #include "core/vm/vm.h"
 
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/model/page.h"
 #include "core/vm/registry.h"
 #include "core/vm/restart.h"
 
@@ -63,25 +65,117 @@ static json_t *job_view(const struct vm *vm)
     return v;
 }
 
+/* ---- the members that a VM has besides its configuration ---- */
+
+static json_t *id_view(const struct vm *vm)
+{
+    return json_string(UUID_STR(&vm->id));
+}
+
+static json_t *state_view(const struct vm *vm)
+{
+    return json_string(vm_derived_state(vm));
+}
+
+static json_t *desired_view(const struct vm *vm)
+{
+    return json_string(vm_desired_text(vm->desired));
+}
+
+static json_t *pending_view(const struct vm *vm)
+{
+    return vm->active ? model_pending(&vm_model, vm->active, &vm->spec) : NULL;
+}
+
+static json_t *pending_reason_view(const struct vm *vm)
+{
+    return vm->pending_reason[0] ? json_string(vm->pending_reason) : NULL;
+}
+
+static json_t *revision_view(const struct vm *vm)
+{
+    return json_integer((json_int_t)vm->revision);
+}
+
+static json_t *time_view(int64_t wall_ms)
+{
+    char text[CLOCK_TEXT];
+
+    clock_text(wall_ms, text);
+    return json_string(text);
+}
+
+static json_t *created_view(const struct vm *vm)
+{
+    return time_view(vm->created_ms);
+}
+
+static json_t *updated_view(const struct vm *vm)
+{
+    return time_view(vm->updated_ms);
+}
+
+static const struct {
+    const char *name;
+    json_t *(*make)(const struct vm *vm); /* NULL is shown as null */
+} members[] = {
+    {"id", id_view},
+    {"state", state_view},
+    {"run", run_view},
+    {"desired", desired_view},
+    {"job", job_view},
+    {"actions", actions_view},
+    {"pending", pending_view},
+    {"pending_reason", pending_reason_view},
+    {"revision", revision_view},
+    {"created_at", created_view},
+    {"updated_at", updated_view},
+};
+
+/* What only the whole core knows of a member of the configuration. */
+static void complete(struct core *core, const struct vm *vm, json_t *view)
+    REQUIRES(core->registry.lock);
+static void complete(struct core *core, const struct vm *vm, json_t *view)
+{
+    json_t *disk;
+    size_t i;
+
+    json_array_foreach (json_object_get(view, "disks"), i, disk)
+        json_put(disk, "pool", pool_name_of(core, vm->spec.disks[i].pool));
+}
+
 json_t *vm_view(struct core *core, const struct vm *vm)
 {
     json_t *v = model_encode(&vm_model, &vm->spec);
-    json_t *disks = json_object_get(v, "disks"), *disk;
-    size_t i;
 
-    json_array_foreach (disks, i, disk)
-        json_put(disk, "pool", pool_name_of(core, vm->spec.disks[i].pool));
-    json_put_text(v, "id", UUID_STR(&vm->id));
-    json_put_text(v, "state", vm_derived_state(vm));
-    json_put(v, "run", run_view(vm));
-    json_put_text(v, "desired", vm_desired_text(vm->desired));
-    json_put(v, "job", job_view(vm));
-    json_put(v, "actions", actions_view(vm));
-    json_put(v, "pending", vm->active ? model_pending(&vm_model, vm->active, &vm->spec) : NULL);
-    json_put_text(v, "pending_reason", vm->pending_reason[0] ? vm->pending_reason : NULL);
-    json_put_u64(v, "revision", vm->revision);
-    json_put_time(v, "created_at", vm->created_ms);
-    json_put_time(v, "updated_at", vm->updated_ms);
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        json_put(v, members[i].name, members[i].make(vm));
+    complete(core, vm, v);
+    return v;
+}
+
+static json_t *member_view(const struct vm *vm, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        if (strcmp(members[i].name, name) == 0)
+            return members[i].make(vm);
+    return model_encode_member(&vm_model, &vm->spec, name);
+}
+
+/* What filter and order look at: all of it for thousands of VMs would take its time. */
+static json_t *glance(struct core *core, const struct vm *vm, const struct query *q)
+    REQUIRES(core->registry.lock);
+static json_t *glance(struct core *core, const struct vm *vm, const struct query *q)
+{
+    json_t *v = json_object();
+
+    for (unsigned i = 0; i < q->n_order + q->n_terms; i++) {
+        const char *name =
+            i < q->n_order ? q->order[i].place.steps[0] : q->terms[i - q->n_order].place.steps[0];
+        if (!json_object_get(v, name))
+            json_put(v, name, member_view(vm, name));
+    }
+    complete(core, vm, v);
     return v;
 }
 
@@ -99,46 +193,20 @@ json_t *vm_show(struct core *core, const char *ref, struct etag *etag, struct er
     return v;
 }
 
-static bool is_as_shown(const struct vm *vm)
-{
-    const struct vm_shown *s = &vm->shown;
-
-    return s->text && s->revision == vm->revision && s->state_revision == vm->state_revision &&
-           uuid_eq(&s->job, &vm->job) && s->phase == vm->phase && s->accel == vm->accel &&
-           s->has_reason == (vm->accel_reason[0] != 0);
-}
-
-static void make_shown(struct core *core, struct vm *vm) REQUIRES(core->registry.lock);
-static void make_shown(struct core *core, struct vm *vm)
-{
-    CLEANUP(json_decrefp) json_t *view = vm_view(core, vm);
-
-    free(vm->shown.text);
-    vm->shown = (struct vm_shown){.revision = vm->revision,
-                                  .state_revision = vm->state_revision,
-                                  .job = vm->job,
-                                  .phase = vm->phase,
-                                  .accel = vm->accel,
-                                  .has_reason = vm->accel_reason[0] != 0,
-                                  .text = json_write(view)};
-    vm->shown.len = vm->shown.text ? strlen(vm->shown.text) : 0;
-}
-
 char *vm_show_text(struct core *core, const char *ref, struct etag *etag, size_t *len,
                    struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     struct vm *vm = hold.vm;
+    const char *text;
     char *copy = NULL;
 
     if (!vm)
         return NULL;
     lock_take(&core->registry.lock);
-    if (!is_as_shown(vm))
-        make_shown(core, vm);
-    if (vm->shown.text)
-        copy = mem_dup(vm->shown.text, vm->shown.len + 1);
-    *len = vm->shown.len;
+    text = shown_text(core, vm, len);
+    if (text)
+        copy = mem_dup(text, *len + 1);
     *etag = (struct etag){vm->revision, vm->state_revision};
     lock_drop(&core->registry.lock);
     if (!copy)
@@ -146,122 +214,73 @@ char *vm_show_text(struct core *core, const char *ref, struct etag *etag, size_t
     return copy;
 }
 
-/* ---- filter: "member==value" terms joined by ',', all of which must hold ---- */
+/* ---- lists ---- */
 
-struct term {
-    char *member, *value;
+#define AT_ONCE 256 /* VMs that are looked at before others get the lock */
+
+/* Offers the next VMs after the name 'last', which moves on; false when there are no more. */
+static bool offer_some(struct core *core, struct page *page, char last[NAME_MAX_BYTES + 1])
+{
+    struct registry *r = &core->registry;
+    size_t i, end;
+    bool more;
+
+    lock_take(&r->lock);
+    i = names_after(r, last);
+    more = r->n_names - i > AT_ONCE;
+    end = more ? i + AT_ONCE : r->n_names;
+    for (; i < end && !(page->query->default_order && page_is_full(page)); i++) {
+        page_offer(page, glance(core, r->names[i], page->query));
+        str_copy(last, NAME_MAX_BYTES + 1, r->names[i]->name);
+    }
+    lock_drop(&r->lock);
+    return more;
+}
+
+struct show {
+    struct core *core;
+    const struct query *query;
 };
 
-struct filter {
-    struct term terms[8];
-    size_t n;
-};
-
-static void filter_clear(struct filter *f)
+/* The text of a VM, or of what is asked for of it; it may be gone by now. */
+static bool show(void *ctx, const json_t *glanced, struct strbuf *out)
 {
-    for (size_t i = 0; i < f->n; i++) {
-        free(f->terms[i].member);
-        free(f->terms[i].value);
+    const struct show *s = ctx;
+    struct err gone = {0};
+    CLEANUP(vm_drop)
+    struct vm_hold hold = {s->core, vm_get(s->core, json_get_text(glanced, "id"), &gone)};
+    CLEANUP(json_decrefp) json_t *view = NULL, *narrowed = NULL;
+    CLEANUP(mem_freep) char *written = NULL;
+    size_t len = 0, before = out->len;
+
+    if (!hold.vm)
+        return false;
+    lock_take(&s->core->registry.lock);
+    if (s->query->n_fields) {
+        view = vm_view(s->core, hold.vm);
+    } else {
+        const char *text = shown_text(s->core, hold.vm, &len);
+        strbuf_add(out, text ? text : "", len);
     }
-}
-
-static bool known_member(const char *name)
-{
-    static const char *const known[] = {"state", "name", "backend", "accel", "machine", "desired"};
-
-    for (size_t i = 0; i < ARRAY_LEN(known); i++)
-        if (strcmp(known[i], name) == 0)
-            return true;
-    return str_starts(name, "label.");
-}
-
-static bool filter_parse(const char *text, struct filter *f, struct err *err)
-{
-    CLEANUP(mem_freep) char *copy = str_dup(text ? text : "");
-    char *save = NULL;
-
-    for (char *t = strtok_r(copy, ",", &save); t; t = strtok_r(NULL, ",", &save)) {
-        char *equals = strstr(t, "==");
-        if (!equals || f->n == ARRAY_LEN(f->terms))
-            return err_field(err, ERR_INVALID, "/filter",
-                             "a filter has up to 8 terms such as state==running,label.ci==true");
-        *equals = 0;
-        if (!known_member(t))
-            return err_field(err, ERR_INVALID, "/filter",
-                             "cannot filter by '%.40s': known are state, name, backend, accel, "
-                             "machine, desired and label.KEY",
-                             t);
-        f->terms[f->n++] = (struct term){str_dup(t), str_dup(equals + 2)};
+    lock_drop(&s->core->registry.lock);
+    if (view) {
+        narrowed = query_project(s->query, view);
+        written = json_write(narrowed);
+        strbuf_adds(out, written ? written : "");
     }
-    return true;
+    return out->len > before;
 }
 
-static const char *member_of(const struct vm *vm, const char *name)
+void vm_list(struct core *core, const struct query *query, struct strbuf *out)
 {
-    if (str_starts(name, "label."))
-        return json_get_text(vm->spec.labels, name + strlen("label."));
-    if (strcmp(name, "state") == 0)
-        return vm_derived_state(vm);
-    if (strcmp(name, "name") == 0)
-        return vm->name;
-    if (strcmp(name, "backend") == 0)
-        return vm_backend_names[vm->backend];
-    if (strcmp(name, "accel") == 0)
-        return vm_accel_names[vm->spec.accel];
-    if (strcmp(name, "machine") == 0)
-        return vm_machine_names[vm->spec.machine];
-    return vm_desired_text(vm->desired);
-}
-
-static bool matches(const struct vm *vm, const struct filter *f)
-{
-    for (size_t i = 0; i < f->n; i++)
-        if (!str_eq(member_of(vm, f->terms[i].member), f->terms[i].value))
-            return false;
-    return true;
-}
-
-/* ---- list ---- */
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp((*(struct vm *const *)a)->spec.name, (*(struct vm *const *)b)->spec.name);
-}
-
-static struct vm **sorted(struct registry *r, size_t *n) REQUIRES(r->lock);
-static struct vm **sorted(struct registry *r, size_t *n)
-{
-    struct vm **all = mem_array(HASH_CNT(by_id, r->vms_by_id) + 1, sizeof(struct vm *));
-    struct vm *vm, *next;
-
-    *n = 0;
-    HASH_ITER (by_id, r->vms_by_id, vm, next)
-        all[(*n)++] = vm;
-    qsort(all, *n, sizeof *all, by_name);
-    return all;
-}
-
-json_t *vm_list(struct core *core, const char *filter, unsigned page_size, const char *page_token,
-                struct err *err)
-{
-    CLEANUP(filter_clear) struct filter f = {0};
-    CLEANUP(mem_freep) struct vm **all = NULL;
+    CLEANUP(page_clear) struct page page = {.query = query};
+    struct show ctx = {core, query};
     char last[NAME_MAX_BYTES + 1] = "";
-    json_t *items;
-    size_t n, i = 0;
+    const char *from = json_string_value(json_array_get(query->after, 0));
 
-    if (!filter_parse(filter, &f, err))
-        return NULL;
-    items = json_array();
-    lock_take(&core->registry.lock);
-    all = sorted(&core->registry, &n);
-    while (i < n && page_token && strcmp(all[i]->spec.name, page_token) <= 0)
-        i++;
-    for (; i < n && json_array_size(items) < page_size; i++) {
-        str_copy(last, sizeof last, all[i]->spec.name);
-        if (matches(all[i], &f))
-            json_array_append_new(items, vm_view(core, all[i]));
-    }
-    lock_drop(&core->registry.lock);
-    return page_wrap(items, i < n ? last : NULL);
+    if (query->default_order && from)
+        str_copy(last, sizeof last, from);
+    while (offer_some(core, &page, last) && !(query->default_order && page_is_full(&page)))
+        ;
+    page_write(&page, show, &ctx, out);
 }

@@ -1,6 +1,8 @@
 /* VMs as the API sees them. Shapes are the schemas of openapi.yaml: Vm, VmList, Operation. */
 #pragma once
+#include "core/base/str.h"
 #include "core/core/core.h"
+#include "core/model/query.h"
 #include "core/model/state.h"
 #include "core/model/vm.h"
 
@@ -19,10 +21,8 @@ json_t *vm_show(struct core *core, const char *ref, struct etag *etag, struct er
 /* The same as JSON text, which the caller owns; made anew only when the VM has changed. */
 char *vm_show_text(struct core *core, const char *ref, struct etag *etag, size_t *len,
                    struct err *err) MUST_USE;
-/* {"items":[Vm…],"next_page_token":…}; 'filter': "state==running" or "label.ci==x", NULL for all;
- * ordered by name; 'page_token' NULL for the first page. */
-json_t *vm_list(struct core *core, const char *filter, unsigned page_size, const char *page_token,
-                struct err *err) MUST_USE;
+/* Appends {"items":[Vm…],"next_page_token":…} for a query of schema_vm. */
+void vm_list(struct core *core, const struct query *query, struct strbuf *out);
 /* RFC 7396 merge patch; 'if_match' NULL when not given. Returns the changed VM. */
 json_t *vm_edit(struct core *core, const char *ref, const json_t *patch,
                 const struct etag *if_match, const struct origin *origin, struct etag *etag,

@@ -136,6 +136,10 @@ describe('the life of a VM', () => {
         assert.notEqual(second.items[0].id, first.items[0].id);
         const filtered = (await api.expect(200, 'GET', `${VMS}?filter=${encodeURIComponent('label.ci==yes')}`)).json;
         assert.deepEqual(filtered.items.map((v) => v.name), ['life']);
+        const part = (await api.expect(200, 'GET', `${VMS}?fields=name,run.state&order=-name&filter=${encodeURIComponent('name~=life*')}`)).json;
+        assert.deepEqual(part.items, [{name: 'life2', run: {state: 'off'}}, {name: 'life', run: {state: 'off'}}]);
+        assert.deepEqual((await api.expect(200, 'GET', `${VMS}/life?fields=boot,label.ci`)).json, {boot: vm.boot, labels: {ci: 'yes'}});
+        await api.refused(422, 'invalid', 'GET', `${VMS}?page_size=1&order=-name&page_token=${first.next_page_token}`);
     });
     test('has a version that guards edits', async () => {
         const reply = await api.expect(200, 'GET', `${VMS}/life`);
@@ -360,6 +364,18 @@ describe('paths and methods', () => {
         for (const query of ['nonsense=1', 'page_size=0', 'page_size=1001', 'page_size=x', 'page_size=-1', 'page_size=99999999999999999999', 'page_token=%00', 'filter=nonsense', 'page_size=1&page_size=2'])
             assert.ok([400, 422].includes((await api.call('GET', `${VMS}?${query}`)).status), query);
         assert.ok([400, 422].includes((await api.call('GET', `${OPS}/${NOBODY}?wait=61`)).status));
+    });
+    test('every list takes filter, fields and order, and says what is wrong in them', async () => {
+        for (const list of [VMS, OPS, TOKENS, POOLS, DISKS]) {
+            const page = (await api.expect(200, 'GET', `${list}?fields=id&order=-created_at,id&filter=${encodeURIComponent('created_at>2020-01-01,id!=x')}`)).json;
+            for (const item of page.items)
+                assert.deepEqual(Object.keys(item), ['id'], list);
+            for (const [query, pointer] of [['filter=id==x,shape==y', '?filter/1'], ['filter=created_at>soon', '?filter/0'], ['filter=id', '?filter/0'],
+                ['fields=id,shape', '?fields/1'], ['order=shape', '?order/0'], ['page_token=00', '?page_token']]) {
+                const problem = await api.refused(422, 'invalid', 'GET', `${list}?${query.replace('>', '%3E')}`);
+                assert.equal((problem.json ?? problem).errors[0].pointer, pointer, `${list}?${query}`);
+            }
+        }
     });
 });
 

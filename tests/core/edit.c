@@ -195,7 +195,7 @@ static void *read_names(void *arg)
 {
     while (atomic_load(&renaming)) {
         struct err err = {0};
-        json_t *list = vm_list(w.core, NULL, 10, NULL, &err);
+        json_t *list = world_list(&w, &schema_vm, (struct query_ask){0}, &err);
         const json_t *item = json_array_get(json_object_get(list, "items"), 0);
         const char *name = json_get_text(item, "name");
 
@@ -410,6 +410,7 @@ static void a_medium_that_is_gone_does_not_stand_in_the_way_of_other_edits(void 
 static void media_are_listed_page_by_page(void **state)
 {
     CLEANUP(json_decrefp) json_t *one = NULL, *two = NULL;
+    struct err err = {0};
     const json_t *item;
 
     put_medium("main", "b.iso", "22");
@@ -417,13 +418,16 @@ static void media_are_listed_page_by_page(void **state)
     put_medium("second", "b.iso", "333");
     put_medium("main", ".hidden", "4");
     put_medium("main", "empty.iso", "");
-    one = media_list(w.core, 2, NULL);
+    one = world_list(&w, &schema_medium, (struct query_ask){.page_size = 2}, &err);
     assert_int_equal(json_array_size(json_object_get(one, "items")), 2);
     item = json_array_get(json_object_get(one, "items"), 1);
     assert_string_equal(json_get_text(item, "name"), "b.iso");
     assert_string_equal(json_get_text(item, "root"), "main");
     assert_int_equal(json_get_u64(item, "size_bytes", 0), 2);
-    two = media_list(w.core, 2, json_get_text(one, "next_page_token"));
+    two = world_list(
+        &w, &schema_medium,
+        (struct query_ask){.page_size = 2, .page_token = json_get_text(one, "next_page_token")},
+        &err);
     assert_int_equal(json_array_size(json_object_get(two, "items")), 1);
     assert_null(json_get_text(two, "next_page_token"));
 }

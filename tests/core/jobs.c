@@ -31,25 +31,33 @@ static void they_are_listed_newest_first_and_by_vm(void **state)
     world_create(&w, "a", "");
     world_create(&w, "b", "");
     assert_string_equal(world_act(&w, "b", VM_VERB_START), "succeeded");
-    all = job_list(w.core, NULL, NULL, 100, NULL, &err);
+    all = world_list(&w, &schema_operation, (struct query_ask){0}, &err);
     assert_int_equal(json_array_size(json_object_get(all, "items")), 3);
     newest = json_array_get(json_object_get(all, "items"), 0);
     assert_string_equal(json_get_text(newest, "kind"), "vm.start");
     assert_string_equal(json_get_text(json_object_get(newest, "object"), "name"), "b");
-    page = job_list(w.core, NULL, NULL, 2, NULL, &err);
-    rest = job_list(w.core, NULL, NULL, 2, json_get_text(page, "next_page_token"), &err);
+    page = world_list(&w, &schema_operation, (struct query_ask){.page_size = 2}, &err);
+    rest = world_list(
+        &w, &schema_operation,
+        (struct query_ask){.page_size = 2, .page_token = json_get_text(page, "next_page_token")},
+        &err);
     assert_int_equal(json_array_size(json_object_get(rest, "items")), 1);
-    of_a = job_list(w.core, "a", "succeeded", 100, NULL, &err);
+    of_a = world_list(&w, &schema_operation,
+                      (struct query_ask){.filter = "object.name==a,state==succeeded"}, &err);
     assert_int_equal(json_array_size(json_object_get(of_a, "items")), 1);
 }
 
 static void a_wrong_page_token_is_refused(void **state)
 {
+    CLEANUP(query_clear) struct query q = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
     struct err err = {0};
 
-    assert_null(job_list(w.core, NULL, NULL, 2, "../etc", &err));
+    assert_null(
+        world_list(&w, &schema_operation, (struct query_ask){.page_token = "../etc"}, &err));
     assert_int_equal(err.code, ERR_INVALID);
-    assert_null(job_list(w.core, "nobody", NULL, 2, NULL, &err));
+    assert_true(query_parse(&schema_operation, &(struct query_ask){.page_size = 2}, &q, &err));
+    assert_false(job_list(w.core, "nobody", &q, &text, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
@@ -82,7 +90,7 @@ static void fifty_vms_are_made_at_once_and_all_of_them_exist(void **state)
         CLEANUP(json_decrefp) json_t *job = world_end_of(&w, &ops[i]);
         assert_string_equal(json_get_text(job, "state"), "succeeded");
     }
-    list = vm_list(w.core, NULL, 100, NULL, &err);
+    list = world_list(&w, &schema_vm, (struct query_ask){0}, &err);
     assert_int_equal(json_array_size(json_object_get(list, "items")), 50);
 }
 

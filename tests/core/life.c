@@ -135,7 +135,7 @@ static void a_disk_that_cannot_be_had_is_refused_before_anything_exists(void **s
         assert_int_equal(err.code, bad[i].code);
         assert_true(str_starts(err.field, "/disks/0"));
         free(more);
-        list = vm_list(w.core, NULL, 10, NULL, &err);
+        list = world_list(&w, &schema_vm, (struct query_ask){0}, &err);
         assert_int_equal(json_array_size(json_object_get(list, "items")), 0);
         assert_int_equal(world_files(&w), 0);
     }
@@ -364,14 +364,18 @@ static void lists_page_and_filter(void **state)
         snprintf(name, sizeof name, "vm%u", i);
         world_create(&w, name, i % 2 ? "\"labels\":{\"ci\":\"yes\"}" : "");
     }
-    one = vm_list(w.core, NULL, 3, NULL, &err);
+    one = world_list(&w, &schema_vm, (struct query_ask){.page_size = 3}, &err);
     assert_int_equal(json_array_size(json_object_get(one, "items")), 3);
-    two = vm_list(w.core, NULL, 3, json_get_text(one, "next_page_token"), &err);
+    two = world_list(
+        &w, &schema_vm,
+        (struct query_ask){.page_size = 3, .page_token = json_get_text(one, "next_page_token")},
+        &err);
     assert_int_equal(json_array_size(json_object_get(two, "items")), 2);
     assert_null(json_get_text(two, "next_page_token"));
-    off = vm_list(w.core, "label.ci==yes,state==off", 100, NULL, &err);
+    off =
+        world_list(&w, &schema_vm, (struct query_ask){.filter = "label.ci==yes,state==off"}, &err);
     assert_int_equal(json_array_size(json_object_get(off, "items")), 2);
-    assert_null(vm_list(w.core, "nonsense", 100, NULL, &err));
+    assert_null(world_list(&w, &schema_vm, (struct query_ask){.filter = "nonsense"}, &err));
     assert_int_equal(err.code, ERR_INVALID);
 }
 

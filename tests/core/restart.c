@@ -80,7 +80,8 @@ static void boot_host(void)
 static unsigned count_operations(const char *kind)
 {
     struct err err = {0};
-    CLEANUP(json_decrefp) json_t *list = job_list(w.core, NULL, NULL, 1000, NULL, &err);
+    CLEANUP(json_decrefp)
+    json_t *list = world_list(&w, &schema_operation, (struct query_ask){.page_size = 1000}, &err);
     unsigned n = 0;
     size_t i;
     json_t *job;

@@ -119,8 +119,11 @@ static void a_name_is_taken_once_and_listed(void **state)
     make("c", ROLE_ADMIN, 0, text);
     assert_false(token_create(w.core, "b", ROLE_ADMIN, 0, &world_admin, &id, text, &err));
     assert_int_equal(err.code, ERR_EXISTS);
-    one = token_list(w.core, 2, NULL, &err);
-    two = token_list(w.core, 2, json_get_text(one, "next_page_token"), &err);
+    one = world_list(&w, &schema_token, (struct query_ask){.page_size = 2}, &err);
+    two = world_list(
+        &w, &schema_token,
+        (struct query_ask){.page_size = 2, .page_token = json_get_text(one, "next_page_token")},
+        &err);
     assert_int_equal(json_array_size(json_object_get(one, "items")), 2);
     assert_int_equal(json_array_size(json_object_get(two, "items")), 1);
 }

@@ -251,7 +251,8 @@ static const struct operation operations[] = {
 static void every_operation_has_ended(struct world *w)
 {
     struct err err = {0};
-    CLEANUP(json_decrefp) json_t *list = job_list(w->core, NULL, NULL, 100, NULL, &err);
+    CLEANUP(json_decrefp)
+    json_t *list = world_list(w, &schema_operation, (struct query_ask){0}, &err);
     json_t *items = json_object_get(list, "items"), *item;
     size_t i;
 

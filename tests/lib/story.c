@@ -275,7 +275,8 @@ static void boot_again(const char *dir)
 static const char *all_operations_end(struct world *w)
 {
     struct err err = {0};
-    CLEANUP(json_decrefp) json_t *list = job_list(w->core, NULL, NULL, 100, NULL, &err);
+    CLEANUP(json_decrefp)
+    json_t *list = world_list(w, &schema_operation, (struct query_ask){0}, &err);
     int64_t deadline = clock_mono_ms() + SETTLE_MS;
     json_t *item;
     size_t i;

@@ -6,11 +6,13 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/media.h"
 #include "core/disk/pool.h"
 #include "core/event/event.h"
 #include "core/job/job.h"
 #include "core/model/profile.h"
 #include "core/port/host.h"
+#include "core/user/token.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -186,6 +188,39 @@ bool world_try_create(struct world *w, const char *name, const char *more, struc
 
     return json && vm_spec_decode(json, &spec, err) &&
            vm_create(w->core, &spec, &world_admin, op, &vm, err);
+}
+
+static bool list_of(struct world *w, const struct query *q, struct strbuf *out, struct err *err)
+{
+    if (q->schema == &schema_operation)
+        return job_list(w->core, NULL, q, out, err);
+    if (q->schema == &schema_disk)
+        return disk_list(w->core, NULL, q, out, err);
+    if (q->schema == &schema_medium)
+        media_list(w->core, q, out);
+    else if (q->schema == &schema_vm)
+        vm_list(w->core, q, out);
+    else if (q->schema == &schema_pool)
+        pool_list(w->core, q, out);
+    else
+        token_list(w->core, q, out);
+    return true;
+}
+
+json_t *world_list(struct world *w, const struct query_schema *schema, struct query_ask ask,
+                   struct err *err)
+{
+    CLEANUP(query_clear) struct query q = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+    json_t *list;
+
+    if (!ask.page_size)
+        ask.page_size = 100;
+    if (!query_parse(schema, &ask, &q, err) || !list_of(w, &q, &text, err))
+        return NULL;
+    list = json_read(text.data, text.len, err);
+    assert_non_null(list);
+    return list;
 }
 
 json_t *world_end_of(struct world *w, const struct uuid *op)

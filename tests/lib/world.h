@@ -40,4 +40,7 @@ bool world_has_vm(struct world *w, const char *name);
 void world_await(struct world *w, const char *name, const char *member, const char *value);
 /* Waits up to 10 s until no operation holds the VM, or it is gone. */
 void world_settle(struct world *w, const char *name);
+/* A list as the API gives it: 'schema' says of what. NULL with *err when it is refused. */
+json_t *world_list(struct world *w, const struct query_schema *schema, struct query_ask ask,
+                   struct err *err) MUST_USE;
 unsigned world_files(struct world *w); /* image files in all pools */

@@ -153,7 +153,8 @@ static void all_is_there(struct world *w)
     MUST(core_idem_find(w->core, &with_key, &found, type, &object, &err));
     assert_true(found);
     assert_string_equal(type, "token");
-    MUST(jobs = job_list(w->core, NULL, "succeeded", 100, NULL, &err));
+    MUST(jobs = world_list(w, &schema_operation, (struct query_ask){.filter = "state==succeeded"},
+                           &err));
     assert_true(json_array_size(json_object_get(jobs, "items")) >= 4);
     MUST(store_event_each(w->core->store, 0, UINT32_MAX, follows, &last, &err));
     assert_true(last > 10);
@@ -162,7 +163,8 @@ static void all_is_there(struct world *w)
 static void what_was_under_way_is_finished(struct world *w)
 {
     struct err err = {0};
-    CLEANUP(json_decrefp) json_t *list = job_list(w->core, NULL, NULL, 100, NULL, &err);
+    CLEANUP(json_decrefp)
+    json_t *list = world_list(w, &schema_operation, (struct query_ask){0}, &err);
     json_t *job;
     size_t i;
 

@@ -167,8 +167,7 @@ static bool await_exec(int status, pid_t pid, struct err *err)
 bool jail_child_start(const struct jail_request *r, const int *fds, struct jail_child *out,
                       struct err *err)
 {
-    CLEANUP(closep)
-    int told = -1;
+    CLEANUP(closep) int told = -1;
     int status[2];
 
     if (pipe2(status, O_CLOEXEC) < 0)

@@ -94,8 +94,7 @@ static int make_ruleset(int version, bool for_qemu)
 
 static bool allow(int rules, const char *path, uint64_t access, struct err *err)
 {
-    CLEANUP(closep)
-    int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(closep) int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     struct path_rule rule = {.access = access, .dir = dir};
 
     if (dir < 0)
@@ -107,8 +106,7 @@ static bool allow(int rules, const char *path, uint64_t access, struct err *err)
 bool drop_files(bool for_qemu, struct err *err)
 {
     int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
-    CLEANUP(closep)
-    int rules = -1;
+    CLEANUP(closep) int rules = -1;
     uint64_t device = FS_READ_FILE | FS_WRITE_FILE | (version >= 5 ? FS_IOCTL_DEV : 0);
 
     if (version < 1)

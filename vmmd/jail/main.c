@@ -75,8 +75,7 @@ static bool settle_in(struct err *err)
 
 static bool tell_running(struct jail *j, struct err *err)
 {
-    CLEANUP(closep)
-    int self = pidfd_open(getpid(), 0);
+    CLEANUP(closep) int self = pidfd_open(getpid(), 0);
     int fds[2] = {j->qemu.pidfd, self};
 
     if (self < 0)

@@ -73,8 +73,7 @@ static int take_node(const char *path, struct err *err)
 
 static bool place_node(int tree, const char *to, struct err *err)
 {
-    CLEANUP(closep)
-    int fd = open(to, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    CLEANUP(closep) int fd = open(to, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return err_errno(err, errno, "make the jail's %s", to);
@@ -107,8 +106,7 @@ static bool input_sizes(const struct jail_request *r, const int *fds, uint64_t *
 /* A detached mount of the file (from the helper) is put in its place: nothing to copy. */
 static bool attach_input(const char *name, int tree, struct err *err)
 {
-    CLEANUP(closep)
-    int place = -1;
+    CLEANUP(closep) int place = -1;
     char path[40];
 
     snprintf(path, sizeof path, "in/%s", name);
@@ -122,8 +120,7 @@ static bool attach_input(const char *name, int tree, struct err *err)
 /* Copies from the file's beginning, whatever its position is: another process may share it. */
 static bool copy_input(const char *name, int from, struct err *err)
 {
-    CLEANUP(closep)
-    int to = -1;
+    CLEANUP(closep) int to = -1;
     char path[40];
     off_t at = 0;
     ssize_t n;
@@ -199,10 +196,8 @@ static bool enter(struct err *err)
 bool jail_root_build(const struct jail_request *r, const int *fds, const char *kvm_path,
                      struct err *err)
 {
-    CLEANUP(closep)
-    int null = -1;
-    CLEANUP(closep)
-    int kvm = -1;
+    CLEANUP(closep) int null = -1;
+    CLEANUP(closep) int kvm = -1;
 
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_errno(err, errno, "make the jail's mounts private");

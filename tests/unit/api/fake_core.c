@@ -15,6 +15,7 @@
 #include "core/event/event.h"
 #include "core/host/host.h"
 #include "core/job/job.h"
+#include "core/model/page.h"
 #include "core/user/token.h"
 #include "core/vm/vm.h"
 
@@ -180,14 +181,12 @@ static json_t *named(const char *id)
     return o;
 }
 
-static json_t *one_page(json_t *item)
+static void one_page(json_t *item, const struct query *query, struct strbuf *out)
 {
-    json_t *list = json_object(), *items = json_array();
+    CLEANUP(page_clear) struct page page = {.query = query};
 
-    json_array_append_new(items, item);
-    json_put(list, "items", items);
-    json_put(list, "next_page_token", NULL);
-    return list;
+    page_offer(&page, item);
+    page_write(&page, NULL, NULL, out);
 }
 
 bool vm_create(struct core *c, struct vm_spec *spec, const struct origin *origin, struct uuid *op,
@@ -226,15 +225,13 @@ char *vm_show_text(struct core *c, const char *ref, struct etag *etag, size_t *l
     return text;
 }
 
-json_t *vm_list(struct core *c, const char *filter, unsigned page_size, const char *page_token,
-                struct err *err)
+void vm_list(struct core *c, const struct query *query, struct strbuf *out)
 {
-    json_t *list = one_page(named(HELLO_ID));
+    json_t *vm = named(HELLO_ID);
 
-    json_put_text(list, "filter", filter);
-    json_put_u64(list, "page_size", page_size);
-    json_put_text(list, "page_token", page_token);
-    return list;
+    json_put_text(vm, "state", "running");
+    json_put_u64(vm, "page_size", query->page_size);
+    one_page(vm, query, out);
 }
 
 json_t *vm_edit(struct core *c, const char *ref, const json_t *patch, const struct etag *if_match,
@@ -366,10 +363,14 @@ json_t *job_show(struct core *c, const struct uuid *id, struct err *err)
     return job_wait(c, id, 0, err);
 }
 
-json_t *job_list(struct core *c, const char *vm, const char *state, unsigned page_size,
-                 const char *page_token, struct err *err)
+bool job_list(struct core *c, const char *vm, const struct query *query, struct strbuf *out,
+              struct err *err)
 {
-    return one_page(named(OP_ID));
+    json_t *op = named(OP_ID);
+
+    json_put_text(op, "state", "running");
+    one_page(op, query, out);
+    return true;
 }
 
 bool job_cancel(struct core *c, const struct uuid *id, const struct origin *origin, struct err *err)
@@ -494,9 +495,9 @@ json_t *token_show(struct core *c, const char *ref, struct err *err)
     return named(POOL_ID);
 }
 
-json_t *token_list(struct core *c, unsigned page_size, const char *page_token, struct err *err)
+void token_list(struct core *c, const struct query *query, struct strbuf *out)
 {
-    return one_page(named(POOL_ID));
+    one_page(named(POOL_ID), query, out);
 }
 
 bool token_revoke(struct core *c, const char *ref, const struct origin *origin, struct err *err)
@@ -522,18 +523,14 @@ bool guests_shutdown(struct core *c, const struct origin *origin, struct uuid *o
     return origin->dry_run || err_set(err, ERR_BUSY, "no guests here");
 }
 
-json_t *media_list(struct core *c, unsigned page_size, const char *page_token)
+void media_list(struct core *c, const struct query *query, struct strbuf *out)
 {
-    json_t *list = json_object();
-
-    json_put(list, "items", json_array());
-    json_put_text(list, "next_page_token", NULL);
-    return list;
+    one_page(named(POOL_ID), query, out);
 }
 
-json_t *pool_list(struct core *c, unsigned page_size, const char *page_token, struct err *err)
+void pool_list(struct core *c, const struct query *query, struct strbuf *out)
 {
-    return one_page(named(POOL_ID));
+    one_page(named(POOL_ID), query, out);
 }
 
 bool pool_delete(struct core *c, const char *ref, const struct origin *origin, struct err *err)
@@ -546,10 +543,11 @@ json_t *disk_show(struct core *c, const char *ref, struct err *err)
     return named(POOL_ID);
 }
 
-json_t *disk_list(struct core *c, const char *vm, unsigned page_size, const char *page_token,
-                  struct err *err)
+bool disk_list(struct core *c, const char *vm, const struct query *query, struct strbuf *out,
+               struct err *err)
 {
-    return one_page(named(POOL_ID));
+    one_page(named(POOL_ID), query, out);
+    return true;
 }
 
 json_t *host_show(struct core *c, struct err *err)

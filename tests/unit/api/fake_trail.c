@@ -1,5 +1,6 @@
 /* More of the fake core: the audit trail, which keeps what it was told, and webhooks, which agree
  * to everything. Included behind fake_core.c. */
+#include "core/model/page.h"
 #include "core/event/audit.h"
 #include "core/hook/hook.h"
 
@@ -27,9 +28,9 @@ json_t *hook_show(struct core *c, const char *ref, struct err *err)
     return named(POOL_ID);
 }
 
-json_t *hook_list(struct core *c, unsigned page_size, const char *page_token, struct err *err)
+void hook_list(struct core *c, const struct query *query, struct strbuf *out)
 {
-    return one_page(named(POOL_ID));
+    one_page(named(POOL_ID), query, out);
 }
 
 bool hook_edit(struct core *c, const char *ref, const struct hook_spec *spec,

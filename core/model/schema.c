@@ -1,0 +1,136 @@
+/* The lists of the API and their members: what only replies have; a VM's configuration comes from
+ * its field table. tests/contract compares it with real replies. */
+#include "core/model/query.h"
+#include "core/model/state.h"
+#include "core/model/vm.h"
+
+#define X(name, text) text,
+static const char *const states[] = {"creating", "deleting", VM_RUNS(X) NULL};
+static const char *const runs[] = {VM_RUNS(X) NULL};
+static const char *const reasons[] = {VM_REASONS(X) NULL};
+static const char *const desires[] = {VM_DESIRES(X) NULL};
+#undef X
+
+/* As in core/job and core/user, which no lower room may include. */
+static const char *const job_states[] = {"queued", "running",   "cancelling",  "succeeded",
+                                         "failed", "cancelled", "interrupted", NULL};
+static const char *const hook_states[] = {"ok", "failing", "disabled", NULL};
+static const char *const roles[] = {"viewer", "operator", "admin", NULL};
+
+/* clang-format off */ /* tables: one member a line */
+static const struct query_field vm_members[] = {
+    {"id",               QUERY_TEXT,   NULL},
+    {"state",            QUERY_WORD,   states},
+    {"run.state",        QUERY_WORD,   runs},
+    {"run.reason",       QUERY_WORD,   reasons},
+    {"run.detail",       QUERY_PROSE,  NULL},
+    {"run.since",        QUERY_TIME,   NULL},
+    {"run.restart_at",   QUERY_TIME,   NULL},
+    {"run.accel",        QUERY_WORD,   vm_accel_names},
+    {"run.accel_reason", QUERY_PROSE,  NULL},
+    {"desired",          QUERY_WORD,   desires},
+    {"job.id",           QUERY_TEXT,   NULL},
+    {"job.kind",         QUERY_TEXT,   NULL},
+    {"actions",          QUERY_ANY,    NULL},
+    {"pending",          QUERY_ANY,    NULL},
+    {"pending_reason",   QUERY_PROSE,  NULL},
+    {"revision",         QUERY_NUMBER, NULL},
+    {"created_at",       QUERY_TIME,   NULL},
+    {"updated_at",       QUERY_TIME,   NULL},
+};
+static const struct query_field operation_members[] = {
+    {"id",             QUERY_TEXT,   NULL},
+    {"kind",           QUERY_TEXT,   NULL},
+    {"object.type",    QUERY_TEXT,   NULL},
+    {"object.id",      QUERY_TEXT,   NULL},
+    {"object.name",    QUERY_TEXT,   NULL},
+    {"state",          QUERY_WORD,   job_states},
+    {"step",           QUERY_TEXT,   NULL},
+    {"progress.done",  QUERY_NUMBER, NULL},
+    {"progress.total", QUERY_NUMBER, NULL},
+    {"progress",       QUERY_ANY,    NULL},
+    {"cancellable",    QUERY_BOOL,   NULL},
+    {"created_by",     QUERY_TEXT,   NULL},
+    {"request_id",     QUERY_TEXT,   NULL},
+    {"created_at",     QUERY_TIME,   NULL},
+    {"started_at",     QUERY_TIME,   NULL},
+    {"ended_at",       QUERY_TIME,   NULL},
+    {"result",         QUERY_ANY,    NULL},
+    {"error.code",     QUERY_TEXT,   NULL},
+    {"error.pointer",  QUERY_PROSE,  NULL},
+    {"error.detail",   QUERY_PROSE,  NULL},
+};
+static const struct query_field event_members[] = {
+    {"seq",         QUERY_NUMBER, NULL},
+    {"at",          QUERY_TIME,   NULL},
+    {"type",        QUERY_TEXT,   NULL},
+    {"object.type", QUERY_TEXT,   NULL},
+    {"object.id",   QUERY_TEXT,   NULL},
+    {"data",        QUERY_LABELS, NULL},
+};
+static const struct query_field token_members[] = {
+    {"id",         QUERY_TEXT, NULL},
+    {"name",       QUERY_TEXT, NULL},
+    {"role",       QUERY_WORD, roles},
+    {"created_at", QUERY_TIME, NULL},
+    {"expires_at", QUERY_TIME, NULL},
+    {"created_by", QUERY_TEXT, NULL},
+};
+static const struct query_field pool_members[] = {
+    {"id",          QUERY_TEXT,   NULL},
+    {"name",        QUERY_TEXT,   NULL},
+    {"root",        QUERY_TEXT,   NULL},
+    {"total_bytes", QUERY_NUMBER, NULL},
+    {"free_bytes",  QUERY_NUMBER, NULL},
+    {"disks",       QUERY_NUMBER, NULL},
+    {"created_at",  QUERY_TIME,   NULL},
+};
+static const struct query_field disk_members[] = {
+    {"id",         QUERY_TEXT,   NULL},
+    {"vm",         QUERY_TEXT,   NULL},
+    {"pool",       QUERY_TEXT,   NULL},
+    {"position",   QUERY_NUMBER, NULL},
+    {"size_bytes", QUERY_NUMBER, NULL},
+    {"file_bytes", QUERY_NUMBER, NULL},
+    {"format",     QUERY_WORD,   disk_format_names},
+    {"bus",        QUERY_WORD,   disk_bus_names},
+    {"created_at", QUERY_TIME,   NULL},
+};
+static const struct query_field medium_members[] = {
+    {"name",        QUERY_TEXT,   NULL},
+    {"root",        QUERY_TEXT,   NULL},
+    {"size_bytes",  QUERY_NUMBER, NULL},
+    {"modified_at", QUERY_TIME,   NULL},
+};
+static const struct query_field webhook_members[] = {
+    {"id",              QUERY_TEXT,   NULL},
+    {"name",            QUERY_TEXT,   NULL},
+    {"url",             QUERY_PROSE,  NULL},
+    {"types",           QUERY_PROSE,  NULL},
+    {"enabled",         QUERY_BOOL,   NULL},
+    {"state",           QUERY_WORD,   hook_states},
+    {"disabled_reason", QUERY_PROSE,  NULL},
+    {"position",        QUERY_NUMBER, NULL},
+    {"failing_since",   QUERY_TIME,   NULL},
+    {"next_attempt_at", QUERY_TIME,   NULL},
+    {"created_at",      QUERY_TIME,   NULL},
+    {"created_by",      QUERY_TEXT,   NULL},
+};
+/* clang-format on */
+
+#define SCHEMA(object, members, model, order, tie)                                                 \
+    {                                                                                              \
+        object, members, ARRAY_LEN(members), model, order, tie                                     \
+    }
+
+const struct query_schema schema_vm = SCHEMA("VM", vm_members, &vm_model, "name", "id");
+const struct query_schema schema_operation =
+    SCHEMA("operation", operation_members, NULL, "-created_at", "id");
+const struct query_schema schema_event = SCHEMA("event", event_members, NULL, "seq", "seq");
+const struct query_schema schema_token = SCHEMA("token", token_members, NULL, "name", "id");
+const struct query_schema schema_pool = SCHEMA("pool", pool_members, NULL, "created_at", "id");
+const struct query_schema schema_disk = SCHEMA("disk", disk_members, NULL, "id", "id");
+const struct query_schema schema_medium =
+    SCHEMA("medium", medium_members, NULL, "name", "name,root");
+const struct query_schema schema_webhook =
+    SCHEMA("webhook", webhook_members, NULL, "name", "id");
