@@ -84,6 +84,11 @@ struct core *core_open(const struct core_config *config, struct err *err)
     vms_take_up(core, reset);
     vms_sweep(core);
     disks_sweep(core);
+    core->copies = copies_start(core, err);
+    if (!core->copies) {
+        core_close(core);
+        return NULL;
+    }
     jobs_resume(core);
     if (!start_threads(core, reset, autostart, err) || !hooks_start(core, err)) {
         core_close(core);
@@ -147,6 +152,7 @@ void core_close(struct core *core)
         hooks_stop(core);
         jobs_stop(core->jobs);
         janitor_stop(core->janitor);
+        copies_stop(core->copies);
         release_machines(core);
         tokens_free(core->tokens);
     }

@@ -35,7 +35,6 @@ static void *janitor_main(void *arg)
     struct janitor *j = arg;
     bool stop = false;
 
-    vm_copies_refresh(j->core);
     while (!stop) {
         int64_t due = clock_mono_ms() + EVERY_MS;
         struct err err = {0};

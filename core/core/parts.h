@@ -42,7 +42,8 @@ struct vm {
     int backend; /* enum vm_backend */
     int64_t created_ms;
 
-    struct lock writing; /* see above */
+    struct lock writing;      /* see above */
+    uint64_t copied_revision; /* of the disaster copy, as far as is known; under 'writing' */
 
     /* registry lock; 'name' and 'spec' are also stable under 'writing' */
     unsigned refs;
@@ -149,6 +150,7 @@ struct core {
     struct hooks *hooks;   /* core/hook */
     struct tokens *tokens; /* core/user */
     struct janitor *janitor;
+    struct copies *copies;       /* core/vm */
     struct restarter *restarter; /* core/vm/restart.h */
     struct autostart *autostart; /* core/vm/autostart.h; NULL when nothing is to be started */
     char boot_id[64];            /* of the host, "" when it does not tell */
@@ -200,6 +202,10 @@ void jobs_resume(struct core *core);
 /* Durable on return: row, idempotency key, event and order->also's rows in one transaction. */
 bool job_submit(struct core *core, struct job_order *order, const struct origin *origin,
                 struct err *err) MUST_USE;
+/* The same for what order->also's rows do by themselves: durable on return, the operation has
+ * succeeded and nothing is run. One flush to the disk in place of three. */
+bool job_done_at_once(struct core *core, struct job_order *order, const struct origin *origin,
+                      struct err *err) MUST_USE;
 void job_ask_cancel(struct core *core, const struct uuid *id); /* no checks: 'stop' does this */
 extern const struct job_kind *const job_kinds[];               /* NULL-terminated */
 const struct job_kind *job_kind_find(const char *name);

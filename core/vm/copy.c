@@ -1,5 +1,10 @@
 /* A VM's own directory below the state directory, and the disaster copy of its configuration in it:
- * config.json holds what is needed to define the VM again if the database is lost. */
+ * config.json holds what is needed to define the VM again if the database is lost.
+ *
+ * Copies are written by a thread of their own, a moment after the change: nobody waits for them,
+ * and a crowd of changes must not wait for two flushes each. None is forgotten: a daemon that
+ * starts compares the revision of every copy and writes those that are old. */
+#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -8,9 +13,12 @@
 #include "core/vm/registry.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define COPY_MAX (4u << 20) /* bytes of a copy that is worth reading */
+#define COPY_MAX  (4u << 20) /* bytes of a copy that is worth reading */
+#define GATHER_MS 200
+#define STOP_MS   2000
 
 static const char name[] = "config.json";
 
@@ -83,16 +91,11 @@ static void publish(struct core *core, struct vm *vm)
         return;
     text = copy_text(core, vm);
     dir = vm_dir_open(core, vm, true, &err);
-    if (dir < 0 ||
-        !FAILPOINT_AROUND("vm.copy", fs_publish(dir, name, text, strlen(text), 0600, &err), &err))
+    if (dir >= 0 &&
+        FAILPOINT_AROUND("vm.copy", fs_publish(dir, name, text, strlen(text), 0600, &err), &err))
+        vm->copied_revision = vm->revision;
+    else
         log_warn("the copy of %s's configuration was not written: %s", vm->name, err.detail);
-}
-
-void vm_copy_publish(struct core *core, struct vm *vm)
-{
-    lock_take(&vm->writing);
-    publish(core, vm);
-    lock_drop(&vm->writing);
 }
 
 static bool is_current(struct core *core, const struct vm *vm)
@@ -113,7 +116,31 @@ static bool is_current(struct core *core, const struct vm *vm)
            json_integer_value(json_object_get(copy, "revision")) == (json_int_t)vm->revision;
 }
 
-void vm_copies_refresh(struct core *core)
+/* ---- in the background ---- */
+
+struct copies {
+    struct core *core;
+    pthread_t thread;
+    struct lock lock;
+    struct cond woken;
+    struct uuid *due GUARDED_BY(lock);
+    size_t n GUARDED_BY(lock), cap GUARDED_BY(lock);
+    bool stopping GUARDED_BY(lock);
+    int64_t until_ms GUARDED_BY(lock); /* when stopping: no longer than this */
+};
+
+static bool must_end(struct copies *c)
+{
+    bool yes;
+
+    lock_take(&c->lock);
+    yes = c->stopping && clock_mono_ms() > c->until_ms;
+    lock_drop(&c->lock);
+    return yes || store_is_poisoned(c->core->store);
+}
+
+/* What an earlier daemon left: nobody waits for it, so stopping ends it. */
+static void refresh_all(struct core *core)
 {
     struct vm **vms;
     size_t n;
@@ -126,4 +153,105 @@ void vm_copies_refresh(struct core *core)
         lock_drop(&vms[i]->writing);
     }
     vm_put_all(core, vms);
+}
+
+/* A VM that changed several times meanwhile is written once. */
+static void write_copy(struct core *core, const struct uuid *id)
+{
+    struct err gone = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, id, &gone)};
+
+    if (!hold.vm)
+        return;
+    lock_take(&hold.vm->writing);
+    if (hold.vm->copied_revision != hold.vm->revision)
+        publish(core, hold.vm);
+    lock_drop(&hold.vm->writing);
+}
+
+/* What is due, after a moment in which more may come; NULL when there is none and no more to come.
+ */
+static struct uuid *next_batch(struct copies *c, size_t *n)
+{
+    int64_t until;
+    struct uuid *due;
+
+    lock_take(&c->lock);
+    while (!c->n && !c->stopping)
+        cond_wait(&c->woken, &c->lock);
+    until = clock_mono_ms() + GATHER_MS;
+    while (!c->stopping && cond_wait_until(&c->woken, &c->lock, until))
+        ;
+    due = TAKE(c->due);
+    *n = c->n;
+    c->n = c->cap = 0;
+    lock_drop(&c->lock);
+    return due;
+}
+
+static void *copies_main(void *arg)
+{
+    struct copies *c = arg;
+    struct uuid *due;
+    size_t n;
+
+    refresh_all(c->core);
+    while ((due = next_batch(c, &n))) {
+        for (size_t i = 0; i < n && !must_end(c); i++)
+            write_copy(c->core, &due[i]);
+        free(due);
+    }
+    return NULL;
+}
+
+static void copies_free(struct copies *c)
+{
+    cond_clear(&c->woken);
+    lock_clear(&c->lock);
+    free(c->due);
+    free(c);
+}
+
+struct copies *copies_start(struct core *core, struct err *err)
+{
+    struct copies *c = mem_alloc(sizeof *c);
+
+    c->core = core;
+    lock_init(&c->lock);
+    cond_init(&c->woken);
+    if (thread_start(&c->thread, "copies", copies_main, c, err))
+        return c;
+    copies_free(c);
+    return NULL;
+}
+
+void copies_stop(struct copies *c)
+{
+    if (!c)
+        return;
+    lock_take(&c->lock);
+    c->stopping = true;
+    c->until_ms = clock_mono_ms() + STOP_MS;
+    cond_wake_all(&c->woken);
+    lock_drop(&c->lock);
+    pthread_join(c->thread, NULL);
+    c->core->copies = NULL;
+    copies_free(c);
+}
+
+void vm_copy_later(struct core *core, const struct uuid *id)
+{
+    struct copies *c = core->copies;
+
+    if (!c)
+        return; /* not begun yet: the first round looks at all */
+    lock_take(&c->lock);
+    if (c->n == c->cap) {
+        c->cap = c->cap ? 2 * c->cap : 16;
+        c->due = mem_resize(c->due, c->cap, sizeof *c->due);
+    }
+    c->due[c->n++] = *id;
+    if (c->n == 1)
+        cond_wake_one(&c->woken);
+    lock_drop(&c->lock);
 }

@@ -4,8 +4,9 @@
  *   2 image files made and flushed, the VM's directory and disaster copy written
  *   3 * VM 'defined', files 'live'                              one transaction: the commit point
  *
- * Entered again after a crash it does 2 and 3 once more. When it fails, the files go, then the
- * rows. */
+ * A VM without disks has nothing to be made: it is defined, and its operation has succeeded, in the
+ * transaction of the request. Entered again after a crash it does 2 and 3 once more. When it fails,
+ * the files go, then the rows. */
 #include "core/vm/vm.h"
 
 #include "core/base/clock.h"
@@ -111,6 +112,43 @@ static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
     return ok;
 }
 
+/* Of a VM without disks. In memory it is 'creating' until this is durable. */
+static bool write_defined(struct store_txn *txn, void *ctx, struct err *err)
+{
+    struct rows *rows = ctx;
+    json_t *created = json_object(), *defined = json_object();
+    struct vm_record record;
+    struct vm_texts texts;
+    bool ok;
+
+    vm_record_fill(rows->vm, &record, &texts);
+    record.phase = "defined";
+    json_put_text(created, "name", record.name);
+    json_put_text(defined, "name", record.name);
+    ok = event_add(txn, "vm.created", "vm", &record.id, created, err);
+    if (!ok)
+        json_decref(defined);
+    ok = ok && event_add(txn, "vm.defined", "vm", &record.id, defined, err) &&
+         store_vm_put(txn, &record, err) && FAILPOINT("vm.create.at_once", err);
+    vm_texts_clear(&texts);
+    return ok;
+}
+
+static bool define_at_once(struct core *core, struct vm *vm, struct job_order *order,
+                           const struct origin *origin, struct err *err)
+{
+    order->also = write_defined;
+    if (!job_done_at_once(core, order, origin, err))
+        return false;
+    lock_take(&core->registry.lock);
+    vm->phase = VM_DEFINED;
+    lock_drop(&core->registry.lock);
+    vm_unclaim(core, vm, &order->id);
+    events_ring(core);
+    vm_copy_later(core, &vm->id);
+    return true;
+}
+
 /* Enlists the VM, so that its name is taken, and submits the job with all rows. */
 static bool submit(struct core *core, struct vm_spec *spec, const struct origin *origin,
                    struct uuid *op, struct uuid *id, struct err *err)
@@ -136,7 +174,8 @@ static bool submit(struct core *core, struct vm_spec *spec, const struct origin 
     vm->created_ms = vm->updated_ms = vm->state_since_ms = clock_wall_ms();
     lock_drop(&core->registry.lock);
     disks_enlist(core, vm);
-    if (job_submit(core, &order, origin, err))
+    if (vm->spec.n_disks ? job_submit(core, &order, origin, err)
+                         : define_at_once(core, vm, &order, origin, err))
         return true;
     disks_delist(core, id);
     vm_delist(core, vm);
@@ -218,7 +257,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
     }
     lock_drop(&vm->writing);
     if (ok)
-        vm_copy_publish(core, vm);
+        vm_copy_later(core, &vm->id);
     return ok;
 }
 

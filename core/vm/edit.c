@@ -167,7 +167,7 @@ json_t *vm_edit(struct core *core, const char *ref, const json_t *patch,
     vm_spec_clear(&e.spec);
     if (!ok || origin->dry_run)
         return shown;
-    vm_copy_publish(core, hold.vm);
+    vm_copy_later(core, &hold.vm->id);
     if (vm_is(core, hold.vm, is_left_alone, NULL))
         restart_forget(core, hold.vm);
     vm_apply_live(core, hold.vm);

@@ -101,12 +101,6 @@ void vm_apply_live(struct core *core, struct vm *vm);
 /* Events from machines; see observe.c. */
 extern void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event);
 const char *vm_serial_log(unsigned port); /* file name in the VM's directory */
-/* Publishes <state>/vm/<id>/config.json, the disaster copy, unless the VM is being deleted. Takes
- * vm->writing. Failure is logged, never fatal. */
-void vm_copy_publish(struct core *core, struct vm *vm);
-/* Publishes the copies that are missing or older than their VM: a daemon that ended between a
- * commit and its copy left them. Returns early when the core closes. */
-void vm_copies_refresh(struct core *core);
 int vm_dir_open(struct core *core, const struct vm *vm, bool create, struct err *err) MUST_USE;
 /* Makes it, durably; one that is there already may not be durable yet. */
 int vm_dir_make(struct core *core, const struct vm *vm, struct err *err) MUST_USE;
@@ -126,3 +120,10 @@ size_t names_after(const struct registry *r, const char *name) REQUIRES(r->lock)
 /* Borrowed until the lock is dropped; NULL when it cannot be made. */
 const char *shown_text(struct core *core, struct vm *vm, size_t *len) REQUIRES(core->registry.lock);
 void shown_drop(struct registry *r, struct vm *vm) REQUIRES(r->lock);
+
+/* ---- copy.c: <state>/vm/<id>/config.json, the disaster copies of configurations ---- */
+/* Begins writing them, in the background: first those that an earlier daemon left old. */
+struct copies *copies_start(struct core *core, struct err *err) MUST_USE;
+void copies_stop(struct copies *copies); /* what is due is written first, for 2 s at most */
+/* Has a VM's copy written soon. Call it when the change is durable. */
+void vm_copy_later(struct core *core, const struct uuid *id);

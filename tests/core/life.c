@@ -275,12 +275,12 @@ static void a_disaster_copy_follows_every_change_and_goes_with_the_vm(void **sta
 
     world_create(&w, "web", "\"notes\":\"first\",\"disks\":[{\"size_bytes\":1048576}]");
     str_copy(id, sizeof id, world_vm(&w, "web", "id"));
-    first = disaster_copy(id);
+    first = world_copy_of(&w, id, 1);
     assert_string_equal(json_get_text(json_object_get(first, "spec"), "notes"), "first");
     assert_int_equal(json_array_size(json_object_get(first, "chains")), 1);
     vm = vm_edit(w.core, "web", patch, NULL, &world_admin, &etag, &err);
     assert_non_null(vm);
-    second = disaster_copy(id);
+    second = world_copy_of(&w, id, 2);
     assert_string_equal(json_get_text(json_object_get(second, "spec"), "notes"), "second");
     assert_int_equal(json_get_u64(second, "revision", 0), 2);
     assert_string_equal(world_delete(&w, "web"), "succeeded");

@@ -43,4 +43,7 @@ void world_settle(struct world *w, const char *name);
 /* A list as the API gives it: 'schema' says of what. NULL with *err when it is refused. */
 json_t *world_list(struct world *w, const struct query_schema *schema, struct query_ask ask,
                    struct err *err) MUST_USE;
+/* The disaster copy of a VM once it has this revision; NULL when it does not come to it within 10
+ * s. */
+json_t *world_copy_of(struct world *w, const char *vm_id, uint64_t revision);
 unsigned world_files(struct world *w); /* image files in all pools */
