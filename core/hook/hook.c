@@ -7,8 +7,8 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
-#include "core/model/page.h"
 #include "core/event/event.h"
+#include "core/model/page.h"
 
 #include <stdio.h>
 #include <stdlib.h>

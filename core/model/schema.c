@@ -132,5 +132,4 @@ const struct query_schema schema_pool = SCHEMA("pool", pool_members, NULL, "crea
 const struct query_schema schema_disk = SCHEMA("disk", disk_members, NULL, "id", "id");
 const struct query_schema schema_medium =
     SCHEMA("medium", medium_members, NULL, "name", "name,root");
-const struct query_schema schema_webhook =
-    SCHEMA("webhook", webhook_members, NULL, "name", "id");
+const struct query_schema schema_webhook = SCHEMA("webhook", webhook_members, NULL, "name", "id");

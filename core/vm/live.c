@@ -168,6 +168,7 @@ static void tell(struct core *core, struct vm *vm, const struct err *failed)
         log_warn("an edit of %s waits for its next start: %s", VM_NAME(core, vm), failed->detail);
     lock_take(&core->registry.lock);
     str_copy(vm->pending_reason, sizeof vm->pending_reason, failed->code ? failed->detail : "");
+    shown_drop(&core->registry, vm);
     lock_drop(&core->registry.lock);
 }
 

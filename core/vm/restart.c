@@ -167,6 +167,7 @@ static bool submit(struct core *core, struct vm *vm, struct err *err)
     }
     lock_take(&core->registry.lock);
     restart_keep(vm, &count.next);
+    shown_drop(&core->registry, vm);
     lock_drop(&core->registry.lock);
     return true;
 }

@@ -366,7 +366,7 @@ describe('paths and methods', () => {
         assert.ok([400, 422].includes((await api.call('GET', `${OPS}/${NOBODY}?wait=61`)).status));
     });
     test('every list takes filter, fields and order, and says what is wrong in them', async () => {
-        for (const list of [VMS, OPS, TOKENS, POOLS, DISKS]) {
+        for (const list of [VMS, OPS, TOKENS, POOLS, DISKS, `${V1}/webhooks`]) {
             const page = (await api.expect(200, 'GET', `${list}?fields=id&order=-created_at,id&filter=${encodeURIComponent('created_at>2020-01-01,id!=x')}`)).json;
             for (const item of page.items)
                 assert.deepEqual(Object.keys(item), ['id'], list);
@@ -376,6 +376,8 @@ describe('paths and methods', () => {
                 assert.equal((problem.json ?? problem).errors[0].pointer, pointer, `${list}?${query}`);
             }
         }
+        await api.expect(200, 'GET', `${V1}/media?fields=name&order=-size_bytes&filter=${encodeURIComponent('size_bytes>0,name~=*.iso')}`);
+        await api.refused(422, 'invalid', 'GET', `${V1}/media?filter=id%3D%3Dx`);
     });
 });
 
