@@ -335,6 +335,11 @@ bool job_done_at_once(struct core *core, struct job_order *order, const struct o
     job->state = JOB_SUCCEEDED;
     job->started_ms = job->ended_ms = job->created_ms;
     ok = write_new(core, job, order, origin, err);
+    if (ok) {
+        lock_take(&core->jobs->lock);
+        job_count_end(core->jobs, job);
+        lock_drop(&core->jobs->lock);
+    }
     job_free(job);
     return ok;
 }
