@@ -352,12 +352,7 @@ static void *settle_exit(void *arg)
         log_info("%s ended: %s %s", VM_NAME(core, c->vm), vm_run_text(c->event.run),
                  vm_reason_text(c->event.reason));
     }
-    lock_take(&core->registry.lock);
-    c->vm->ending = false;
-    core->registry.exits--;
-    cond_wake_all(&core->registry.changed);
-    lock_drop(&core->registry.lock);
-    vm_put(core, c->vm);
+    vm_exit_settled(core, c->vm);
     free(c);
     return NULL;
 }

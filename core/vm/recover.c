@@ -213,12 +213,7 @@ static void *take_up_main(void *arg)
     while (!atomic_load(&l->core->closing) && !take_up(l->core, l->vm))
         if (vm_wait(l->core, l->vm, never, NULL, clock_mono_ms() + RETRY_MS))
             break;
-    lock_take(&l->core->registry.lock);
-    l->vm->ending = false;
-    l->core->registry.exits--;
-    cond_wake_all(&l->core->registry.changed);
-    lock_drop(&l->core->registry.lock);
-    vm_put(l->core, l->vm);
+    vm_exit_settled(l->core, l->vm);
     free(l);
     return NULL;
 }

@@ -101,6 +101,20 @@ void vm_drop(struct vm_hold *hold)
     hold->vm = NULL;
 }
 
+void vm_exit_settled(struct core *core, struct vm *vm)
+{
+    bool last;
+
+    lock_take(&core->registry.lock);
+    vm->ending = false;
+    last = --vm->refs == 0 && !vm->listed;
+    core->registry.exits--;
+    cond_wake_all(&core->registry.changed);
+    lock_drop(&core->registry.lock);
+    if (last)
+        vm_free(vm);
+}
+
 static bool name_is_free(struct registry *r, const char *name) REQUIRES(r->lock);
 static bool name_is_free(struct registry *r, const char *name)
 {

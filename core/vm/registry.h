@@ -46,6 +46,10 @@ bool vm_claim_free(struct core *core, struct vm *vm, const struct uuid *job, con
                    struct err *err) MUST_USE;
 void vm_unclaim(struct core *core, struct vm *vm, const struct uuid *job);
 
+/* The last that a thread does which registry.exits counts: its reference goes as well. From here on
+ * the core may be gone. */
+void vm_exit_settled(struct core *core, struct vm *vm);
+
 /* The machine for one call: NULL with WRONG_STATE when there is none. */
 struct machine *vm_machine_use(struct core *core, struct vm *vm, const struct backend **backend,
                                struct err *err) MUST_USE;
