@@ -11,6 +11,7 @@
 #define LIST "filter fields order page_size page_token"
 #define VMS  "/api/v1/vms"
 #define VM   VMS "/{id}"
+#define ALL  VMS "/actions/"
 #define ACT  VM "/actions/"
 #define OPS  "/api/v1/operations"
 #define TOK  "/api/v1/tokens"
@@ -32,6 +33,13 @@ const struct route routes[] = {
 
     {"GET",    VMS,                        "listVms",        ROLE_VIEWER,   BODY_NONE,          LIST,                 vms_list,          0},
     {"POST",   VMS,                        "createVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_create,        0},
+    {"POST",   ALL "start",                "startVms",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_START},
+    {"POST",   ALL "shutdown",             "shutdownVms",   ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_SHUTDOWN},
+    {"POST",   ALL "stop",                 "stopVms",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_STOP},
+    {"POST",   ALL "reset",                "resetVms",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_RESET},
+    {"POST",   ALL "pause",                "pauseVms",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_PAUSE},
+    {"POST",   ALL "resume",               "resumeVms",     ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_RESUME},
+    {"POST",   ALL "delete",               "deleteVms",     ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_DELETE},
     {"GET",    VM,                         "getVm",          ROLE_VIEWER,   BODY_NONE,          "fields",             vms_get,           0},
     {"PATCH",  VM,                         "editVm",         ROLE_OPERATOR, BODY_PATCH,         "dry_run",            vms_edit,          0},
     {"DELETE", VM,                         "deleteVm",       ROLE_OPERATOR, BODY_NONE,          "dry_run",            vms_delete,        0},

@@ -3,7 +3,7 @@
  *
  * Of a body the record has the paths of the members it names. Numbers, true, false and null are
  * shown; a text may be a secret, and a new member may become one, so of texts only their length is
- * kept, except for "name" and "role". */
+ * kept, except for "name", "role", and which VMs a bulk action is for ("vms", "filter"). */
 #include "api/trail.h"
 
 #include "api/routes.h"
@@ -27,13 +27,19 @@ static bool is_input(const struct route *route)
     return false;
 }
 
-static json_t *shown(const char *name, const json_t *value)
+static bool is_plain(const char *pointer, const char *name)
+{
+    return strcmp(name, "name") == 0 || strcmp(name, "role") == 0 ||
+           strncmp(pointer, "/vms/", 5) == 0 || strcmp(pointer, "/filter") == 0;
+}
+
+static json_t *shown(const char *pointer, const char *name, const json_t *value)
 {
     char text[32];
 
     if (!json_is_string(value))
         return json_incref((json_t *)value);
-    if (strcmp(name, "name") == 0 || strcmp(name, "role") == 0)
+    if (is_plain(pointer, name))
         return json_stringn(json_string_value(value), strnlen(json_string_value(value), 64));
     snprintf(text, sizeof text, "(%zu bytes)", json_string_length(value));
     return json_string(text);
@@ -52,7 +58,7 @@ static void collect_one(json_t *out, const char *at, const char *name, const jso
     else if (json_is_object(value) || json_is_array(value))
         collect(out, pointer, value);
     else
-        json_put(out, pointer, shown(name, value));
+        json_put(out, pointer, shown(pointer, name, value));
 }
 
 static void collect(json_t *out, const char *at, const json_t *value)

@@ -8,11 +8,11 @@
 bool store_idem_put(struct store_txn *txn, const struct idem_record *idem, struct err *err)
 {
     static const char sql[] =
-        "INSERT INTO idem (principal, key, route, body_sha256, object_type, object, created_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO idem (principal, key, route, body_sha256, object_type, object, note,"
+        " created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (principal, key) DO UPDATE SET route = excluded.route,"
         " body_sha256 = excluded.body_sha256, object_type = excluded.object_type,"
-        " object = excluded.object, created_ms = excluded.created_ms"
+        " object = excluded.object, note = excluded.note, created_ms = excluded.created_ms"
         " WHERE created_ms < ?";
     CLEANUP(stmt_end) struct stmt s = {0};
 
@@ -24,6 +24,7 @@ bool store_idem_put(struct store_txn *txn, const struct idem_record *idem, struc
     stmt_bind_blob(&s, idem->body_sha256, sizeof idem->body_sha256);
     stmt_bind_text(&s, idem->object_type);
     stmt_bind_uuid_or_null(&s, &idem->object);
+    stmt_bind_text(&s, idem->note);
     stmt_bind_int(&s, idem->created_ms);
     stmt_bind_int(&s, idem->created_ms - LIFE_MS);
     if (!stmt_put(&s, "Idempotency-Key", NULL, err))
@@ -37,8 +38,8 @@ bool store_idem_get(struct store *store, const char *principal, const char *key,
                     struct err *err)
 {
     static const char sql[] =
-        "SELECT principal, key, route, body_sha256, object_type, object, created_ms FROM idem"
-        " WHERE principal = ? AND key = ? AND created_ms >= ?";
+        "SELECT principal, key, route, body_sha256, object_type, object, note, created_ms"
+        " FROM idem WHERE principal = ? AND key = ? AND created_ms >= ?";
     CLEANUP(read_end) struct read r = {0};
     struct idem_record idem;
     int n;
@@ -60,7 +61,8 @@ bool store_idem_get(struct store *store, const char *principal, const char *key,
         .route = stmt_text(&r.stmt, 2),
         .object_type = stmt_text(&r.stmt, 4),
         .object = stmt_uuid(&r.stmt, 5),
-        .created_ms = stmt_int(&r.stmt, 6),
+        .note = stmt_text(&r.stmt, 6),
+        .created_ms = stmt_int(&r.stmt, 7),
     };
     stmt_blob(&r.stmt, 3, idem.body_sha256, sizeof idem.body_sha256);
     (void)each(ctx, &idem);

@@ -192,5 +192,9 @@ static const char webhooks[] = "CREATE TABLE webhook ("
                                "    created_by   TEXT"
                                ") STRICT;";
 
-const char *const migrations[] = {first, open_reasons, vm_restarts, webhooks};
+/* What a request made that is more than one object: its repetition shows it again. */
+static const char idem_note[] =
+    "ALTER TABLE idem ADD COLUMN note TEXT CHECK (note IS NULL OR json_valid(note));";
+
+const char *const migrations[] = {first, open_reasons, vm_restarts, webhooks, idem_note};
 const unsigned n_migrations = ARRAY_LEN(migrations);

@@ -105,6 +105,18 @@ void json_put(json_t *object, const char *key, json_t *value)
     json_object_set_new(object, key, value ? value : json_null());
 }
 
+void json_put_err(json_t *object, const char *key, const struct err *err)
+{
+    json_t *value = err->code ? json_object() : NULL;
+
+    if (value) {
+        json_put_text(value, "code", err_slug(err->code));
+        json_put_text(value, "detail", err->detail);
+        json_put_text(value, "pointer", err->field[0] ? err->field : NULL);
+    }
+    json_put(object, key, value);
+}
+
 void json_put_time(json_t *object, const char *key, int64_t wall_ms)
 {
     char text[CLOCK_TEXT];

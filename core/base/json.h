@@ -28,4 +28,6 @@ void json_put_text(json_t *object, const char *key, const char *text); /* NULL g
 void json_put_u64(json_t *object, const char *key, uint64_t value);
 void json_put_bool(json_t *object, const char *key, bool value);
 void json_put(json_t *object, const char *key, json_t *value); /* takes 'value'; NULL gives null */
+/* {"code","detail","pointer"} as in schema OperationError; null when there is no error. */
+void json_put_err(json_t *object, const char *key, const struct err *err);
 void json_put_time(json_t *object, const char *key, int64_t wall_ms); /* 0 gives null */

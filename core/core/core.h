@@ -48,3 +48,6 @@ bool core_is_broken(struct core *core);
  */
 bool core_idem_find(struct core *core, const struct origin *origin, bool *found, char type[16],
                     struct uuid *object, struct err *err) MUST_USE;
+/* More of what the earlier request with this key made, for a "batch": owned by the caller.
+ * NOT_FOUND when its day is over. */
+json_t *core_idem_note(struct core *core, const struct origin *origin, struct err *err) MUST_USE;

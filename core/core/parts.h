@@ -206,11 +206,18 @@ bool job_submit(struct core *core, struct job_order *order, const struct origin 
  * succeeded and nothing is run. One flush to the disk in place of three. */
 bool job_done_at_once(struct core *core, struct job_order *order, const struct origin *origin,
                       struct err *err) MUST_USE;
+/* The same for several, all in one transaction: all are durable on return, or none is. The key, if
+ * there is one, is that of a "batch", with 'note' as its note. */
+bool job_submit_all(struct core *core, struct job_order *orders, size_t n, const json_t *note,
+                    const struct origin *origin, struct err *err) MUST_USE;
 void job_ask_cancel(struct core *core, const struct uuid *id); /* no checks: 'stop' does this */
 extern const struct job_kind *const job_kinds[];               /* NULL-terminated */
 const struct job_kind *job_kind_find(const char *name);
 bool idem_add(struct store_txn *txn, const struct origin *origin, const char *object_type,
               const struct uuid *object, struct err *err) MUST_USE;
+/* For what is more than one object. */
+bool idem_add_batch(struct store_txn *txn, const struct origin *origin, const json_t *note,
+                    struct err *err) MUST_USE;
 
 /* ---- tokens ---- */
 struct tokens *tokens_new(struct core *core, struct err *err) MUST_USE;

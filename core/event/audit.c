@@ -27,6 +27,7 @@ static _Thread_local struct {
     struct uuid job;               /* of audit_job(), zero: none; about this: */
     const char *type;
     struct uuid object;
+    unsigned batch; /* of audit_batch(), 0: none */
 } request;
 
 /* How many records a key may still have: a bucket that fills again. The oldest gives way. */
@@ -112,9 +113,14 @@ bool audit_attach(struct store_txn *txn, const char *object_type, const struct u
     /* A number that does not rise was given back by a transaction that was rolled back. */
     if (!request.note || (request.seq && seq > request.seq))
         return true;
-    data = record(request.note, is_job ? "accepted" : "done", 0);
+    data = record(request.note, is_job || request.batch ? "accepted" : "done", 0);
     if (is_job)
         json_put_text(data, "job", UUID_STR(&request.job));
+    if (request.batch) {
+        const struct uuid none = {0};
+        json_put_u64(data, "jobs", request.batch);
+        return put(txn, "audit.change", "", &none, data, &request.seq, err);
+    }
     return put(txn, "audit.change", is_job ? request.type : object_type,
                is_job ? &request.object : object, data, &request.seq, err);
 }
@@ -124,6 +130,7 @@ void audit_begin(const struct audit_note *note)
     request.note = note;
     request.seq = 0;
     request.job = (struct uuid){0};
+    request.batch = 0;
 }
 
 void audit_job(const struct uuid *job, const char *object_type, const struct uuid *object)
@@ -131,6 +138,11 @@ void audit_job(const struct uuid *job, const char *object_type, const struct uui
     request.job = *job;
     request.type = object_type;
     request.object = *object;
+}
+
+void audit_batch(unsigned jobs)
+{
+    request.batch = jobs;
 }
 
 static void write_alone(struct core *core, const char *type, json_t *data)

@@ -19,6 +19,8 @@ struct audit_note {
 void audit_begin(const struct audit_note *note);
 /* The request only begins 'job', which is about an object (zero: none). Before its first event. */
 void audit_job(const struct uuid *job, const char *object_type, const struct uuid *object);
+/* The request only begins so many jobs, each of which knows its request. */
+void audit_batch(unsigned jobs);
 /* 'done': the request changed something. If no event has brought the record along, it is written
  * now. Blocks until it is durable; a failure is logged. */
 void audit_end(struct core *core, bool done);

@@ -3,28 +3,43 @@
 #include "core/core/parts.h"
 
 #include "core/base/clock.h"
+#include "core/base/mem.h"
 #include "core/base/str.h"
 
 #include <string.h>
 
-bool idem_add(struct store_txn *txn, const struct origin *origin, const char *object_type,
-              const struct uuid *object, struct err *err)
+static bool add(struct store_txn *txn, const struct origin *origin, const char *object_type,
+                const struct uuid *object, const char *note, struct err *err)
 {
     struct idem_record record = {.principal = origin->principal,
                                  .key = origin->idempotency_key,
                                  .route = origin->route,
                                  .object_type = object_type,
                                  .object = *object,
+                                 .note = note,
                                  .created_ms = clock_wall_ms()};
 
-    if (!origin->idempotency_key)
-        return true;
     memcpy(record.body_sha256, origin->body_sha256, sizeof record.body_sha256);
     if (store_idem_put(txn, &record, err))
         return true;
     if (err->code == ERR_EXISTS)
         err_set(err, ERR_BUSY, "another request with this Idempotency-Key is being served: retry");
     return false;
+}
+
+bool idem_add(struct store_txn *txn, const struct origin *origin, const char *object_type,
+              const struct uuid *object, struct err *err)
+{
+    return !origin->idempotency_key || add(txn, origin, object_type, object, NULL, err);
+}
+
+bool idem_add_batch(struct store_txn *txn, const struct origin *origin, const json_t *note,
+                    struct err *err)
+{
+    CLEANUP(mem_freep) char *text = origin->idempotency_key ? json_write(note) : NULL;
+    const struct uuid none = {0};
+
+    return !origin->idempotency_key || add(txn, origin, "batch", &none, text, err);
 }
 
 struct earlier {
@@ -60,4 +75,23 @@ bool core_idem_find(struct core *core, const struct origin *origin, bool *found,
         return err_set(err, ERR_IDEM_MISMATCH,
                        "this Idempotency-Key was used for another request: choose a new one");
     return true;
+}
+
+static bool keep_note(void *ctx, const struct idem_record *r)
+{
+    *(json_t **)ctx = r->note ? json_loads(r->note, 0, NULL) : NULL;
+    return true;
+}
+
+json_t *core_idem_note(struct core *core, const struct origin *origin, struct err *err)
+{
+    json_t *note = NULL;
+    bool found = false;
+
+    if (!store_idem_get(core->store, origin->principal, origin->idempotency_key, keep_note, &note,
+                        &found, err))
+        return NULL;
+    if (!note)
+        err_set(err, ERR_NOT_FOUND, "what the earlier request made is no longer known");
+    return note;
 }

@@ -9,6 +9,7 @@
 #include "core/event/audit.h"
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -308,21 +309,26 @@ static bool write_new(struct core *core, struct job *job, const struct job_order
            store_commit(&txn, err);
 }
 
+/* Durable by now. */
+static void let_run(struct jobs *jobs, struct job *job)
+{
+    lock_take(&jobs->lock);
+    HASH_ADD(hh, jobs->open, id, sizeof job->id, job);
+    lock_drop(&jobs->lock);
+    enqueue(jobs, job);
+}
+
 bool job_submit(struct core *core, struct job_order *order, const struct origin *origin,
                 struct err *err)
 {
-    struct jobs *jobs = core->jobs;
-    struct job *job = job_new(jobs, order, origin);
+    struct job *job = job_new(core->jobs, order, origin);
 
     if (!write_new(core, job, order, origin, err)) {
         job_free(job);
         return false;
     }
-    lock_take(&jobs->lock);
-    HASH_ADD(hh, jobs->open, id, sizeof job->id, job);
-    lock_drop(&jobs->lock);
+    let_run(core->jobs, job);
     events_ring(core);
-    enqueue(jobs, job);
     return true;
 }
 
@@ -341,6 +347,40 @@ bool job_done_at_once(struct core *core, struct job_order *order, const struct o
         lock_drop(&core->jobs->lock);
     }
     job_free(job);
+    return ok;
+}
+
+static bool write_batch(struct core *core, struct job **jobs, const struct job_order *orders,
+                        size_t n, const json_t *note, const struct origin *origin, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+    bool ok = txn && idem_add_batch(txn, origin, note, err);
+
+    audit_batch((unsigned)n);
+    for (size_t i = 0; ok && i < n; i++)
+        ok = put_row(txn, jobs[i], err) &&
+             (!orders[i].also || orders[i].also(txn, orders[i].ctx, err)) &&
+             add_event(txn, jobs[i], err);
+    return ok && FAILPOINT("job.batch", err) && store_commit(&txn, err);
+}
+
+bool job_submit_all(struct core *core, struct job_order *orders, size_t n, const json_t *note,
+                    const struct origin *origin, struct err *err)
+{
+    CLEANUP(mem_freep) struct job **jobs = mem_array(n, sizeof(struct job *));
+    bool ok;
+
+    for (size_t i = 0; i < n; i++)
+        jobs[i] = job_new(core->jobs, &orders[i], origin);
+    ok = write_batch(core, jobs, orders, n, note, origin, err);
+    for (size_t i = 0; i < n; i++) {
+        if (ok)
+            let_run(core->jobs, jobs[i]);
+        else
+            job_free(jobs[i]);
+    }
+    if (ok)
+        events_ring(core);
     return ok;
 }
 

@@ -234,6 +234,7 @@ struct idem_record {
     uint8_t body_sha256[32];
     const char *object_type; /* what the first request made: "operation", "pool", "token", … */
     struct uuid object;
+    const char *note; /* JSON: more of what it made, or NULL */
     int64_t created_ms;
 };
 /* EXISTS when the principal has used the key already (and the key is not older than 24 h). */

@@ -12,6 +12,11 @@ static const struct job_kind *const kind_of[VM_VERB_COUNT] = {
     [VM_VERB_DELETE] = &vm_delete_kind,
 };
 
+const struct job_kind *vm_verb_kind(enum vm_verb verb)
+{
+    return kind_of[verb];
+}
+
 bool vm_submit(struct core *core, struct vm *vm, enum vm_verb verb, const json_t *args,
                const struct origin *origin, struct uuid *op,
                bool (*also)(struct store_txn *txn, void *ctx, struct err *err), void *ctx,

@@ -15,15 +15,9 @@
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 
-struct mark {
-    struct core *core;
-    struct vm *vm;
-    const struct uuid *job;
-};
-
-static bool write_mark(struct store_txn *txn, void *ctx, struct err *err)
+bool vm_delete_mark(struct store_txn *txn, void *ctx, struct err *err)
 {
-    struct mark *mark = ctx;
+    struct vm_mark *mark = ctx;
     struct vm_record record;
     struct vm_texts texts;
     bool ok;
@@ -39,12 +33,19 @@ static bool write_mark(struct store_txn *txn, void *ctx, struct err *err)
     return ok;
 }
 
+void vm_delete_marked(struct core *core, struct vm *vm)
+{
+    lock_take(&core->registry.lock);
+    vm->phase = VM_DELETING;
+    lock_drop(&core->registry.lock);
+}
+
 bool vm_delete(struct core *core, const char *ref, const struct etag *if_match,
                const struct origin *origin, struct uuid *op, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     struct vm *vm = hold.vm;
-    struct mark mark = {core, vm, op};
+    struct vm_mark mark = {core, vm, op};
     bool ok;
 
     *op = (struct uuid){0};
@@ -55,12 +56,9 @@ bool vm_delete(struct core *core, const char *ref, const struct etag *if_match,
         lock_drop(&vm->writing);
         return false;
     }
-    ok = vm_submit(core, vm, VM_VERB_DELETE, NULL, origin, op, write_mark, &mark, err);
-    if (ok && !origin->dry_run) {
-        lock_take(&core->registry.lock);
-        vm->phase = VM_DELETING;
-        lock_drop(&core->registry.lock);
-    }
+    ok = vm_submit(core, vm, VM_VERB_DELETE, NULL, origin, op, vm_delete_mark, &mark, err);
+    if (ok && !origin->dry_run)
+        vm_delete_marked(core, vm);
     lock_drop(&vm->writing);
     return ok;
 }

@@ -15,6 +15,16 @@ struct etag;
 /* True without 'if_match' or when the configuration is still at that revision; else REVISION. Under
  * vm->writing. */
 bool vm_etag_matches(const struct vm *vm, const struct etag *if_match, struct err *err) MUST_USE;
+const struct job_kind *vm_verb_kind(enum vm_verb verb); /* NULL: it is no operation */
+/* The rows of a deletion, in the transaction of its job and under vm->writing: 'ctx' is one of
+ * these. Once that is committed vm_delete_marked() lets memory follow. */
+struct vm_mark {
+    struct core *core;
+    struct vm *vm;
+    const struct uuid *job;
+};
+bool vm_delete_mark(struct store_txn *txn, void *ctx, struct err *err) MUST_USE;
+void vm_delete_marked(struct core *core, struct vm *vm);
 /* Submits the job of 'verb' for 'vm' with the claim taken. */
 bool vm_submit(struct core *core, struct vm *vm, enum vm_verb verb, const json_t *args,
                const struct origin *origin, struct uuid *op,

@@ -284,3 +284,47 @@ void vm_list(struct core *core, const struct query *query, struct strbuf *out)
         ;
     page_write(&page, show, &ctx, out);
 }
+
+/* The ids of the next VMs that match; false when there are no more. */
+static bool match_some(struct core *core, const struct query *query, json_t *ids,
+                       char last[NAME_MAX_BYTES + 1])
+{
+    struct registry *r = &core->registry;
+    size_t i, end;
+    bool more;
+
+    lock_take(&r->lock);
+    i = names_after(r, last);
+    more = r->n_names - i > AT_ONCE;
+    end = more ? i + AT_ONCE : r->n_names;
+    for (; i < end; i++) {
+        CLEANUP(json_decrefp) json_t *glanced = glance(core, r->names[i], query);
+
+        if (query_matches(query, glanced))
+            json_array_append_new(ids, json_string(UUID_STR(&r->names[i]->id)));
+        str_copy(last, NAME_MAX_BYTES + 1, r->names[i]->name);
+    }
+    lock_drop(&r->lock);
+    return more;
+}
+
+json_t *vm_matching(struct core *core, const char *filter, size_t most, struct err *err)
+{
+    const struct query_ask ask = {.filter = filter, .page_size = 1};
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(json_decrefp) json_t *ids = json_array();
+    char last[NAME_MAX_BYTES + 1] = "";
+
+    if (!query_parse(&schema_vm, &ask, &query, err)) {
+        str_copy(err->field, sizeof err->field, "/filter");
+        return NULL;
+    }
+    while (match_some(core, &query, ids, last))
+        ;
+    if (json_array_size(ids) <= most)
+        return TAKE(ids);
+    err_field(err, ERR_INVALID, "/filter",
+              "%zu VMs match, and one request is for up to %zu: narrow the filter",
+              json_array_size(ids), most);
+    return NULL;
+}

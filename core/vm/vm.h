@@ -23,6 +23,9 @@ char *vm_show_text(struct core *core, const char *ref, struct etag *etag, size_t
                    struct err *err) MUST_USE;
 /* Appends {"items":[Vm…],"next_page_token":…} for a query of schema_vm. */
 void vm_list(struct core *core, const struct query *query, struct strbuf *out);
+/* The ids, as texts in an array, of all VMs that 'filter' lets through, by name. INVALID with
+ * "/filter": it cannot be read, or there are more than 'most'. */
+json_t *vm_matching(struct core *core, const char *filter, size_t most, struct err *err) MUST_USE;
 /* RFC 7396 merge patch; 'if_match' NULL when not given. Returns the changed VM. */
 json_t *vm_edit(struct core *core, const char *ref, const json_t *patch,
                 const struct etag *if_match, const struct origin *origin, struct etag *etag,

@@ -237,6 +237,27 @@ describe('the life of a VM', () => {
     });
 });
 
+describe('bulk actions', () => {
+    const ALL = `${VMS}/actions`;
+    test('begin an operation for each VM, and say why not', async () => {
+        for (const name of ['bulk1', 'bulk2', 'bulk3'])
+            await newVm(name, {labels: {bulk: name === 'bulk3' ? 'no' : 'yes'}});
+        const names = (reply) => reply.json.items.map((i) => [i.vm.name, i.operation?.state ?? i.error?.code ?? null]);
+        assert.deepEqual(names(await api.expect(200, 'POST', `${ALL}/start?dry_run=true`, {json: {vms: ['bulk1', 'nobody']}})), [['bulk1', null], ['nobody', 'not-found']]);
+        const start = {headers: {...WAIT, 'idempotency-key': 'bulk-1'}, json: {vms: ['bulk1', 'nobody', 'bulk2']}};
+        assert.deepEqual(names(await api.expect(200, 'POST', `${ALL}/start`, start)), [['bulk1', 'succeeded'], ['nobody', 'not-found'], ['bulk2', 'succeeded']]);
+        assert.equal((await api.expect(200, 'POST', `${ALL}/start`, start)).headers['idempotency-replayed'], 'true');
+        for (const verb of ['pause', 'resume', 'reset'])
+            assert.deepEqual(names(await api.expect(200, 'POST', `${ALL}/${verb}`, {headers: WAIT, json: {filter: 'label.bulk==yes'}})), [['bulk1', 'succeeded'], ['bulk2', 'succeeded']]);
+        await api.expect(200, 'POST', `${ALL}/shutdown`, {headers: WAIT, json: {filter: 'label.bulk==yes', timeout_s: 30}});
+        await api.expect(200, 'POST', `${ALL}/stop`, {headers: WAIT, json: {filter: 'state==running,name~=bulk*'}});
+        assert.equal((await api.refused(422, 'invalid', 'POST', `${ALL}/stop`, {json: {vms: ['bulk1', 'bulk2', 'bulk1']}})).errors[0].pointer, '/vms/2');
+        assert.equal((await api.refused(422, 'invalid', 'POST', `${ALL}/stop`, {json: {filter: 'nonsense==1'}})).errors[0].pointer, '/filter');
+        const gone = await api.expect(200, 'POST', `${ALL}/delete`, {headers: WAIT, json: {filter: 'name~=bulk*'}});
+        assert.deepEqual(names(gone), ['bulk1', 'bulk2', 'bulk3'].map((n) => [n, 'succeeded']));
+    });
+});
+
 describe('operations', () => {
     test('can be listed, shown, waited for; an ended one cannot be cancelled', async () => {
         const accepted = await api.expect(202, 'POST', VMS, {json: {name: 'op', backend: 'fake'}});

@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/job/job.h"
+#include "core/vm/bulk.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -139,6 +140,31 @@ static bool delete (struct world *w)
     return str_eq(world_delete(w, "web"), "succeeded");
 }
 
+static bool act_all(struct world *w, enum vm_verb verb)
+{
+    CLEANUP(json_decrefp) json_t *refs = json_pack("[s,s]", "nobody", "web"), *done = NULL;
+    struct err err = {0};
+    struct uuid op;
+    const char *id;
+
+    done = vm_act_all(w->core, refs, verb, NULL, &world_admin, &err);
+    id = json_get_text(json_array_get(json_object_get(done, "items"), 1), "operation");
+    if (!id || !uuid_parse(id, &op))
+        return false;
+    CLEANUP(json_decrefp) json_t *end = world_end_of(w, &op);
+    return end && str_eq(json_get_text(end, "state"), "succeeded");
+}
+
+static bool start_all(struct world *w)
+{
+    return act_all(w, VM_VERB_START);
+}
+
+static bool delete_all(struct world *w)
+{
+    return act_all(w, VM_VERB_DELETE);
+}
+
 static bool patch(struct world *w, const char *ref, const char *text)
 {
     CLEANUP(json_decrefp) json_t *json = json_loads(text, 0, NULL);
@@ -244,6 +270,8 @@ static const struct operation operations[] = {
     {"pause", runs, pause_it, it_is_there, NULL},
     {"resume", is_paused, resume, it_is_there, NULL},
     {"reset", runs, reset, it_is_there, NULL},
+    {"start all", exists, start_all, it_is_there, NULL},
+    {"delete all", exists, delete_all, it_is_gone, NULL},
 };
 
 /* ---- the invariants, each a sentence ---- */

@@ -12,6 +12,9 @@ function plain(spec, node) {
     return schema.anyOf ? spec.deref(schema.anyOf[0]) : schema;
 }
 
+// What must be there; of a choice of members, the first.
+const required = (schema) => [...schema.required ?? [], ...schema.oneOf?.[0].required ?? []];
+
 export function goodValue(spec, schema) {
     schema = plain(spec, schema);
     if (schema.default !== undefined || schema.enum)
@@ -26,7 +29,7 @@ export function goodValue(spec, schema) {
     case 'array':
         return Array.from({length: schema.minItems ?? 0}, () => goodValue(spec, schema.items));
     default:
-        return Object.fromEntries((schema.required ?? []).map((name) => [name, goodValue(spec, schema.properties[name])]));
+        return Object.fromEntries(required(schema).map((name) => [name, goodValue(spec, schema.properties[name])]));
     }
 }
 
@@ -55,7 +58,7 @@ function* badValues(spec, schema) {
 // Changes of a good body, one member at a time, nested ones too.
 function* changes(spec, schema, good, at = '') {
     schema = plain(spec, schema);
-    for (const name of schema.required ?? []) {
+    for (const name of required(schema)) {
         const {[name]: _, ...rest} = good;
         yield [`${at}${name} is missing`, rest];
     }

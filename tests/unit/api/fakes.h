@@ -2,4 +2,5 @@
 #pragma once
 #include "tests/unit/api/fake_core.c"
 #include "tests/unit/api/fake_input.c"
+#include "tests/unit/api/fake_many.c"
 #include "tests/unit/api/fake_trail.c"
