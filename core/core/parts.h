@@ -72,6 +72,7 @@ struct vm {
     char pending_reason[256]; /* why the last one could not be, "" when it could */
     enum vm_accel accel;      /* chosen at the last start */
     char accel_reason[256];
+    uint64_t serial_from; /* where this guest's words begin in the serial log; 0: not known */
     struct vm_shown shown;
 
     UT_hash_handle by_id, by_name;

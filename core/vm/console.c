@@ -109,15 +109,25 @@ ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64
 
 #define TAIL_BYTES 16384
 
+static uint64_t serial_from(struct core *core, const struct vm *vm)
+{
+    uint64_t from;
+
+    lock_take(&core->registry.lock);
+    from = vm->serial_from;
+    lock_drop(&core->registry.lock);
+    return from;
+}
+
 /* The end of the log as bytes; 0 when there is none. */
 static size_t read_tail(struct core *core, const struct vm *vm, char *out, size_t cap)
 {
-    uint64_t offset = UINT64_MAX, end = 0;
+    uint64_t offset = UINT64_MAX, end = 0, from = serial_from(core, vm);
     struct err err = {0};
     CLEANUP(closep) int fd = log_open(core, vm, 0, &err);
     ssize_t n = fd < 0 ? -1 : ringlog_read(fd, &offset, out, 0, &end, &err);
 
-    offset = end > cap ? end - cap : 0;
+    offset = end > cap && end - cap > from ? end - cap : from;
     if (n == 0)
         n = ringlog_read(fd, &offset, out, cap, &end, &err);
     return n > 0 ? (size_t)n : 0;

@@ -67,6 +67,20 @@ static void plan_handed_over(struct plan *p)
         p->machine.disks[i].n_fds = 0;
 }
 
+/* What the log held before is not this guest's. */
+static bool begin_words(struct core *core, struct vm *vm, int log, struct err *err)
+{
+    uint64_t offset = UINT64_MAX, end = 0;
+    char none[1];
+
+    if (ringlog_read(log, &offset, none, 0, &end, err) < 0)
+        return false;
+    lock_take(&core->registry.lock);
+    vm->serial_from = end;
+    lock_drop(&core->registry.lock);
+    return true;
+}
+
 static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, struct err *err)
 {
     CLEANUP(closep) int dir = vm_dir_open(core, vm, true, err);
@@ -76,7 +90,8 @@ static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, 
     for (unsigned i = 0; i < m->spec->serial_ports; i++) {
         int *fd = &m->serial_log_fds[i];
         *fd = fs_open(dir, vm_serial_log(i), O_RDWR | O_CREAT, 0600, err);
-        if (*fd < 0 || !ringlog_open(*fd, SERIAL_LOG_BYTES, err))
+        if (*fd < 0 || !ringlog_open(*fd, SERIAL_LOG_BYTES, err) ||
+            (i == 0 && !begin_words(core, vm, *fd, err)))
             return false;
     }
     m->qemu_log_fd = fs_open(dir, "qemu.log", O_RDWR | O_CREAT | O_APPEND, 0600, err);

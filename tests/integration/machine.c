@@ -9,6 +9,7 @@
 #include "core/base/str.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,12 @@
 #define SECTOR  2048
 #define BOOT_MS 150000
 #define WORD_MS 40000
+
+#define IMAGE_BYTES (64u << 20)
+#define BY_KERNEL   "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"}"
+#define ON_DISK                                                                                    \
+    "\"disks\":[{\"size_bytes\":67108864,\"format\":\"raw\",\"bus\":\"virtio\",\"pool\":\"main\"}" \
+    "]"
 
 static struct rig rig;
 static uint64_t at; /* how far the guest's serial log was read */
@@ -124,16 +131,47 @@ static void firmware_with_secure_boot_starts(void **state)
     rig_act(&rig, "sb", "stop");
 }
 
-static void it_boots_by_uefi(void **state)
+/* The image that holds the guest as a file which UEFI starts; false when it was not built. */
+static bool have_image(char *path, size_t size)
 {
+    const char *cache = getenv("VMMD_GUEST_DIR");
+
+    snprintf(path, size, "%s/uefi.img", cache ? cache : "/var/cache/vmmd/guest");
+    return have_uefi() && access(path, R_OK) == 0;
+}
+
+/* Onto the only raw disk there is yet. */
+static void write_disk(const char *image)
+{
+    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.raw", rig.dir);
+    CLEANUP(mem_freep) char *data = NULL;
+    CLEANUP(closep) int from = open(image, O_RDONLY | O_CLOEXEC), to = -1;
+    struct err err = {0};
+    glob_t found;
+    size_t len;
+
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    to = open(found.gl_pathv[0], O_WRONLY | O_CLOEXEC);
+    globfree(&found);
+    assert_true(from >= 0 && to >= 0 && fs_read_all(from, IMAGE_BYTES, &data, &len, &err) &&
+                fs_write_all(to, data, len, &err));
+}
+
+static void it_boots_from_its_disk_by_uefi(void **state)
+{
+    char image[256];
+    bool from_disk = have_image(image, sizeof image);
     CLEANUP(mem_freep)
-    char *body = str_format("{\"name\":\"m\",\"memory_bytes\":201326592,\"machine\":\"pc\","
+    char *body = str_format("{\"name\":\"m\",\"memory_bytes\":268435456,\"machine\":\"pc\","
                             "\"nics\":[],\"cpu\":{\"max_vcpus\":2},\"serial_ports\":2,"
-                            "\"firmware\":{\"type\":\"%s\"},"
-                            "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"}}",
-                            have_uefi() ? "uefi" : "bios");
+                            "\"firmware\":{\"type\":\"%s\"},%s}",
+                            have_uefi() ? "uefi" : "bios", from_disk ? ON_DISK : BY_KERNEL);
 
     json_decref(rig_do(&rig, "POST", "/api/v1/vms", body, 201));
+    if (from_disk)
+        write_disk(image);
+    else
+        print_message("without its disk: run tools/guest/build-disk\n");
     boot("m");
     needs_uefi();
     run("[ -d /sys/firmware/efi ] && echo by-$((1+1))-uefi\n", "by-2-uefi");
@@ -171,26 +209,38 @@ static void a_processor_is_plugged_in_while_it_runs(void **state)
         "cpus-2");
 }
 
+static void assert_detail(const char *vm, const char *words)
+{
+    CLEANUP(mem_freep) char *detail = rig_text(&rig, vm, "run.detail");
+
+    if (!strstr(detail, words))
+        fail_msg("the detail lacks '%s': %s", words, detail);
+}
+
 static void what_its_kernel_says_last_is_told_with_its_panic(void **state)
 {
-    CLEANUP(mem_freep) char *detail = NULL;
-
     rig_type(&rig, "m", "echo c >/proc/sysrq-trigger\n");
     rig_await(&rig, "m", "paused", "guest-panic", WORD_MS);
-    detail = rig_text(&rig, "m", "run.detail");
-    if (!strstr(detail, "Kernel panic - not syncing: sysrq triggered crash"))
-        fail_msg("the detail is %s", detail);
+    assert_detail("m", "Kernel panic - not syncing: sysrq triggered crash");
     rig_act(&rig, "m", "stop");
     rig_await(&rig, "m", "off", NULL, 10000);
 }
 
 static void the_variable_is_there_after_a_stop_and_a_start(void **state)
 {
-    needs_uefi();
     boot("m");
+    needs_uefi();
     run("mount -t efivarfs none /sys/firmware/efi/efivars; "
         "tail -c 12 /sys/firmware/efi/efivars/Vmmd-*; echo -$((7+7))\n",
         "kept-by-vmmd-14");
+}
+
+static void an_interrupt_that_cannot_be_masked_reaches_it(void **state)
+{
+    run("echo 1 >/proc/sys/kernel/unknown_nmi_panic; echo armed-$((8+8))\n", "armed-16");
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms/m/actions/nmi", "{}", 204));
+    rig_await(&rig, "m", "paused", "guest-panic", WORD_MS);
+    assert_detail("m", "armed-16"); /* its kernel could not speak, but this came last */
     rig_act(&rig, "m", "stop");
 }
 
@@ -204,7 +254,7 @@ static void a_guest_reads_its_medium(void **state)
     json_decref(rig_do(&rig, "POST", "/api/v1/vms",
                        "{\"name\":\"c\",\"memory_bytes\":201326592,\"machine\":\"pc\",\"nics\":[],"
                        "\"cdroms\":[{\"media\":\"one.iso\"}],"
-                       "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"}}",
+                       "\"watchdog\":\"i6300esb\"," BY_KERNEL "}",
                        201));
     boot("c");
     run_on("c",
@@ -225,6 +275,29 @@ static void a_medium_is_changed_while_it_runs(void **state)
     run_on("c",
            "while head -c 1 /dev/sr0 2>/dev/null; do usleep 100000; done; echo gone-$((6+6))\n",
            "gone-12");
+}
+
+/* The keyboard belongs to the screen, where another shell waits. */
+static void what_is_typed_on_its_keyboard_arrives(void **state)
+{
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms/c/actions/type",
+                       "{\"text\":\"echo by-key-$((9+9)) >/dev/ttyS0\\n\"}", 204));
+    rig_expect(&rig, "c", &at, "by-key-18", WORD_MS);
+}
+
+/* No driver of Debian's small kernel feeds it, so it is set going by its registers: a timeout of
+ * some milliseconds in both stages, then the bit that enables it. */
+static void a_watchdog_that_nobody_feeds_stops_it(void **state)
+{
+    run_on("c",
+           "d=$(grep -l 0x25ab /sys/bus/pci/devices/*/device); d=${d%/device}; echo 1 >$d/enable; "
+           "b=$(head -n 1 $d/resource | cut -d ' ' -f 1); for r in 0 4; do "
+           "devmem $((b+12)) 32 0x80; devmem $((b+12)) 32 0x86; devmem $((b+r)) 32 0x40; done; "
+           "echo set-$((10+10))\n",
+           "set-20");
+    rig_type(&rig, "c", "printf '\\002' | dd of=$d/config bs=1 seek=104 conv=notrunc\n");
+    rig_await(&rig, "c", "paused", "watchdog", WORD_MS);
+    assert_detail("c", "did not serve its watchdog");
     rig_act(&rig, "c", "stop");
 }
 
@@ -246,14 +319,17 @@ int main(void)
         cmocka_unit_test(a_giant_needs_leave_to_promise_what_is_not_there),
         cmocka_unit_test(firmware_with_secure_boot_starts),
         cmocka_unit_test(an_unknown_processor_is_named_in_the_refusal),
-        cmocka_unit_test(it_boots_by_uefi),
+        cmocka_unit_test(it_boots_from_its_disk_by_uefi),
         cmocka_unit_test(it_keeps_a_variable_in_its_firmware),
         cmocka_unit_test(its_second_serial_port_has_a_log_of_its_own),
         cmocka_unit_test(a_processor_is_plugged_in_while_it_runs),
         cmocka_unit_test(what_its_kernel_says_last_is_told_with_its_panic),
         cmocka_unit_test(the_variable_is_there_after_a_stop_and_a_start),
+        cmocka_unit_test(an_interrupt_that_cannot_be_masked_reaches_it),
         cmocka_unit_test(a_guest_reads_its_medium),
         cmocka_unit_test(a_medium_is_changed_while_it_runs),
+        cmocka_unit_test(what_is_typed_on_its_keyboard_arrives),
+        cmocka_unit_test(a_watchdog_that_nobody_feeds_stops_it),
     };
     const char *why;
 
