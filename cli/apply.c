@@ -3,7 +3,7 @@
 #include "cli/apply.h"
 
 #include "cli/interrupt.h"
-#include "cli/output.h"
+#include "cli/list.h"
 #include "cli/text.h"
 #include "cli/vm.h"
 #include "core/base/json.h"
@@ -158,8 +158,9 @@ static void prune_one(struct run *r, const char *name)
 static bool prune(struct run *r, const struct objects *objects, struct fault *fault)
 {
     const char *filter = args_text(r->cli->args, "prune");
-    CLEANUP(mem_freep) char *path = filter ? http_path("/vms?filter={}", filter) : NULL;
-    CLEANUP(json_decrefp) json_t *vms = path ? output_fetch_all(r->cli, path, fault) : NULL;
+    CLEANUP(mem_freep)
+    char *path = filter ? http_path("/vms?fields=id,name&filter={}", filter) : NULL;
+    CLEANUP(json_decrefp) json_t *vms = path ? list_fetch(r->cli, path, 0, fault) : NULL;
     const json_t *vm;
     size_t i;
 

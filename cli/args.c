@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command any_command = {.uses = USES_OUTPUT | USES_WAIT_VM | USES_CONFIRM};
+static const struct command any_command = {.uses = USES_LIST | USES_OUTPUT | USES_WAIT_VM |
+                                                   USES_CONFIRM};
 
 /* Where the noun and the verb stand in argv; 0: nowhere. */
 struct places {

@@ -8,16 +8,41 @@
 #include <stdio.h>
 #include <string.h>
 
-const json_t *cell_find(const json_t *object, const char *path)
+/* A label's key may have dots of its own. */
+static json_t *label(const json_t *object, const char *key)
 {
+    return json_incref(json_object_get(json_object_get(object, "labels"), key));
+}
+
+/* "size_bytes" of each element. */
+static json_t *of_each(const json_t *list, const char *path)
+{
+    json_t *all = json_array(), *element;
+    size_t i;
+
+    json_array_foreach (list, i, element) {
+        json_t *value = cell_find(element, path);
+        json_array_append_new(all, value ? value : json_null());
+    }
+    return all;
+}
+
+json_t *cell_find(const json_t *object, const char *path)
+{
+    if (str_starts(path, "label."))
+        return label(object, path + 6);
+    if (str_starts(path, "labels."))
+        return label(object, path + 7);
     while (object && *path) {
         size_t n = strcspn(path, ".");
         CLEANUP(mem_freep) char *key = str_format("%.*s", (int)n, path);
 
+        if (json_is_array(object))
+            return of_each(object, path);
         object = json_object_get(object, key);
         path += n + (path[n] == '.');
     }
-    return object;
+    return json_incref((json_t *)object);
 }
 
 static bool ends_with(const char *s, const char *end)

@@ -21,6 +21,8 @@ enum command_uses {
     USES_CONFIRM = 4,    /* --yes */
     USES_NO_SERVICE = 8, /* nothing is looked up about the connection */
     USES_WAIT_VM = 32,   /* as USES_WAIT, with --wait=CONDITION */
+    USES_LIST = 64,      /* --filter, --order, --limit */
+    USES_PICK = 128,     /* --filter instead of names of VMs: see vm_targets() */
     USES_ANY_WORDS = 16, /* words may be empty */
 };
 
@@ -52,8 +54,8 @@ struct shortcut {
 extern const struct noun nouns[];         /* ended by a name of NULL */
 extern const struct shortcut shortcuts[]; /* ended by a word of NULL */
 
-extern const struct flag flags_connection[], flags_output[], flags_wait[], flags_wait_vm[],
-    flags_confirm[];
+extern const struct flag flags_connection[], flags_output[], flags_wait[], flags_list[],
+    flags_pick[], flags_wait_vm[], flags_confirm[];
 
 const struct noun *noun_find(const char *name);
 const struct command *command_find(const struct noun *noun, const char *verb);
@@ -66,8 +68,8 @@ const char *command_name(const struct noun *noun, const struct command *command,
 
 /* The tables of flags that count for a command, in the order of the help. */
 struct flag_tables {
-    const struct flag *table[5];
-    const char *title[5];
+    const struct flag *table[6];
+    const char *title[6];
     unsigned n;
 };
 struct flag_tables command_flags(const struct command *command);
@@ -76,4 +78,4 @@ struct flag_tables command_flags(const struct command *command);
 extern const struct command vm_commands[], console_commands[], screenshot_commands[], op_commands[],
     event_commands[], token_commands[], webhook_commands[], pool_commands[], disk_commands[],
     host_commands[], doctor_commands[], api_commands[], version_commands[], help_commands[],
-    man_commands[], apply_commands[], complete_commands[], completion_commands[];
+    man_commands[], media_commands[], apply_commands[], complete_commands[], completion_commands[];

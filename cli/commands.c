@@ -15,6 +15,7 @@ const struct noun nouns[] = {
     {"token", "API tokens", token_commands, NULL},
     {"webhook", "events sent to an address", webhook_commands, NULL},
     {"pool", "storage pools", pool_commands, NULL},
+    {"media", "ISO files for CD drives", media_commands, NULL},
     {"disk", "disks of VMs", disk_commands, NULL},
     {"host", "the machine the service runs on", host_commands, "show"},
     {"doctor", "what is wrong with the host, and the fix", doctor_commands, NULL},
@@ -43,6 +44,20 @@ const struct flag flags_connection[] = {
     {"token-file", 0, "FILE", "read the token from the first line of this file"},
     {"debug", 0, NULL, "show requests and replies on stderr (never the token)"},
     {"help", 'h', NULL, "show help and exit"},
+    {0},
+};
+
+const struct flag flags_list[] = {
+    {"filter", 0, "FILTER",
+     "only those for which all comparisons hold: state==running,label.ci==true,name~=web-*, also "
+     "with !=, <, <=, >, >="},
+    {"order", 0, "A,-B", "by these members, - for descending: -memory_bytes,name"},
+    {"limit", 0, "N", "N at most"},
+    {0},
+};
+
+const struct flag flags_pick[] = {
+    {"filter", 0, "FILTER", "all VMs for which this holds, instead of names: label.ci==true"},
     {0},
 };
 
@@ -129,6 +144,8 @@ struct flag_tables command_flags(const struct command *command)
     add_table(&t, command->flags, "Flags");
     add_table(&t, command->uses & USES_WAIT_VM ? flags_wait_vm : NULL, "Waiting");
     add_table(&t, command->uses & USES_WAIT ? flags_wait : NULL, "Waiting");
+    add_table(&t, command->uses & USES_PICK ? flags_pick : NULL, "Selection");
+    add_table(&t, command->uses & USES_LIST ? flags_list : NULL, "Selection");
     add_table(&t, command->uses & USES_CONFIRM ? flags_confirm : NULL, "Confirmation");
     add_table(&t, command->uses & USES_OUTPUT ? flags_output : NULL, "Output");
     add_table(&t, flags_connection, "Connection");

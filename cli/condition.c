@@ -90,7 +90,8 @@ static bool read_serial(struct cli *cli, struct condition *c, const char *ref, i
 static bool is_so(struct condition *c, const json_t *vm)
 {
     const char *path = c->kind == CONDITION_MEMBER ? c->path : "run.state";
-    CLEANUP(mem_freep) char *now = cell_text(cell_find(vm, path), CELL_TEXT, false);
+    CLEANUP(json_decrefp) json_t *value = cell_find(vm, path);
+    CLEANUP(mem_freep) char *now = cell_text(value, CELL_TEXT, false);
 
     snprintf(c->seen, sizeof c->seen, "%.60s", now);
     return c->kind != CONDITION_DELETED && str_eq(now, c->value);

@@ -1,5 +1,5 @@
 /* vmmctl disk …: disks of VMs. They are made and deleted with their VM. */
-#include "cli/output.h"
+#include "cli/list.h"
 #include "core/base/mem.h"
 
 static bool disk_list_run(struct cli *cli, struct fault *fault) MUST_USE;
@@ -23,8 +23,8 @@ static const struct flag list_flags[] = {
 };
 
 const struct command disk_commands[] = {
-    {"list", "", 0, 0, USES_OUTPUT, list_flags, "list disks", NULL, "  vmmctl disk list --vm web",
-     disk_list_run, false},
+    {"list", "", 0, 0, USES_LIST | USES_OUTPUT, list_flags, "list disks", NULL,
+     "  vmmctl disk list --vm web", disk_list_run, false},
     {"show", "ID", 1, 1, USES_OUTPUT, NULL, "show everything about a disk", NULL, NULL,
      disk_show_run, false},
     {0},
@@ -35,7 +35,7 @@ static bool disk_list_run(struct cli *cli, struct fault *fault)
     const char *vm = args_text(cli->args, "vm");
     CLEANUP(mem_freep) char *path = vm ? http_path("/disks?vm={}", vm) : http_path("/disks");
 
-    return output_fetched(cli, path, columns, fault);
+    return list_print(cli, path, columns, fault);
 }
 
 static bool disk_show_run(struct cli *cli, struct fault *fault)

@@ -61,19 +61,29 @@ static void flags(struct strbuf *out, const struct flag *table)
     }
 }
 
+/* The shared tables by the section that explains them. */
+static const struct shared {
+    unsigned groups;
+    const char *section;
+} shared[] = {
+    {USES_WAIT | USES_WAIT_VM, "WAITING"},
+    {USES_LIST, "SELECTION"},
+    {USES_CONFIRM, "CONFIRMATION"},
+    {USES_OUTPUT, "OUTPUT"},
+};
+
 static void uses(struct strbuf *out, unsigned groups)
 {
-    if (!groups)
-        return;
-    strbuf_adds(out, ".PP\nAlso takes the flags of");
-    if (groups & (USES_WAIT | USES_WAIT_VM))
-        strbuf_adds(out, " WAITING");
-    if (groups & USES_CONFIRM)
-        strbuf_addf(out, "%s CONFIRMATION", groups & (USES_WAIT | USES_WAIT_VM) ? "," : "");
-    if (groups & USES_OUTPUT)
-        strbuf_addf(out, "%s OUTPUT",
-                    groups & (USES_WAIT | USES_WAIT_VM | USES_CONFIRM) ? "," : "");
-    strbuf_adds(out, ".\n");
+    bool any = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(shared); i++) {
+        if (!(groups & shared[i].groups))
+            continue;
+        strbuf_addf(out, "%s%s", any ? ", " : ".PP\nAlso takes the flags of ", shared[i].section);
+        any = true;
+    }
+    if (any)
+        strbuf_adds(out, ".\n");
 }
 
 static void command(struct strbuf *out, const struct noun *noun, const struct command *c)
@@ -130,6 +140,10 @@ static void shared_flags(struct strbuf *out)
                 "is for commands about VMs; what the guest wrote before the command does not "
                 "count.\n");
     flags(out, flags_wait_vm);
+    strbuf_adds(out, ".SH SELECTION\nMembers are named as the API has them, inner ones with dots: "
+                     "run.state, disks.pool, label.KEY. In a pattern behind ~= a * stands for any "
+                     "characters; an empty value means that there is none.\n");
+    flags(out, flags_list);
     strbuf_adds(out, ".SH CONFIRMATION\n");
     flags(out, flags_confirm);
 }

@@ -1,5 +1,5 @@
 /* vmmctl op …: operations. */
-#include "cli/output.h"
+#include "cli/list.h"
 #include "cli/wait.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
@@ -35,7 +35,7 @@ static const struct flag wait_only_flags[] = {
 };
 
 const struct command op_commands[] = {
-    {"list", "", 0, 0, USES_OUTPUT, list_flags, "list operations, newest first", NULL,
+    {"list", "", 0, 0, USES_LIST | USES_OUTPUT, list_flags, "list operations, newest first", NULL,
      "  vmmctl op list --state running", op_list_run, false},
     {"show", "ID", 1, 1, USES_OUTPUT, NULL, "show everything about an operation", NULL, NULL,
      op_show_run, false},
@@ -56,7 +56,7 @@ static bool op_list_run(struct cli *cli, struct fault *fault)
                  : state     ? http_path("/operations?state={}", state)
                              : http_path("/operations");
 
-    return output_fetched(cli, path, columns, fault);
+    return list_print(cli, path, columns, fault);
 }
 
 static bool op_show_run(struct cli *cli, struct fault *fault)

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define MAX_COLUMNS 32
-#define MAX_ITEMS   1000000u
 
 const char *const output_names[OUTPUT_COUNT] = {
     [OUTPUT_TABLE] = "table", [OUTPUT_WIDE] = "wide", [OUTPUT_JSON] = "json",
@@ -63,6 +62,26 @@ static bool choose(const struct cli *cli, const struct column *columns, struct c
     return true;
 }
 
+bool output_members(const struct cli *cli, const struct column *columns, char **members,
+                    struct fault *fault)
+{
+    struct chosen chosen;
+    struct strbuf b = {0};
+    bool all = !cli->fields && (cli->output == OUTPUT_JSON || cli->output == OUTPUT_JSONL ||
+                                cli->output == OUTPUT_YAML || cli->output == OUTPUT_NAME);
+    bool ok = choose(cli, columns, &chosen, fault);
+
+    *members = NULL;
+    if (cli->output == OUTPUT_NAME || cli->quiet)
+        chosen.n = 0; /* by name or id, whichever there is */
+    for (size_t i = 0; ok && !all && i < chosen.n; i++)
+        strbuf_addf(&b, "%s%s", i ? "," : "", chosen.column[i].path);
+    if (b.len)
+        *members = strbuf_take(&b);
+    free(chosen.names);
+    return ok;
+}
+
 /* ---- machine formats ---- */
 
 static size_t json_flags(const struct cli *cli)
@@ -79,8 +98,8 @@ static json_t *narrow(const struct cli *cli, const json_t *object, const struct 
         return json_incref((json_t *)object);
     narrowed = json_object();
     for (size_t i = 0; i < chosen->n; i++) {
-        const json_t *value = cell_find(object, chosen->column[i].path);
-        json_put(narrowed, chosen->column[i].path, json_incref((json_t *)value));
+        const char *path = chosen->column[i].path;
+        json_put(narrowed, path, cell_find(object, path));
     }
     return narrowed;
 }
@@ -135,7 +154,8 @@ static void print_csv(const struct cli *cli, const json_t *items, const struct c
     json_array_foreach (items, row, item) {
         for (size_t i = 0; i < chosen->n; i++) {
             const struct column *c = &chosen->column[i];
-            CLEANUP(mem_freep) char *text = cell_text(cell_find(item, c->path), c->cell, false);
+            CLEANUP(json_decrefp) json_t *value = cell_find(item, c->path);
+            CLEANUP(mem_freep) char *text = cell_text(value, c->cell, false);
             csv_cell(cli->out, text);
             fputs(i + 1 < chosen->n ? "," : "\r\n", cli->out);
         }
@@ -200,9 +220,10 @@ static void print_table(const struct cli *cli, const json_t *items, const struct
     size_t row;
 
     json_array_foreach (items, row, item) {
-        for (size_t i = 0; i < chosen->n; i++)
-            cells[row * chosen->n + i] =
-                escaped_cell(cell_find(item, chosen->column[i].path), chosen->column[i].cell);
+        for (size_t i = 0; i < chosen->n; i++) {
+            CLEANUP(json_decrefp) json_t *value = cell_find(item, chosen->column[i].path);
+            cells[row * chosen->n + i] = escaped_cell(value, chosen->column[i].cell);
+        }
     }
     print_rows(cli, cells, n_rows, chosen);
     for (size_t i = 0; i < n; i++)
@@ -299,40 +320,6 @@ bool output_object(struct cli *cli, const json_t *object, const struct column *c
 }
 
 /* ---- from the service ---- */
-
-json_t *output_fetch_all(struct cli *cli, const char *path, struct fault *fault)
-{
-    CLEANUP(json_decrefp) json_t *all = json_array();
-    CLEANUP(mem_freep) char *next = str_dup(path);
-
-    while (next) {
-        CLEANUP(json_decrefp) json_t *page = http_get(cli->http, next, fault);
-        const char *token = json_get_text(page, "next_page_token");
-        CLEANUP(mem_freep) char *query = NULL;
-
-        if (!page)
-            return NULL;
-        if (json_array_extend(all, json_object_get(page, "items")) < 0 ||
-            json_array_size(all) > MAX_ITEMS) {
-            fault_set(fault, CLI_FAILED, "the reply is no list; is this vmmd?");
-            return NULL;
-        }
-        mem_freep(&next);
-        if (token) {
-            query = http_encode(token);
-            next = str_format("%s%cpage_token=%s", path, strchr(path, '?') ? '&' : '?', query);
-        }
-    }
-    return TAKE(all);
-}
-
-bool output_fetched(struct cli *cli, const char *path, const struct column *columns,
-                    struct fault *fault)
-{
-    CLEANUP(json_decrefp) json_t *items = output_fetch_all(cli, path, fault);
-
-    return items && output_list(cli, items, columns, fault);
-}
 
 bool output_shown(struct cli *cli, const char *path, const struct column *columns,
                   struct fault *fault)

@@ -23,10 +23,9 @@ bool output_list(struct cli *cli, const json_t *items, const struct column *colu
 /* One object: as a table it is a list of all its members, one a line. */
 bool output_object(struct cli *cli, const json_t *object, const struct column *columns,
                    struct fault *fault) MUST_USE;
-/* All pages of a list; 'path' may have a query. Owned by the caller. */
-json_t *output_fetch_all(struct cli *cli, const char *path, struct fault *fault) MUST_USE;
-/* fetch_all and output_list. */
-bool output_fetched(struct cli *cli, const char *path, const struct column *columns,
+/* The members that will be shown of each object, with commas between, owned by the caller; NULL:
+ * all of them. USAGE. */
+bool output_members(const struct cli *cli, const struct column *columns, char **members,
                     struct fault *fault) MUST_USE;
 /* GET of one object and output_object. */
 bool output_shown(struct cli *cli, const char *path, const struct column *columns,

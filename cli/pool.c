@@ -1,5 +1,5 @@
 /* vmmctl pool …: storage pools. */
-#include "cli/output.h"
+#include "cli/list.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 
@@ -24,8 +24,8 @@ static const struct flag create_flags[] = {
 };
 
 const struct command pool_commands[] = {
-    {"list", "", 0, 0, USES_OUTPUT, NULL, "list pools with their free space", NULL, NULL,
-     pool_list_run, false},
+    {"list", "", 0, 0, USES_LIST | USES_OUTPUT, NULL, "list pools with their free space", NULL,
+     NULL, pool_list_run, false},
     {"show", "POOL", 1, 1, USES_OUTPUT, NULL, "show everything about a pool", NULL, NULL,
      pool_show_run, false},
     {"create", "NAME", 1, 1, USES_OUTPUT, create_flags, "create a pool on a configured root", NULL,
@@ -39,7 +39,7 @@ static bool pool_list_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/pools");
 
-    return output_fetched(cli, path, columns, fault);
+    return list_print(cli, path, columns, fault);
 }
 
 static bool pool_show_run(struct cli *cli, struct fault *fault)

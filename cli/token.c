@@ -1,5 +1,5 @@
 /* vmmctl token …: API tokens. */
-#include "cli/output.h"
+#include "cli/list.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 
@@ -27,7 +27,8 @@ const struct command token_commands[] = {
     {"create", "NAME", 1, 1, USES_OUTPUT, create_flags, "create a token",
      "The token is printed on stdout this one time; only its hash is kept.",
      "  VMMD_TOKEN=$(vmmctl token create ci --role operator --ttl 30d)", token_create_run, false},
-    {"list", "", 0, 0, USES_OUTPUT, NULL, "list tokens", NULL, NULL, token_list_run, false},
+    {"list", "", 0, 0, USES_LIST | USES_OUTPUT, NULL, "list tokens", NULL, NULL, token_list_run,
+     false},
     {"show", "TOKEN", 1, 1, USES_OUTPUT, NULL, "show everything about a token but its text",
      "TOKEN is its name or id.", NULL, token_show_run, false},
     {"delete", "TOKEN...", 1, 256, USES_OUTPUT | USES_CONFIRM, NULL, "revoke tokens",
@@ -80,7 +81,7 @@ static bool token_list_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/tokens");
 
-    return output_fetched(cli, path, columns, fault);
+    return list_print(cli, path, columns, fault);
 }
 
 static bool token_show_run(struct cli *cli, struct fault *fault)

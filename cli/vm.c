@@ -1,5 +1,6 @@
 /* vmmctl vm …: list, show, the actions, delete; vm_create.c and vm_edit.c have the rest. */
 #include "cli/vm.h"
+#include "cli/list.h"
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
@@ -25,10 +26,6 @@ const struct column vm_columns[] = {
     {0},
 };
 
-static const struct flag list_flags[] = {
-    {"filter", 0, "EXPR", "only VMs for which all comparisons hold: state==running,label.ci==true"},
-    {0},
-};
 #define ACT (USES_WAIT_VM | USES_OUTPUT)
 
 const struct command vm_commands[] = {
@@ -41,29 +38,32 @@ const struct command vm_commands[] = {
      "cpu.cores=4\n"
      "  vmmctl vm create -f web.yaml",
      vm_create_run, false},
-    {"list", "", 0, 0, USES_OUTPUT, list_flags, "list VMs, ordered by name", NULL,
+    {"list", "", 0, 0, USES_LIST | USES_OUTPUT, NULL, "list VMs, by name unless --order says else",
+     NULL,
      "  vmmctl vm list --filter state==running -o name\n"
-     "  vmmctl vm list --fields name,run.state,run.accel",
+     "  vmmctl vm list --fields name,run.state,label.ci --order -memory_bytes --limit 10",
      vm_list_run, false},
     {"show", "VM", 1, 1, USES_OUTPUT, NULL, "show everything about a VM", NULL,
      "  vmmctl vm show web -o json", vm_show_run, false},
-    {"start", "VM...", 1, MANY, ACT, NULL, "start VMs", NULL, "  vmmctl vm start web db",
+    {"start", "VM...", 0, MANY, ACT | USES_PICK, NULL, "start VMs", NULL,
+     "  vmmctl vm start web db\n  vmmctl vm start --filter label.ci==true,run.state==off",
      vm_start_run, false},
-    {"stop", "VM...", 1, MANY, ACT, vm_stop_flags, "shut VMs down, or switch them off by --force",
+    {"stop", "VM...", 0, MANY, ACT | USES_PICK, vm_stop_flags,
+     "shut VMs down, or switch them off by --force",
      "Asks the guest to shut down (ACPI power button) and waits. A guest that does not react goes "
      "on running; --force switches it off.",
      "  vmmctl vm stop web --grace 30s\n  vmmctl vm stop web --force", vm_stop_run, false},
-    {"shutdown", "VM...", 1, MANY, ACT, vm_shutdown_flags,
+    {"shutdown", "VM...", 0, MANY, ACT | USES_PICK, vm_shutdown_flags,
      "ask guests to shut down (ACPI power button)", NULL, "  vmmctl vm shutdown web",
      vm_shutdown_run, false},
-    {"pause", "VM...", 1, MANY, ACT, NULL, "stop the processors of VMs", NULL,
+    {"pause", "VM...", 0, MANY, ACT | USES_PICK, NULL, "stop the processors of VMs", NULL,
      "  vmmctl vm pause web", vm_pause_run, false},
-    {"resume", "VM...", 1, MANY, ACT, NULL, "let paused VMs go on", NULL, "  vmmctl vm resume web",
-     vm_resume_run, false},
-    {"reset", "VM...", 1, MANY, ACT, NULL, "reset VMs, as by the reset button", NULL,
+    {"resume", "VM...", 0, MANY, ACT | USES_PICK, NULL, "let paused VMs go on", NULL,
+     "  vmmctl vm resume web", vm_resume_run, false},
+    {"reset", "VM...", 0, MANY, ACT | USES_PICK, NULL, "reset VMs, as by the reset button", NULL,
      "  vmmctl vm reset web", vm_reset_run, false},
-    {"delete", "VM...", 1, MANY, USES_WAIT | USES_OUTPUT | USES_CONFIRM, vm_delete_flags,
-     "delete VMs and their disks", "A running VM is not deleted without --force.",
+    {"delete", "VM...", 0, MANY, USES_PICK | USES_WAIT | USES_OUTPUT | USES_CONFIRM,
+     vm_delete_flags, "delete VMs and their disks", "A running VM is not deleted without --force.",
      "  vmmctl vm delete web --yes", vm_delete_run, false},
     {"edit", "VM", 1, 1, USES_OUTPUT, vm_edit_flags, "change a VM's configuration",
      "Without --set and --patch the configuration is opened in $VISUAL or $EDITOR as YAML, and "
@@ -74,7 +74,8 @@ const struct command vm_commands[] = {
      vm_edit_run, false},
     {"rename", "VM NAME", 2, 2, USES_OUTPUT, NULL, "give a VM another name", NULL,
      "  vmmctl vm rename web shop", vm_rename_run, false},
-    {"wait", "VM...", 1, MANY, USES_OUTPUT, vm_wait_flags, "wait until VMs are what is asked for",
+    {"wait", "VM...", 0, MANY, USES_PICK | USES_OUTPUT, vm_wait_flags,
+     "wait until VMs are what is asked for",
      "CONDITION is a state (running, off, paused, saved, crashed), deleted, serial:REGEX (the "
      "serial console's output from now on matches) or MEMBER==VALUE, such as run.accel==kvm.",
      "  vmmctl vm wait web db --for off --timeout 10m\n"
@@ -98,11 +99,9 @@ const struct command vm_commands[] = {
 
 static bool vm_list_run(struct cli *cli, struct fault *fault)
 {
-    const char *filter = args_text(cli->args, "filter");
-    CLEANUP(mem_freep)
-    char *path = filter ? http_path("/vms?filter={}", filter) : http_path("/vms");
+    CLEANUP(mem_freep) char *path = http_path("/vms");
 
-    return output_fetched(cli, path, vm_columns, fault);
+    return list_print(cli, path, vm_columns, fault);
 }
 
 static bool vm_show_run(struct cli *cli, struct fault *fault)

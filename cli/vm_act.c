@@ -1,5 +1,6 @@
 /* vmmctl vm start, stop, delete, …: what changes the state of one VM or several. */
 #include "cli/condition.h"
+#include "cli/list.h"
 #include "cli/quantity.h"
 #include "cli/vm.h"
 #include "cli/wait.h"
@@ -39,6 +40,62 @@ bool vm_action(struct cli *cli, const char *ref, const char *verb, const json_t 
     return wait_post(cli, path, body, NULL, fault);
 }
 
+/* ---- which VMs ---- */
+
+/* The VMs that a command is about: the words of the command line, or what --filter finds. */
+struct targets {
+    char **name;
+    size_t n;
+};
+
+static void targets_clear(struct targets *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        free(t->name[i]);
+    free(t->name);
+}
+
+static bool targets_of_filter(struct cli *cli, const char *filter, struct targets *out,
+                              struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/vms?fields=id,name&filter={}", filter);
+    CLEANUP(json_decrefp) json_t *vms = list_fetch(cli, path, 0, fault);
+    const json_t *vm;
+    size_t i;
+
+    if (!vms)
+        return false;
+    out->name = mem_array(json_array_size(vms), sizeof *out->name);
+    json_array_foreach (vms, i, vm)
+        if (json_get_text(vm, "name"))
+            out->name[out->n++] = str_dup(json_get_text(vm, "name"));
+    if (!out->n)
+        cli_say(cli, "no VM fits");
+    return true;
+}
+
+static bool targets_find(struct cli *cli, struct targets *out, struct fault *fault)
+{
+    const char *filter = args_text(cli->args, "filter");
+    size_t n = cli->args->n_words;
+
+    if (filter && n)
+        return fault_set(fault, CLI_USAGE, "give names of VMs or --filter, not both");
+    if (filter && !*filter)
+        return fault_set(fault, CLI_USAGE, "--filter is empty; write label.ci==true");
+    if (filter)
+        return targets_of_filter(cli, filter, out, fault);
+    if (!n)
+        return fault_set(fault, CLI_USAGE, "VM is missing: vmmctl vm %s VM... or --filter FILTER",
+                         cli->args->command->verb);
+    out->name = mem_array(n, sizeof *out->name);
+    for (; out->n < n; out->n++)
+        out->name[out->n] = str_dup(cli_word(cli, out->n));
+    return true;
+}
+
+/* ---- actions on them ---- */
+
 /* A submitted action on one of several VMs. */
 struct errand {
     const char *ref;
@@ -67,10 +124,11 @@ static void errand_clear(struct errand *e)
 }
 
 /* Checks all of the words before the first VM is touched. */
-static bool errands_init(struct cli *cli, struct errand *errands, struct fault *fault)
+static bool errands_init(struct cli *cli, const struct targets *targets, struct errand *errands,
+                         struct fault *fault)
 {
-    for (size_t i = 0; i < cli->args->n_words; i++) {
-        errands[i].ref = cli_word(cli, i);
+    for (size_t i = 0; i < targets->n; i++) {
+        errands[i].ref = targets->name[i];
         if (cli->wait_for && !condition_init(&errands[i].condition, cli->wait_for, fault))
             return false;
     }
@@ -104,12 +162,15 @@ static bool errand_finish(struct cli *cli, struct errand *e, const char *done, s
 static bool act_on_all(struct cli *cli, const char *verb, const char *done, const json_t *body,
                        struct fault *fault)
 {
-    size_t n = cli->args->n_words;
-    CLEANUP(mem_freep) struct errand *errands = mem_array(n, sizeof *errands);
+    CLEANUP(targets_clear) struct targets targets = {0};
+    CLEANUP(mem_freep) struct errand *errands = NULL;
     struct fault first = {0};
+    size_t n;
 
-    if (!errands_init(cli, errands, &first))
-        n = 0;
+    if (!targets_find(cli, &targets, fault))
+        return false;
+    errands = mem_array(targets.n, sizeof *errands);
+    n = errands_init(cli, &targets, errands, &first) ? targets.n : 0;
     for (size_t i = 0; i < n; i++) {
         struct fault one = {0};
         if (!errand_submit(cli, &errands[i], verb, body, &one))
@@ -121,7 +182,7 @@ static bool act_on_all(struct cli *cli, const char *verb, const char *done, cons
             !errand_finish(cli, &errands[i], done, &one))
             note_fault(cli, errands[i].ref, &one, &first, n > 1);
     }
-    for (size_t i = 0; i < cli->args->n_words; i++)
+    for (size_t i = 0; i < targets.n; i++)
         errand_clear(&errands[i]);
     *fault = first;
     return first.exit == CLI_OK;
@@ -129,14 +190,20 @@ static bool act_on_all(struct cli *cli, const char *verb, const char *done, cons
 
 bool vm_wait_run(struct cli *cli, struct fault *fault)
 {
-    size_t n = cli->args->n_words;
-    CLEANUP(mem_freep) struct errand *errands = mem_array(n, sizeof *errands);
+    CLEANUP(targets_clear) struct targets targets = {0};
+    CLEANUP(mem_freep) struct errand *errands = NULL;
     const char *wanted = args_text(cli->args, "for");
     uint64_t history;
-    bool ok = args_number(cli->args, "history", 0, &history, fault);
+    size_t n;
+    bool ok;
 
+    if (!args_number(cli->args, "history", 0, &history, fault) ||
+        !targets_find(cli, &targets, fault))
+        return false;
     cli->wait_for = wanted ? wanted : "running";
-    ok = ok && errands_init(cli, errands, fault);
+    n = targets.n;
+    errands = mem_array(n, sizeof *errands);
+    ok = errands_init(cli, &targets, errands, fault);
     for (size_t i = 0; i < n && ok; i++)
         ok = condition_begin(cli, &errands[i].condition, errands[i].ref, history, fault);
     for (size_t i = 0; i < n && ok; i++)
@@ -192,7 +259,7 @@ bool vm_stop_run(struct cli *cli, struct fault *fault)
         return true;
     if (fault->exit == CLI_FAILED || fault->exit == CLI_TIMED_OUT)
         fault_hint(fault, "to switch it off at once: vmmctl vm stop %.63s --force",
-                   cli_word(cli, 0));
+                   cli_word(cli, 0) ? cli_word(cli, 0) : "VM");
     return false;
 }
 
@@ -265,13 +332,15 @@ bool vm_delete_one(struct cli *cli, const char *ref, struct fault *fault)
 
 bool vm_delete_run(struct cli *cli, struct fault *fault)
 {
-    size_t n = cli->args->n_words;
+    CLEANUP(targets_clear) struct targets targets = {0};
     struct fault first = {0};
 
-    for (size_t i = 0; i < n && first.exit != CLI_INTERRUPTED; i++) {
+    if (!targets_find(cli, &targets, fault))
+        return false;
+    for (size_t i = 0; i < targets.n && first.exit != CLI_INTERRUPTED; i++) {
         struct fault one = {0};
-        if (!vm_delete_one(cli, cli_word(cli, i), &one))
-            note_fault(cli, cli_word(cli, i), &one, &first, n > 1);
+        if (!vm_delete_one(cli, targets.name[i], &one))
+            note_fault(cli, targets.name[i], &one, &first, targets.n > 1);
     }
     *fault = first;
     return first.exit == CLI_OK;

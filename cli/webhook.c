@@ -1,5 +1,5 @@
 /* vmmctl webhook …: events sent to an address. */
-#include "cli/output.h"
+#include "cli/list.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 
@@ -59,7 +59,8 @@ const struct command webhook_commands[] = {
      "The secret that vmmd makes is printed on stdout this one time.",
      "  vmmctl webhook create ci --to https://ci.example.org/vmmd --types vm.state,operation",
      webhook_create_run, false},
-    {"list", "", 0, 0, USES_OUTPUT, NULL, "list webhooks", NULL, NULL, webhook_list_run, false},
+    {"list", "", 0, 0, USES_LIST | USES_OUTPUT, NULL, "list webhooks", NULL, NULL, webhook_list_run,
+     false},
     {"show", "WEBHOOK", 1, 1, USES_OUTPUT, NULL, "show everything about a webhook but its secret",
      "WEBHOOK is its name or id.", NULL, webhook_show_run, false},
     {"edit", "WEBHOOK", 1, 1, USES_OUTPUT, edit_flags, "change a webhook",
@@ -144,7 +145,7 @@ static bool webhook_list_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/webhooks");
 
-    return output_fetched(cli, path, columns, fault);
+    return list_print(cli, path, columns, fault);
 }
 
 static bool webhook_show_run(struct cli *cli, struct fault *fault)
@@ -205,7 +206,7 @@ static bool webhook_deliveries_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/webhooks/{}/deliveries", cli_word(cli, 0));
 
-    return output_fetched(cli, path, delivery_columns, fault);
+    return list_print(cli, path, delivery_columns, fault);
 }
 
 static bool webhook_delete_run(struct cli *cli, struct fault *fault)

@@ -98,7 +98,7 @@ static void wrong_lines_get_one_helpful_line(void **state)
         {"vm create web --memory", "--memory needs a value: --memory SIZE"},
         {"vm create web --start=yes", "--start takes no value"},
         {"vm create web db", "'db' is one word too many"},
-        {"vm start", "VM is missing: vmmctl vm start VM..."},
+        {"vm show", "VM is missing: vmmctl vm show VM"},
         {"api GET", "PATH is missing: vmmctl api METHOD PATH"},
         {"help vm stpo", NULL},
         {"vm stpo --help", "did you mean 'stop'?"},

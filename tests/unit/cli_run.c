@@ -3,14 +3,16 @@
 
 /* ---- lists and objects ---- */
 
+#define COLUMNS "fields=name%2Cstate%2Cvcpus%2Cmemory_bytes%2Cdisks%2Ccreated_at"
+
 static void a_list_is_fetched_page_by_page_with_the_token(void **state)
 {
     static const struct step steps[] = {
-        {.line = "GET /api/v1/vms HTTP",
+        {.line = "GET /api/v1/vms?" COLUMNS "&page_size=1000 HTTP",
          .status = 200,
          .wants = "Authorization: Bearer vmmd_1_secret\r\n",
          .body = "{\"items\":[" VM("web", "running") "],\"next_page_token\":\"a/b\"}"},
-        {.line = "GET /api/v1/vms?page_token=a%2Fb HTTP",
+        {.line = "GET /api/v1/vms?" COLUMNS "&page_size=1000&page_token=a%2Fb HTTP",
          .status = 200,
          .body = "{\"items\":[" VM("\\u001b[2Jdb", "off") "],\"next_page_token\":null}"},
     };
@@ -20,6 +22,52 @@ static void a_list_is_fetched_page_by_page_with_the_token(void **state)
                              "web        running  1      512 MiB      1  2026-11-21 01:02:03\n"
                              "\\x1b[2Jdb  off      1      512 MiB      1  2026-11-21 01:02:03\n");
     assert_string_equal(err_text, "");
+}
+
+static void what_is_asked_for_is_the_service_s_to_find(void **state)
+{
+    static const struct step steps[] = {
+        {.line =
+             "GET /api/v1/vms?filter=label.ci%3D%3Dtrue&order=-memory_bytes&page_size=1000 HTTP",
+         .status = 200,
+         .body = "{\"items\":[],\"next_page_token\":\"x\"}"},
+        {.line =
+             "GET /api/v1/vms?filter=label.ci%3D%3Dtrue&order=-memory_bytes&page_size=1000&page_"
+             "token=x HTTP",
+         .status = 200,
+         .body = "{\"items\":[],\"next_page_token\":null}"},
+    };
+    static const struct step limited[] = {
+        {.line = "GET /api/v1/pools?fields=name%2Clabel.x%2Cdisks.size_bytes&page_size=1 HTTP",
+         .status = 200,
+         .body = "{\"items\":[{\"name\":\"a\",\"labels\":{\"x\":\"1\"},\"disks\":[{\"size_bytes\":"
+                 "1024},{\"size_bytes\":2048}]}],\"next_page_token\":\"more\"}"},
+    };
+
+    assert_int_equal(RUN("ls|--filter|label.ci==true|--order|-memory_bytes|-o|json", steps),
+                     CLI_OK);
+    assert_int_equal(
+        RUN("pool|list|--limit|1|--fields|name,label.x,disks.size_bytes|-o|csv", limited), CLI_OK);
+    assert_string_equal(out, "name,label.x,disks.size_bytes\r\na,1,\"1024,2048\"\r\n");
+}
+
+static void a_filter_stands_for_the_names_of_vms(void **state)
+{
+    static const struct step steps[] = {
+        {.line = "GET /api/v1/vms?fields=id,name&filter=label.ci%3D%3Dtrue&page_size=1000 HTTP",
+         .status = 200,
+         .body = "{\"items\":[{\"name\":\"a\"},{\"name\":\"b\"}],\"next_page_token\":null}"},
+        {.line = "POST /api/v1/vms/a/actions/stop", .status = 202, .body = OP("queued", "", "")},
+        {.line = "POST /api/v1/vms/b/actions/stop", .status = 202, .body = OP("queued", "", "")},
+        {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
+        {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
+    };
+
+    assert_int_equal(RUN("vm|stop|--force|--filter|label.ci==true", steps), CLI_OK);
+    assert_string_equal(err_text, "a is off\nb is off\n");
+    assert_int_equal(run("vm|stop|a|--filter|label.ci==true", NULL, 0), CLI_USAGE);
+    assert_int_equal(run("vm|stop|--filter|", NULL, 0), CLI_USAGE);
+    assert_int_equal(run("vm|stop", NULL, 0), CLI_USAGE);
 }
 
 static void json_is_the_object_as_the_api_gave_it(void **state)
@@ -408,6 +456,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_is_fetched_page_by_page_with_the_token),
+        cmocka_unit_test(what_is_asked_for_is_the_service_s_to_find),
+        cmocka_unit_test(a_filter_stands_for_the_names_of_vms),
         cmocka_unit_test(json_is_the_object_as_the_api_gave_it),
         cmocka_unit_test(every_format_has_its_shape),
         cmocka_unit_test(a_problem_gives_its_exit_code_and_its_words),
