@@ -116,6 +116,38 @@ static void what_no_document_names_any_more_is_pruned(void **state)
     expect("vmmctl ls -o name", 0, "shop-2\n");
 }
 
+static void every_list_has_the_members_that_its_table_shows(void **state)
+{
+    static const char *const lists[] = {"vm", "op", "token", "webhook", "pool", "disk", "media"};
+
+    expect("vmmctl webhook create w --to http://127.0.0.1:1/ --disabled >/dev/null 2>&1", 0, NULL);
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        CLEANUP(mem_freep)
+        char *line = str_format("vmmctl %s list && vmmctl %s list -o wide --limit 1 && "
+                                "vmmctl %s list -q && vmmctl %s list -o name",
+                                lists[i], lists[i], lists[i], lists[i]);
+        expect(line, 0, NULL);
+    }
+    expect("vmmctl ls --fields nmae", 8, NULL);
+    assert_non_null(strstr(out, "name"));
+    expect("vmmctl op list --filter kind==vm.create --order created_at --limit 1 --fields "
+           "kind,object.name --no-headers",
+           0, "vm.create  shop-1\n");
+}
+
+static void many_vms_are_commanded_by_what_they_are(void **state)
+{
+    expect("for i in 1 2 3; do vmmctl vm create ci-$i --backend fake --label ci=true -q; done "
+           ">/dev/null",
+           0, "");
+    expect("vmmctl start --filter 'name~=ci-*' -q >/dev/null", 0, "");
+    expect("vmmctl ls --filter label.ci==true,run.state==running --order -name -o name", 0,
+           "ci-3\nci-2\nci-1\n");
+    expect("vmmctl rm --filter label.ci==true --force", 0,
+           "ci-1 is deleted\nci-2 is deleted\nci-3 is deleted\n");
+    expect("vmmctl rm --filter label.ci==true", 0, "no VM fits\n");
+}
+
 static void waiting_ends_with_the_state(void **state)
 {
     expect("vmmctl vm wait shop-2 --for running --timeout 20s", 0, "");
@@ -155,6 +187,8 @@ int main(void)
         cmocka_unit_test(what_can_never_change_is_said_and_does_not_hold_up_the_rest),
         cmocka_unit_test(what_no_document_names_any_more_is_pruned),
         cmocka_unit_test(waiting_ends_with_the_state),
+        cmocka_unit_test(every_list_has_the_members_that_its_table_shows),
+        cmocka_unit_test(many_vms_are_commanded_by_what_they_are),
     };
     const char *why;
 

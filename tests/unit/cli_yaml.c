@@ -81,7 +81,9 @@ static void members_are_found_by_their_path(void **state)
 {
     json_t *object = json_loads("{\"run\":{\"state\":\"off\"},\"n\":null}", 0, NULL);
 
-    assert_string_equal(json_string_value(cell_find(object, "run.state")), "off");
+    CLEANUP(json_decrefp) json_t *state_text = cell_find(object, "run.state");
+
+    assert_string_equal(json_string_value(state_text), "off");
     assert_null(cell_find(object, "run.none"));
     assert_null(cell_find(object, "run.state.deeper"));
     assert_null(cell_find(object, "n.x"));
