@@ -196,5 +196,52 @@ static const char webhooks[] = "CREATE TABLE webhook ("
 static const char idem_note[] =
     "ALTER TABLE idem ADD COLUMN note TEXT CHECK (note IS NULL OR json_valid(note));";
 
-const char *const migrations[] = {first, open_reasons, vm_restarts, webhooks, idem_note};
+/* A chain was a list of files for each disk. With branches many lists would say the same, and
+ * could say different things: a file knows its parent now, and a disk its leaf. */
+static const char parents[] =
+    "CREATE TABLE file_new ("
+    "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    pool       BLOB NOT NULL REFERENCES pool (id),"
+    "    name       TEXT NOT NULL,"
+    "    role       TEXT NOT NULL CHECK (role IN ('disk')),"
+    "    state      TEXT NOT NULL CHECK (state IN ('creating', 'live', 'trash')),"
+    "    format     TEXT NOT NULL CHECK (format IN ('qcow2', 'raw')),"
+    "    size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),"
+    "    parent     BLOB REFERENCES file (id) CHECK (parent <> id),"
+    "    vm         BLOB REFERENCES vm (id),"
+    "    job        BLOB REFERENCES job (id),"
+    "    UNIQUE (pool, name)"
+    ") STRICT;"
+    "INSERT INTO file_new SELECT f.id, f.pool, f.name, f.role, f.state,"
+    "    coalesce(d.format, 'qcow2'), coalesce(d.size_bytes, 0),"
+    "    (SELECT p.file FROM disk_chain p WHERE p.disk = c.disk AND p.level = c.level + 1),"
+    "    f.vm, f.job"
+    "    FROM file f LEFT JOIN disk_chain c ON c.file = f.id LEFT JOIN disk d ON d.id = c.disk"
+    "    GROUP BY f.id;"
+    "CREATE TABLE disk_new ("
+    "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    vm         BLOB REFERENCES vm (id),"
+    "    pool       BLOB NOT NULL REFERENCES pool (id),"
+    "    position   INTEGER NOT NULL CHECK (position BETWEEN 0 AND 4294967295),"
+    "    size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),"
+    "    format     TEXT NOT NULL CHECK (format IN ('qcow2', 'raw')),"
+    "    bus        TEXT NOT NULL CHECK (bus IN ('virtio', 'scsi', 'ide')),"
+    "    leaf       BLOB NOT NULL REFERENCES file (id),"
+    "    created_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "INSERT INTO disk_new SELECT d.id, d.vm, d.pool, d.position, d.size_bytes, d.format, d.bus,"
+    "    c.file, d.created_ms FROM disk d JOIN disk_chain c ON c.disk = d.id AND c.level = 0;"
+    "DROP TABLE disk_chain;"
+    "DROP TABLE disk;"
+    "DROP TABLE file;"
+    "ALTER TABLE file_new RENAME TO file;"
+    "ALTER TABLE disk_new RENAME TO disk;"
+    "CREATE INDEX file_vm ON file (vm) WHERE vm IS NOT NULL;"
+    "CREATE INDEX file_job ON file (job) WHERE job IS NOT NULL;"
+    "CREATE INDEX file_parent ON file (parent) WHERE parent IS NOT NULL;"
+    "CREATE INDEX disk_vm ON disk (vm, position);"
+    "CREATE INDEX disk_pool ON disk (pool);"
+    "CREATE INDEX disk_leaf ON disk (leaf);";
+
+const char *const migrations[] = {first, open_reasons, vm_restarts, webhooks, idem_note, parents};
 const unsigned n_migrations = ARRAY_LEN(migrations);

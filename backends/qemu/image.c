@@ -17,15 +17,25 @@
 
 #define IMAGE_FD 9 /* where qemu-img finds the file */
 
-static bool spawn_create(int fd, int words_fd, const char *format, const char *size, pid_t *pid,
-                         struct err *err)
+static bool spawn_create(int fd, int words_fd, const char *format, const char *size,
+                         const struct image_parent *parent, pid_t *pid, struct err *err)
 {
-    char *argv[] = {(char *)"qemu-img", (char *)"create",          (char *)"-q", (char *)"-f",
-                    (char *)format,     (char *)"/proc/self/fd/9", (char *)size, NULL};
+    char *argv[16] = {(char *)"qemu-img", (char *)"create", (char *)"-q", (char *)"-f",
+                      (char *)format};
+    size_t n = 5;
     char *env[] = {(char *)"PATH=/usr/bin", (char *)"LC_ALL=C", NULL};
     posix_spawn_file_actions_t actions;
     int e;
 
+    if (parent) {
+        argv[n++] = (char *)"-u"; /* the parent is not looked at */
+        argv[n++] = (char *)"-b";
+        argv[n++] = (char *)parent->name;
+        argv[n++] = (char *)"-F";
+        argv[n++] = (char *)disk_format_names[parent->format];
+    }
+    argv[n++] = (char *)"/proc/self/fd/9";
+    argv[n] = (char *)size;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, words_fd, 1);
@@ -39,7 +49,8 @@ static bool spawn_create(int fd, int words_fd, const char *format, const char *s
     return e == 0 || err_errno(err, e, "start qemu-img");
 }
 
-static bool run_create(int fd, const char *format, const char *size, struct err *err)
+static bool run_create(int fd, const char *format, const char *size,
+                       const struct image_parent *parent, struct err *err)
 {
     CLEANUP(mem_freep) char *words = NULL;
     CLEANUP(closep) int in = -1;
@@ -51,7 +62,7 @@ static bool run_create(int fd, const char *format, const char *size, struct err 
         return err_errno(err, errno, "make a pipe");
     in = ends[0];
     out = ends[1];
-    if (!spawn_create(fd, out, format, size, &pid, err))
+    if (!spawn_create(fd, out, format, size, parent, &pid, err))
         return false;
     closep(&out);
     if (!fs_read_all(in, 65536, &words, NULL, err))
@@ -66,14 +77,15 @@ static bool run_create(int fd, const char *format, const char *size, struct err 
                    words ? words : "");
 }
 
-bool image_create(int fd, enum disk_format format, uint64_t size_bytes, struct err *err)
+bool image_create(int fd, enum disk_format format, uint64_t size_bytes,
+                  const struct image_parent *parent, struct err *err)
 {
     CLEANUP(mem_freep) char *size = str_format("%llu", (unsigned long long)size_bytes);
 
     if (format == DISK_RAW) {
         if (ftruncate(fd, (off_t)size_bytes) < 0)
             return err_errno(err, errno, "make a raw image");
-    } else if (!run_create(fd, disk_format_names[format], size, err)) {
+    } else if (!run_create(fd, disk_format_names[format], size, parent, err)) {
         return false;
     }
     return fs_sync(fd, "the image", err);

@@ -99,17 +99,27 @@ struct disk {
     uint32_t position;
     uint64_t size_bytes;
     int format, bus;
-    struct uuid *chain; /* file ids, leaf first */
-    size_t n_chain;
+    struct uuid leaf; /* the file it writes to */
     int64_t created_ms;
     struct disk *next; /* of the same VM, in no order */
     UT_hash_handle by_id;
 };
 
-/* A VM that has disks. Apart from struct vm, since its disks are known before it is. */
+struct file {
+    struct uuid id, pool, vm;
+    struct uuid parent; /* zero: a base */
+    int format;         /* enum disk_format */
+    uint64_t size_bytes;
+    unsigned children; /* files whose parent it is */
+    struct file *next; /* of the same VM, in no order */
+    UT_hash_handle by_id;
+};
+
+/* A VM that has disks or files. Apart from struct vm, since these are known before it is. */
 struct disk_owner {
     struct uuid vm;
     struct disk *first;
+    struct file *files;
     UT_hash_handle hh;
 };
 
@@ -125,6 +135,7 @@ struct registry {
     size_t shown_bytes GUARDED_BY(lock); /* ... and how much that is */
     struct pool *pools GUARDED_BY(lock); /* oldest first */
     struct disk *disks_by_id GUARDED_BY(lock);
+    struct file *files GUARDED_BY(lock); /* by id */
     struct disk_owner *disk_owners GUARDED_BY(lock);
     uint64_t starting_bytes GUARDED_BY(lock); /* memory promised to VMs that are just starting */
     unsigned exits GUARDED_BY(lock);          /* exits being settled */

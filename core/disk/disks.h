@@ -15,8 +15,12 @@ struct pool *pool_find(struct core *core, const char *ref) REQUIRES(core->regist
 
 /* ---- index.c: all disks by id, and each VM's ---- */
 void disk_index_add(struct core *core, struct disk *disk) REQUIRES(core->registry.lock);
-/* Takes a VM's disks out of memory. */
+/* Takes a VM's disks and files out of memory. */
 void disk_index_drop(struct core *core, const struct uuid *vm) REQUIRES(core->registry.lock);
+struct disk_owner *disk_owner_find(struct core *core, const struct uuid *vm)
+    REQUIRES(core->registry.lock);
+struct disk_owner *disk_owner_get(struct core *core, const struct uuid *vm)
+    REQUIRES(core->registry.lock);
 /* The first of a VM's disks, in no order; NULL when it has none. */
 struct disk *disks_of(struct core *core, const struct uuid *vm) REQUIRES(core->registry.lock);
 struct disk *disk_find(struct core *core, const struct uuid *id) REQUIRES(core->registry.lock);
@@ -24,7 +28,7 @@ struct disk *disk_find(struct core *core, const struct uuid *id) REQUIRES(core->
 /* Resolves and checks the pools of a new VM's disks, gives them ids. NOT_FOUND, NO_SPACE with the
  * numbers, INVALID. */
 bool disks_plan(struct core *core, struct vm_spec *spec, struct err *err) MUST_USE;
-/* Puts a VM's planned disks into memory, each with a chain of one new file. */
+/* Puts a VM's planned disks into memory, each with one new file. */
 void disks_enlist(struct core *core, const struct vm *vm);
 void disks_delist(struct core *core, const struct uuid *vm);
 /* Rows of a VM's disks and files, with the files in 'state' and held by 'job' (zero: none). */
@@ -35,8 +39,8 @@ bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uu
 /* Makes the files of a VM's disks; those that exist are made anew. */
 bool disks_make(struct core *core, const struct uuid *vm, struct err *err) MUST_USE;
 bool disks_unlink(struct core *core, const struct uuid *vm, struct err *err) MUST_USE;
-/* Opens a VM's disks for a start; the caller hands the descriptors on. 'chain' of one so far: bases
- * are opened read-only. */
+/* Opens a VM's disks for a start; the caller hands the descriptors on. Only leaves are opened for
+ * writing. */
 bool disks_open(struct core *core, const struct uuid *vm, struct plan_disk **out, size_t *n,
                 struct err *err) MUST_USE;
 void disks_close(struct plan_disk *disks, size_t n);

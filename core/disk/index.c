@@ -2,16 +2,27 @@
  * on how many there are in all. */
 #include "core/base/mem.h"
 #include "core/disk/disks.h"
+#include "core/disk/file.h"
 
 #include <stdlib.h>
 
-static struct disk_owner *owner_of(struct core *core, const struct uuid *vm)
-    REQUIRES(core->registry.lock);
-static struct disk_owner *owner_of(struct core *core, const struct uuid *vm)
+struct disk_owner *disk_owner_find(struct core *core, const struct uuid *vm)
 {
     struct disk_owner *owner;
 
     HASH_FIND(hh, core->registry.disk_owners, vm, sizeof *vm, owner);
+    return owner;
+}
+
+struct disk_owner *disk_owner_get(struct core *core, const struct uuid *vm)
+{
+    struct disk_owner *owner = disk_owner_find(core, vm);
+
+    if (!owner) {
+        owner = mem_alloc(sizeof *owner);
+        owner->vm = *vm;
+        HASH_ADD(hh, core->registry.disk_owners, vm, sizeof owner->vm, owner);
+    }
     return owner;
 }
 
@@ -26,13 +37,8 @@ static void count(struct core *core, const struct disk *disk, int by)
 
 void disk_index_add(struct core *core, struct disk *disk)
 {
-    struct disk_owner *owner = owner_of(core, &disk->vm);
+    struct disk_owner *owner = disk_owner_get(core, &disk->vm);
 
-    if (!owner) {
-        owner = mem_alloc(sizeof *owner);
-        owner->vm = disk->vm;
-        HASH_ADD(hh, core->registry.disk_owners, vm, sizeof owner->vm, owner);
-    }
     disk->next = owner->first;
     owner->first = disk;
     HASH_ADD(by_id, core->registry.disks_by_id, id, sizeof disk->id, disk);
@@ -41,7 +47,7 @@ void disk_index_add(struct core *core, struct disk *disk)
 
 void disk_index_drop(struct core *core, const struct uuid *vm)
 {
-    struct disk_owner *owner = owner_of(core, vm);
+    struct disk_owner *owner = disk_owner_find(core, vm);
 
     if (!owner)
         return;
@@ -49,16 +55,18 @@ void disk_index_drop(struct core *core, const struct uuid *vm)
         next = d->next;
         HASH_DELETE(by_id, core->registry.disks_by_id, d);
         count(core, d, -1);
-        free(d->chain);
         free(d);
     }
+    owner->first = NULL;
+    while (owner->files)
+        file_index_drop(core, owner->files);
     HASH_DELETE(hh, core->registry.disk_owners, owner);
     free(owner);
 }
 
 struct disk *disks_of(struct core *core, const struct uuid *vm)
 {
-    struct disk_owner *owner = owner_of(core, vm);
+    struct disk_owner *owner = disk_owner_find(core, vm);
 
     return owner ? owner->first : NULL;
 }

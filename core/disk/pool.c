@@ -9,6 +9,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/file.h"
 #include "core/disk/media.h"
 #include "core/model/page.h"
 
@@ -125,13 +126,12 @@ static bool load_disk(void *ctx, const struct disk_record *r)
                           .pool = r->pool,
                           .position = r->position,
                           .size_bytes = r->size_bytes,
-                          .n_chain = r->n_chain,
+                          .leaf = r->leaf,
                           .created_ms = r->created_ms};
     for (int i = 0; disk_format_names[i]; i++)
         disk->format = str_eq(disk_format_names[i], r->format) ? i : disk->format;
     for (int i = 0; disk_bus_names[i]; i++)
         disk->bus = str_eq(disk_bus_names[i], r->bus) ? i : disk->bus;
-    disk->chain = mem_dup(r->chain, r->n_chain * sizeof *r->chain);
     lock_take(&core->registry.lock);
     disk_index_add(core, disk);
     lock_drop(&core->registry.lock);
@@ -141,7 +141,7 @@ static bool load_disk(void *ctx, const struct disk_record *r)
 bool disks_load(struct core *core, struct err *err)
 {
     open_roots(core);
-    return store_pool_each(core->store, load_pool, core, err) &&
+    return store_pool_each(core->store, load_pool, core, err) && files_load(core, err) &&
            store_disk_each(core->store, load_disk, core, err);
 }
 

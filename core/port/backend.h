@@ -39,7 +39,7 @@ struct plan_disk {
     uint64_t size_bytes;
     int *fds; /* leaf first (O_RDWR), then bases (O_RDONLY); taken by start() */
     size_t n_fds;
-    const int *base_formats; /* n_fds - 1 × enum disk_format; NULL: all qcow2 */
+    int *base_formats; /* n_fds - 1 × enum disk_format; NULL: all qcow2 */
 };
 
 /* Everything a backend needs to start a VM. start() takes the descriptors: it closes them all,

@@ -90,15 +90,19 @@ bool store_pool_remove(struct store_txn *txn, const struct uuid *id, struct err 
 bool store_pool_each(struct store *store, bool (*each)(void *ctx, const struct pool_record *),
                      void *ctx, struct err *err) MUST_USE;
 
-/* ---- Files: every image file has a row before it exists (durability.md) ---- */
+/* ---- Files: every image file has a row before it exists (durability.md). The parents are the
+ * chain of record (storage.md); a parent is put before its children. ---- */
 struct file_record {
     struct uuid id;
     struct uuid pool;
     const char *name;  /* "<uuid>.<ext>" below the pool's directory */
     const char *role;  /* "disk" */
     const char *state; /* "creating", "live", "trash" */
-    struct uuid vm;    /* zero when none */
-    struct uuid job;   /* that makes or unmakes it; zero when none */
+    const char *format;
+    uint64_t size_bytes; /* as the guest sees it */
+    struct uuid parent;  /* shows where this one has nothing; zero: a base */
+    struct uuid vm;      /* zero when none */
+    struct uuid job;     /* that makes or unmakes it; zero when none */
 };
 bool store_file_put(struct store_txn *txn, const struct file_record *file,
                     struct err *err) MUST_USE;
@@ -106,17 +110,16 @@ bool store_file_remove(struct store_txn *txn, const struct uuid *id, struct err 
 bool store_file_each(struct store *store, bool (*each)(void *ctx, const struct file_record *),
                      void *ctx, struct err *err) MUST_USE;
 
-/* ---- Disks and their chain of record: file ids from the leaf down to the base ---- */
+/* ---- Disks ---- */
 struct disk_record {
     struct uuid id;
     struct uuid vm; /* zero when attached to none */
     struct uuid pool;
     uint32_t position; /* among the VM's disks */
     uint64_t size_bytes;
-    const char *format; /* of the leaf */
+    const char *format; /* of its first file */
     const char *bus;
-    const struct uuid *chain;
-    size_t n_chain;
+    struct uuid leaf; /* the file it writes to; put before it */
     int64_t created_ms;
 };
 bool store_disk_put(struct store_txn *txn, const struct disk_record *disk,

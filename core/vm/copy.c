@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/disk/disks.h"
+#include "core/disk/file.h"
 #include "core/vm/registry.h"
 
 #include <fcntl.h>
@@ -51,8 +52,8 @@ static json_t *chain_of(struct core *core, const struct uuid *vm)
         json_put_text(one, "pool", UUID_STR(&d->pool));
         json_put_u64(one, "position", d->position);
         json_put_text(one, "format", disk_format_names[d->format]);
-        for (size_t i = 0; i < d->n_chain; i++)
-            json_array_append_new(files, json_string(UUID_STR(&d->chain[i])));
+        for (struct file *f = file_find(core, &d->leaf); f; f = file_find(core, &f->parent))
+            json_array_append_new(files, json_string(UUID_STR(&f->id)));
         json_put(one, "chain", files);
         json_array_append_new(list, one);
     }

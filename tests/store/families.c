@@ -45,8 +45,13 @@ static struct pool_record put_pool(const char *name)
 
 static struct file_record put_file(const struct uuid *pool, const char *name)
 {
-    struct file_record file = {
-        .id = uuid_new(), .pool = *pool, .name = name, .role = "disk", .state = "creating"};
+    struct file_record file = {.id = uuid_new(),
+                               .pool = *pool,
+                               .name = name,
+                               .role = "disk",
+                               .state = "creating",
+                               .format = "qcow2",
+                               .size_bytes = 1 << 20};
     struct err err = {0};
 
     MUST(store_file_put(txn, &file, &err));
@@ -279,11 +284,15 @@ static void a_file_comes_back_with_its_vm_and_job(void **state)
     file.vm = vm.id;
     file.job = job.id;
     file.state = "live";
+    file.size_bytes = 2 << 20;
+    file.parent = put_file(&pool.id, "a.qcow2").id; /* before it by name */
     MUST(store_file_put(txn, &file, &err));
     commit();
     MUST(store_file_each(store, see_file, &seen, &err));
-    assert_int_equal(seen.n, 2);
+    assert_int_equal(seen.n, 3);
     assert_true(uuid_eq(&seen.last.id, &file.id));
+    assert_true(uuid_eq(&seen.last.parent, &file.parent));
+    assert_int_equal(seen.last.size_bytes, 2 << 20);
     assert_true(uuid_eq(&seen.last.pool, &pool.id));
     assert_true(uuid_eq(&seen.last.vm, &vm.id));
     assert_true(uuid_eq(&seen.last.job, &job.id));
@@ -312,7 +321,6 @@ static void references_hold_in_both_directions(void **state)
 struct disks_seen {
     unsigned n;
     struct disk_record last;
-    struct uuid chain[40];
 };
 
 static bool see_disk(void *ctx, const struct disk_record *disk)
@@ -323,70 +331,57 @@ static bool see_disk(void *ctx, const struct disk_record *disk)
     seen->last = *disk;
     assert_string_equal(disk->format, "qcow2");
     assert_string_equal(disk->bus, "virtio");
-    assert_in_range(disk->n_chain, 0, 40);
-    if (disk->n_chain)
-        memcpy(seen->chain, disk->chain, disk->n_chain * sizeof *disk->chain);
     return true;
 }
 
-static void a_chain_keeps_its_order_however_long(void **state)
+static void a_disk_comes_back_with_its_leaf(void **state)
 {
     struct pool_record pool = put_pool("p");
-    struct uuid chain[40];
     struct disk_record disk = {.id = uuid_new(),
                                .pool = pool.id,
                                .position = 2,
                                .size_bytes = 1ull << 40,
                                .format = "qcow2",
                                .bus = "virtio",
-                               .chain = chain,
-                               .n_chain = 40,
+                               .leaf = put_file(&pool.id, "a.qcow2").id,
                                .created_ms = 5};
     struct disks_seen seen = {0};
     struct err err = {0};
 
-    for (unsigned i = 0; i < 40; i++) {
-        CLEANUP(mem_freep) char *name = str_format("%u.qcow2", i);
-        chain[i] = put_file(&pool.id, name).id;
-    }
     MUST(store_disk_put(txn, &disk, &err));
     commit();
     MUST(store_disk_each(store, see_disk, &seen, &err));
     assert_int_equal(seen.n, 1);
-    assert_int_equal(seen.last.n_chain, 40);
-    assert_memory_equal(seen.chain, chain, sizeof chain);
+    assert_true(uuid_eq(&seen.last.leaf, &disk.leaf));
     assert_int_equal(seen.last.position, 2);
     assert_int_equal(seen.last.size_bytes, 1ull << 40);
     assert_int_equal(seen.last.created_ms, 5);
     assert_true(uuid_is_zero(&seen.last.vm));
 
-    disk.chain = chain + 39; /* all merged into the base */
-    disk.n_chain = 1;
+    disk.leaf = put_file(&pool.id, "b.qcow2").id;
     MUST(store_disk_put(txn, &disk, &err));
     commit();
     MUST(store_disk_each(store, see_disk, &seen, &err));
-    assert_int_equal(seen.last.n_chain, 1);
-    assert_true(uuid_eq(&seen.chain[0], &chain[39]));
+    assert_true(uuid_eq(&seen.last.leaf, &disk.leaf));
 }
 
-static void a_file_in_a_chain_cannot_go_before_its_disk(void **state)
+static void a_file_cannot_go_before_its_disk_nor_before_its_children(void **state)
 {
     struct pool_record pool = put_pool("p");
-    struct file_record file = put_file(&pool.id, "x.qcow2");
-    struct uuid nothing = uuid_new();
-    struct disk_record disk = {.id = uuid_new(),
-                               .pool = pool.id,
-                               .format = "qcow2",
-                               .bus = "virtio",
-                               .chain = &file.id,
-                               .n_chain = 1};
+    struct file_record base = put_file(&pool.id, "x.qcow2"), top = put_file(&pool.id, "y.qcow2");
+    struct disk_record disk = {
+        .id = uuid_new(), .pool = pool.id, .format = "qcow2", .bus = "virtio", .leaf = top.id};
     struct err err = {0};
 
+    top.parent = base.id;
+    MUST(store_file_put(txn, &top, &err));
     MUST(store_disk_put(txn, &disk, &err));
-    MUST_FAIL(store_file_remove(txn, &file.id, &err), ERR_IN_USE);
+    MUST_FAIL(store_file_remove(txn, &top.id, &err), ERR_IN_USE);
+    MUST_FAIL(store_file_remove(txn, &base.id, &err), ERR_IN_USE);
     MUST(store_disk_remove(txn, &disk.id, &err));
-    MUST(store_file_remove(txn, &file.id, &err));
-    disk.chain = &nothing;
+    MUST(store_file_remove(txn, &top.id, &err));
+    MUST(store_file_remove(txn, &base.id, &err));
+    disk.leaf = uuid_new();
     MUST_FAIL(store_disk_put(txn, &disk, &err), ERR_NOT_FOUND);
 }
 
@@ -533,8 +528,8 @@ int main(void)
         T(a_pool_comes_back_and_goes),
         T(a_file_comes_back_with_its_vm_and_job),
         T(references_hold_in_both_directions),
-        T(a_chain_keeps_its_order_however_long),
-        T(a_file_in_a_chain_cannot_go_before_its_disk),
+        T(a_disk_comes_back_with_its_leaf),
+        T(a_file_cannot_go_before_its_disk_nor_before_its_children),
         T(a_token_comes_back_as_its_digest),
         T(a_key_is_found_by_its_principal_only),
         T(a_key_can_be_used_again_after_a_day),

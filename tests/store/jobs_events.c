@@ -187,6 +187,7 @@ static void trimming_spares_open_jobs_and_those_a_file_names(void **state)
                                .name = "x",
                                .role = "disk",
                                .state = "trash",
+                               .format = "qcow2",
                                .job = named.id};
     struct err err = {0};
     struct store_txn *txn;

@@ -51,12 +51,15 @@ static void every_run_reason_and_wish_of_a_vm_fits(void **state)
 
 static void every_format_and_bus_of_a_disk_fits(void **state)
 {
-    struct disk_record disk = {.id = uuid_new(), .pool = pool.id};
+    struct file_record file = {
+        .id = uuid_new(), .pool = pool.id, .name = "x", .role = "disk", .state = "live"};
+    struct disk_record disk = {.id = uuid_new(), .pool = pool.id, .leaf = file.id};
     struct err err = {0};
 
     for (unsigned f = 0; disk_format_names[f]; f++)
         for (unsigned b = 0; disk_bus_names[b]; b++) {
-            disk.format = disk_format_names[f];
+            disk.format = file.format = disk_format_names[f];
+            MUST(store_file_put(txn, &file, &err));
             disk.bus = disk_bus_names[b];
             MUST(store_disk_put(txn, &disk, &err));
         }
