@@ -1,6 +1,5 @@
 /* vmmctl vm start, stop, delete, …: what changes the state of one VM or several. */
-#include "cli/condition.h"
-#include "cli/list.h"
+#include "cli/many.h"
 #include "cli/quantity.h"
 #include "cli/vm.h"
 #include "cli/wait.h"
@@ -38,181 +37,6 @@ bool vm_action(struct cli *cli, const char *ref, const char *verb, const json_t 
     CLEANUP(mem_freep) char *path = http_path("/vms/{}/actions/{}", ref, verb);
 
     return wait_post(cli, path, body, NULL, fault);
-}
-
-/* ---- which VMs ---- */
-
-/* The VMs that a command is about: the words of the command line, or what --filter finds. */
-struct targets {
-    char **name;
-    size_t n;
-};
-
-static void targets_clear(struct targets *t)
-{
-    for (size_t i = 0; i < t->n; i++)
-        free(t->name[i]);
-    free(t->name);
-}
-
-static bool targets_of_filter(struct cli *cli, const char *filter, struct targets *out,
-                              struct fault *fault)
-{
-    CLEANUP(mem_freep) char *path = http_path("/vms?fields=id,name&filter={}", filter);
-    CLEANUP(json_decrefp) json_t *vms = list_fetch(cli, path, 0, fault);
-    const json_t *vm;
-    size_t i;
-
-    if (!vms)
-        return false;
-    out->name = mem_array(json_array_size(vms), sizeof *out->name);
-    json_array_foreach (vms, i, vm)
-        if (json_get_text(vm, "name"))
-            out->name[out->n++] = str_dup(json_get_text(vm, "name"));
-    if (!out->n)
-        cli_say(cli, "no VM fits");
-    return true;
-}
-
-static bool targets_find(struct cli *cli, struct targets *out, struct fault *fault)
-{
-    const char *filter = args_text(cli->args, "filter");
-    size_t n = cli->args->n_words;
-
-    if (filter && n)
-        return fault_set(fault, CLI_USAGE, "give names of VMs or --filter, not both");
-    if (filter && !*filter)
-        return fault_set(fault, CLI_USAGE, "--filter is empty; write label.ci==true");
-    if (filter)
-        return targets_of_filter(cli, filter, out, fault);
-    if (!n)
-        return fault_set(fault, CLI_USAGE, "VM is missing: vmmctl vm %s VM... or --filter FILTER",
-                         cli->args->command->verb);
-    out->name = mem_array(n, sizeof *out->name);
-    for (; out->n < n; out->n++)
-        out->name[out->n] = str_dup(cli_word(cli, out->n));
-    return true;
-}
-
-/* ---- actions on them ---- */
-
-/* A submitted action on one of several VMs. */
-struct errand {
-    const char *ref;
-    json_t *operation;          /* NULL: it was refused */
-    struct condition condition; /* of --wait=CONDITION */
-};
-
-/* Several VMs fail one by one: each failure is said at once, the first one's exit code counts. */
-static void note_fault(struct cli *cli, const char *ref, struct fault *one, struct fault *first,
-                       bool several)
-{
-    if (several && *one->detail) {
-        struct fault said = *one;
-        snprintf(said.detail, sizeof said.detail, "%.60s: %.500s", ref, one->detail);
-        fault_print(&said, cli->err, cli->colour);
-        one->detail[0] = 0;
-    }
-    if (first->exit == CLI_OK)
-        *first = *one;
-}
-
-static void errand_clear(struct errand *e)
-{
-    json_decref(e->operation);
-    condition_clear(&e->condition);
-}
-
-/* Checks all of the words before the first VM is touched. */
-static bool errands_init(struct cli *cli, const struct targets *targets, struct errand *errands,
-                         struct fault *fault)
-{
-    for (size_t i = 0; i < targets->n; i++) {
-        errands[i].ref = targets->name[i];
-        if (cli->wait_for && !condition_init(&errands[i].condition, cli->wait_for, fault))
-            return false;
-    }
-    return true;
-}
-
-static bool errand_submit(struct cli *cli, struct errand *e, const char *verb, const json_t *body,
-                          struct fault *fault)
-{
-    CLEANUP(mem_freep) char *path = http_path("/vms/{}/actions/{}", e->ref, verb);
-
-    if (cli->wait_for && !condition_begin(cli, &e->condition, e->ref, 0, fault))
-        return false;
-    e->operation = http_post(cli->http, path, body, fault);
-    return e->operation != NULL;
-}
-
-static bool errand_finish(struct cli *cli, struct errand *e, const char *done, struct fault *fault)
-{
-    if (!wait_follow(cli, e->operation, NULL, fault))
-        return false;
-    if (!cli->wait)
-        return true;
-    cli_say(cli, "%s %s", e->ref, done);
-    if (cli->wait_for && !condition_wait(cli, &e->condition, e->ref, fault))
-        return false;
-    return vm_print(cli, e->ref, false, fault);
-}
-
-/* Submits for all, so that they run side by side, then waits for each. */
-static bool act_on_all(struct cli *cli, const char *verb, const char *done, const json_t *body,
-                       struct fault *fault)
-{
-    CLEANUP(targets_clear) struct targets targets = {0};
-    CLEANUP(mem_freep) struct errand *errands = NULL;
-    struct fault first = {0};
-    size_t n;
-
-    if (!targets_find(cli, &targets, fault))
-        return false;
-    errands = mem_array(targets.n, sizeof *errands);
-    n = errands_init(cli, &targets, errands, &first) ? targets.n : 0;
-    for (size_t i = 0; i < n; i++) {
-        struct fault one = {0};
-        if (!errand_submit(cli, &errands[i], verb, body, &one))
-            note_fault(cli, errands[i].ref, &one, &first, n > 1);
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct fault one = {0};
-        if (errands[i].operation && first.exit != CLI_INTERRUPTED &&
-            !errand_finish(cli, &errands[i], done, &one))
-            note_fault(cli, errands[i].ref, &one, &first, n > 1);
-    }
-    for (size_t i = 0; i < targets.n; i++)
-        errand_clear(&errands[i]);
-    *fault = first;
-    return first.exit == CLI_OK;
-}
-
-bool vm_wait_run(struct cli *cli, struct fault *fault)
-{
-    CLEANUP(targets_clear) struct targets targets = {0};
-    CLEANUP(mem_freep) struct errand *errands = NULL;
-    const char *wanted = args_text(cli->args, "for");
-    uint64_t history;
-    size_t n;
-    bool ok;
-
-    if (!args_number(cli->args, "history", 0, &history, fault) ||
-        !targets_find(cli, &targets, fault))
-        return false;
-    cli->wait_for = wanted ? wanted : "running";
-    n = targets.n;
-    errands = mem_array(n, sizeof *errands);
-    ok = errands_init(cli, &targets, errands, fault);
-    for (size_t i = 0; i < n && ok; i++)
-        ok = condition_begin(cli, &errands[i].condition, errands[i].ref, history, fault);
-    for (size_t i = 0; i < n && ok; i++)
-        ok = condition_wait(cli, &errands[i].condition, errands[i].ref, fault) &&
-             (errands[i].condition.kind == CONDITION_DELETED ||
-              vm_print(cli, errands[i].ref, false, fault));
-    for (size_t i = 0; i < n; i++)
-        errand_clear(&errands[i]);
-    return ok;
 }
 
 bool vm_start_run(struct cli *cli, struct fault *fault)
@@ -344,4 +168,30 @@ bool vm_delete_run(struct cli *cli, struct fault *fault)
     }
     *fault = first;
     return first.exit == CLI_OK;
+}
+
+/* ---- wait ---- */
+
+bool vm_wait_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(targets_clear) struct targets targets = {0};
+    const char *wanted = args_text(cli->args, "for");
+    struct errand *errands;
+    uint64_t history;
+    bool ok;
+
+    if (!args_number(cli->args, "history", 0, &history, fault) ||
+        !targets_find(cli, &targets, fault))
+        return false;
+    cli->wait_for = wanted ? wanted : "running";
+    errands = errands_new(cli, &targets, fault);
+    ok = errands != NULL;
+    for (size_t i = 0; i < targets.n && ok; i++)
+        ok = condition_begin(cli, &errands[i].condition, errands[i].ref, history, fault);
+    for (size_t i = 0; i < targets.n && ok; i++)
+        ok = condition_wait(cli, &errands[i].condition, errands[i].ref, fault) &&
+             (errands[i].condition.kind == CONDITION_DELETED ||
+              vm_print(cli, errands[i].ref, false, fault));
+    errands_free(errands, targets.n);
+    return ok;
 }

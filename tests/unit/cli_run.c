@@ -57,8 +57,10 @@ static void a_filter_stands_for_the_names_of_vms(void **state)
         {.line = "GET /api/v1/vms?fields=id,name&filter=label.ci%3D%3Dtrue&page_size=1000 HTTP",
          .status = 200,
          .body = "{\"items\":[{\"name\":\"a\"},{\"name\":\"b\"}],\"next_page_token\":null}"},
-        {.line = "POST /api/v1/vms/a/actions/stop", .status = 202, .body = OP("queued", "", "")},
-        {.line = "POST /api/v1/vms/b/actions/stop", .status = 202, .body = OP("queued", "", "")},
+        {.line = "POST /api/v1/vms/actions/stop",
+         .status = 200,
+         .body = "{\"items\":[{\"operation\":" OP("queued", "", "") "},{\"operation\":" OP(
+             "queued", "", "") "}]}"},
         {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
         {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
     };
@@ -249,15 +251,17 @@ static void a_termination_leaves_the_operation_at_once(void **state)
 static void several_vms_run_side_by_side_and_one_failure_does_not_hide_the_others(void **state)
 {
     static const struct step steps[] = {
-        {.line = "POST /api/v1/vms/a/actions/start",
-         .status = 409,
-         .body = "{\"code\":\"wrong-state\",\"detail\":\"it runs\"}"},
-        {.line = "POST /api/v1/vms/b/actions/start", .status = 202, .body = OP("queued", "", "")},
+        {.line = "POST /api/v1/vms/actions/start",
+         .status = 200,
+         .wants = "{\"vms\":[\"a\",\"b\"]}",
+         .body =
+             "{\"items\":[{\"operation\":null,\"error\":{\"code\":\"wrong-state\",\"detail\":\"it "
+             "runs\"}},{\"operation\":" OP("queued", "", "") ",\"error\":null}]}"},
         {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
     };
 
     assert_int_equal(RUN("start|a|b", steps), CLI_CONFLICT);
-    assert_string_equal(err_text, "vmmctl: a: it runs [wrong-state]\n  request: r-test\nb runs\n");
+    assert_string_equal(err_text, "vmmctl: a: it runs [wrong-state]\nb runs\n");
 }
 
 /* ---- VMs ---- */
