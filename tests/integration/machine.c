@@ -301,8 +301,60 @@ static void a_watchdog_that_nobody_feeds_stops_it(void **state)
     rig_act(&rig, "c", "stop");
 }
 
+/* ---- 32 bits ---- */
+
+static bool old_guest(char *path, size_t size)
+{
+    const char *cache = getenv("VMMD_GUEST_DIR");
+
+    snprintf(path, size, "%s/tiny-i386", cache ? cache : "/var/cache/vmmd/guest");
+    return access(path, R_OK) == 0;
+}
+
+static void needs_old_guest(void)
+{
+    char path[256];
+
+    if (!old_guest(path, sizeof path)) {
+        print_message("not built: run tools/guest/build-tiny --arch i386\n");
+        skip();
+    }
+}
+
+static void a_system_of_32_bits_runs_on_a_processor_of_its_time(void **state)
+{
+    at = 0;
+    needs_old_guest();
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms",
+                       "{\"name\":\"old\",\"memory_bytes\":268435456,\"machine\":\"pc\","
+                       "\"cpu\":{\"model\":\"pentium3\"},\"video\":{\"model\":\"cirrus\"},"
+                       "\"watchdog\":\"i6300esb\",\"rng\":false,\"pointer\":\"mouse\","
+                       "\"nics\":[{\"model\":\"rtl8139\"}],"
+                       "\"boot\":{\"kernel\":\"tiny-i386\","
+                       "\"cmdline\":\"console=ttyS0 quiet\"}}",
+                       201));
+    boot("old");
+    run_on("old", "grep -o 'Pentium III' /proc/cpuinfo; echo $(uname -m)-$((11+11))\n", "i686-22");
+}
+
+static void its_driver_feeds_the_watchdog_or_does_not(void **state)
+{
+    needs_old_guest();
+    run_on("old", "modprobe i6300esb; watchdog -T 2 -t 3600 /dev/watchdog; echo fed-$((12+12))\n",
+           "fed-24");
+    rig_await(&rig, "old", "paused", "watchdog", WORD_MS);
+    rig_act(&rig, "old", "stop");
+}
+
 static int setup(void **state)
 {
+    static char more[640];
+    char path[256];
+
+    if (old_guest(path, sizeof path))
+        snprintf(more, sizeof more,
+                 "[boot tiny-i386]\nkernel = %s/vmlinuz\ninitrd = %s/initrd.img\n", path, path);
+    rig.more = more;
     rig_make(&rig, 0);
     return 0;
 }
@@ -330,6 +382,8 @@ int main(void)
         cmocka_unit_test(a_medium_is_changed_while_it_runs),
         cmocka_unit_test(what_is_typed_on_its_keyboard_arrives),
         cmocka_unit_test(a_watchdog_that_nobody_feeds_stops_it),
+        cmocka_unit_test(a_system_of_32_bits_runs_on_a_processor_of_its_time),
+        cmocka_unit_test(its_driver_feeds_the_watchdog_or_does_not),
     };
     const char *why;
 
