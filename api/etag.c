@@ -36,7 +36,7 @@ bool etag_if_match(const struct request *rq, bool *given, struct etag *out, stru
     if (!*given || parse(text, out))
         return true;
     return err_set(err, ERR_MALFORMED,
-                   "If-Match takes one ETag of the VM (\"41.7\"), its "
+                   "If-Match takes one ETag of the object (\"41.7\"), its "
                    "revision (\"41\") or *");
 }
 

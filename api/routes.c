@@ -16,6 +16,7 @@
 #define OPS  "/api/v1/operations"
 #define TOK  "/api/v1/tokens"
 #define HOOK "/api/v1/webhooks"
+#define TPL  "/api/v1/templates"
 #define POOL "/api/v1/pools"
 #define DISK "/api/v1/disks"
 
@@ -75,6 +76,12 @@ const struct route routes[] = {
     {"DELETE", HOOK "/{id}",               "deleteWebhook",  ROLE_ADMIN,    BODY_NONE,          "dry_run",            webhooks_delete,   0},
     {"POST",   HOOK "/{id}/actions/test",  "testWebhook",    ROLE_ADMIN,    BODY_JSON_OPTIONAL, "",                   webhooks_test,     0},
     {"GET",    HOOK "/{id}/deliveries",    "listDeliveries", ROLE_ADMIN,    BODY_NONE,          "",                   webhooks_deliveries, 0},
+
+    {"GET",    TPL,                        "listTemplates",  ROLE_VIEWER,   BODY_NONE,          LIST,                 templates_list,    0},
+    {"POST",   TPL,                        "createTemplate", ROLE_OPERATOR, BODY_JSON,          "dry_run",            templates_create,  0},
+    {"GET",    TPL "/{id}",                "getTemplate",    ROLE_VIEWER,   BODY_NONE,          "fields",             templates_get,     0},
+    {"PATCH",  TPL "/{id}",                "editTemplate",   ROLE_OPERATOR, BODY_PATCH,         "dry_run",            templates_edit,    0},
+    {"DELETE", TPL "/{id}",                "deleteTemplate", ROLE_OPERATOR, BODY_NONE,          "dry_run",            templates_delete,  0},
 
     {"GET",    POOL,                       "listPools",      ROLE_VIEWER,   BODY_NONE,          LIST,                 pools_list,        0},
     {"POST",   POOL,                       "createPool",     ROLE_ADMIN,    BODY_JSON,          "dry_run",            pools_create,      0},

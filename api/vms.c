@@ -5,7 +5,6 @@
 #include "api/operations.h"
 #include "api/server.h"
 #include "core/base/mem.h"
-#include "core/model/profile.h"
 
 bool vms_list(struct request *rq, struct err *err)
 {
@@ -23,18 +22,21 @@ bool vms_create(struct request *rq, struct err *err)
     CLEANUP(vm_spec_clear) struct vm_spec spec = {0};
     CLEANUP(json_decrefp) json_t *body = NULL, *shown = NULL;
     struct uuid op = {0}, vm = {0};
+    struct core *core = rq->api->config.core;
     struct origin origin;
-    bool replay;
+    bool replay, start = false;
 
     body = request_json(rq, err);
-    if (!body || !vm_spec_decode(body, &spec, err) || !request_origin(rq, &origin, err) ||
+    if (!body || !request_origin(rq, &origin, err) ||
         !idem_find(rq, &origin, "operation", &replay, &op, err))
         return false;
-    if (replay)
+    if (replay) /* whatever became of the template meanwhile */
         return operation_reply(rq, &op, err);
+    if (!vm_create_decode(core, body, &spec, &start, err))
+        return false;
     if (origin.dry_run)
         shown = model_encode(&vm_model, &spec);
-    if (!vm_create(rq->api->config.core, &spec, &origin, &op, &vm, err) &&
+    if (!vm_create(core, &spec, start, &origin, &op, &vm, err) &&
         !idem_lost_race(rq, &origin, "operation", &op, err))
         return false;
     return origin.dry_run ? reply_dry_run(rq, "spec", TAKE(shown)) : operation_reply(rq, &op, err);

@@ -243,5 +243,16 @@ static const char parents[] =
     "CREATE INDEX disk_pool ON disk (pool);"
     "CREATE INDEX disk_leaf ON disk (leaf);";
 
-const char *const migrations[] = {first, open_reasons, vm_restarts, webhooks, idem_note, parents};
+static const char templates[] = "CREATE TABLE template ("
+                                "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+                                "    name       TEXT NOT NULL UNIQUE,"
+                                "    content    TEXT NOT NULL CHECK (json_valid(content)),"
+                                "    revision   INTEGER NOT NULL CHECK (revision > 0),"
+                                "    created_ms INTEGER NOT NULL,"
+                                "    updated_ms INTEGER NOT NULL,"
+                                "    created_by TEXT"
+                                ") STRICT;";
+
+const char *const migrations[] = {first,     open_reasons, vm_restarts, webhooks,
+                                  idem_note, parents,      templates};
 const unsigned n_migrations = ARRAY_LEN(migrations);

@@ -125,3 +125,19 @@ void json_put_time(json_t *object, const char *key, int64_t wall_ms)
         clock_text(wall_ms, text);
     json_put(object, key, wall_ms ? json_string(text) : NULL);
 }
+
+void json_merge(json_t *target, const json_t *patch)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)patch, key, value) {
+        json_t *old = json_object_get(target, key);
+        if (json_is_null(value))
+            json_object_del(target, key);
+        else if (json_is_object(value) && json_is_object(old))
+            json_merge(old, value);
+        else
+            json_object_set_new(target, key, json_deep_copy(value));
+    }
+}

@@ -47,7 +47,8 @@ static bool open_services(struct core *core, struct err *err)
 
 static bool load(struct core *core, struct err *err)
 {
-    return disks_load(core, err) && vms_load(core, err) && jobs_load(core, err);
+    return disks_load(core, err) && templates_load(core, err) && vms_load(core, err) &&
+           jobs_load(core, err);
 }
 
 /* What goes on by itself from now on. */
@@ -162,6 +163,7 @@ void core_close(struct core *core)
         events_free(core->events);
     registry_clear(core);
     restarter_free(core->restarter);
+    templates_free(core->templates);
     survey_free(core->survey);
     disks_clear(core);
     if (core->store)

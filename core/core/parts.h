@@ -157,10 +157,11 @@ struct core {
     struct host_facts facts;
     struct registry registry;
     struct serial_bell serial;
-    struct jobs *jobs;     /* core/job */
-    struct events *events; /* core/event */
-    struct hooks *hooks;   /* core/hook */
-    struct tokens *tokens; /* core/user */
+    struct jobs *jobs;           /* core/job */
+    struct events *events;       /* core/event */
+    struct hooks *hooks;         /* core/hook */
+    struct templates *templates; /* core/template */
+    struct tokens *tokens;       /* core/user */
     struct janitor *janitor;
     struct copies *copies;       /* core/vm */
     struct restarter *restarter; /* core/vm/restart.h */
@@ -230,6 +231,10 @@ bool idem_add(struct store_txn *txn, const struct origin *origin, const char *ob
 /* For what is more than one object. */
 bool idem_add_batch(struct store_txn *txn, const struct origin *origin, const json_t *note,
                     struct err *err) MUST_USE;
+
+/* ---- templates ---- */
+bool templates_load(struct core *core, struct err *err) MUST_USE;
+void templates_free(struct templates *templates); /* NULL is fine */
 
 /* ---- tokens ---- */
 struct tokens *tokens_new(struct core *core, struct err *err) MUST_USE;

@@ -54,8 +54,6 @@ static bool plan_one(struct core *core, struct vm_disk *disk, const char *field,
                          disk->pool ? "there is no pool '%.64s': GET /pools lists them"
                                     : "there is no pool yet%s: create one with POST /pools",
                          disk->pool ? disk->pool : "");
-    if (disk->size_bytes % 512)
-        return err_field(err, ERR_INVALID, field, "size_bytes must be a multiple of 512");
     if (!check_space(pool, disk->size_bytes, field, err))
         return false;
     free(disk->pool);

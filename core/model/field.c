@@ -197,6 +197,9 @@ static bool decode_field(const struct field *f, const json_t *v, enum model_sour
         return decode_real(f, v, AT(double, object, f->offset), err);
     case FIELD_WORDS:
         return decode_words(f, v, AT(json_t *, object, f->offset), err);
+    case FIELD_JSON:
+        *AT(json_t *, object, f->offset) = json_is_object(v) ? json_deep_copy(v) : NULL;
+        return json_is_object(v) || wrong(err, f, "must be an object");
     }
     return false;
 }
@@ -348,6 +351,7 @@ static json_t *encode_field(const struct field *f, const void *object)
         return isnan(*AT(double, object, f->offset)) ? json_null()
                                                      : json_real(*AT(double, object, f->offset));
     case FIELD_WORDS:
+    case FIELD_JSON:
         return *AT(json_t *, object, f->offset) ? json_deep_copy(*AT(json_t *, object, f->offset))
                                                 : json_null();
     }
@@ -380,6 +384,7 @@ static void clear_field(const struct field *f, void *object)
         break;
     case FIELD_LABELS:
     case FIELD_WORDS:
+    case FIELD_JSON:
         json_decrefp(AT(json_t *, object, f->offset));
         break;
     case FIELD_OBJECT:
@@ -402,23 +407,6 @@ void model_clear(const struct model *model, void *object)
 {
     for (size_t i = 0; i < model->n_fields; i++)
         clear_field(&model->fields[i], object);
-}
-
-/* RFC 7396 on JSON values; 'target' is changed in place. */
-static void merge(json_t *target, const json_t *patch)
-{
-    const char *key;
-    json_t *value;
-
-    json_object_foreach ((json_t *)patch, key, value) {
-        json_t *old = json_object_get(target, key);
-        if (json_is_null(value))
-            json_object_del(target, key);
-        else if (json_is_object(value) && json_is_object(old))
-            merge(old, value);
-        else
-            json_object_set(target, key, value);
-    }
 }
 
 /* Nested parts of a patch come from the client too: unknown members in them are refused. */
@@ -453,7 +441,7 @@ bool model_patch(const struct model *model, const void *object, const json_t *pa
     if (!members_are_known(model, patch, MODEL_CLIENT, FIELD_READ_ONLY | FIELD_CREATE_ONLY, err))
         return false;
     merged = model_encode(model, object);
-    merge(merged, patch);
+    json_merge(merged, patch);
     for (size_t i = 0; i < model->n_fields; i++)
         if (!part_is_known(&model->fields[i], json_object_get(patch, model->fields[i].name), err))
             return false;

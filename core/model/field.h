@@ -3,8 +3,9 @@
  *
  * A struct described by a table holds: bool, uint32_t, uint64_t; char * for texts (owned, NULL when
  * absent); int (an enum) for FIELD_ENUM; struct uuid; json_t * for labels (owned, NULL when empty)
- * and for lists of words (owned, NULL when absent); double for FIELD_REAL (NAN when absent); a
- * nested struct for FIELD_OBJECT; a pointer and a size_t count for FIELD_LIST. */
+ * and for lists of words and objects of any members (owned, NULL when absent); double for
+ * FIELD_REAL (NAN when absent); a nested struct for FIELD_OBJECT; a pointer and a size_t count for
+ * FIELD_LIST. */
 #pragma once
 #include "core/base/err.h"
 #include "core/base/id.h"
@@ -25,6 +26,7 @@ enum field_type {
     FIELD_LIST,  /* of objects; min..max are elements */
     FIELD_REAL,  /* from 'low' to 'max' */
     FIELD_WORDS, /* list of texts of 1 to 63 bytes; min..max are elements; 'check' may narrow */
+    FIELD_JSON,  /* an object of any members */
 };
 
 enum field_flag {

@@ -1,6 +1,8 @@
 /* The rules between the members of a VM's configuration: see rules.h. One function a rule. */
 #include "core/model/rules.h"
 
+#include <stdio.h>
+
 #define MIB           (1ull << 20)
 #define QXL_HEADS_MAX 4
 #define USER_NICS_MAX 1 /* a worker keeps one passt */
@@ -82,6 +84,19 @@ static bool ide_fits(const struct vm_spec *spec, struct err *err)
                      vm_machine_names[spec->machine], room, n);
 }
 
+static bool disks_are_whole(const struct vm_spec *spec, struct err *err)
+{
+    char pointer[48];
+
+    for (size_t i = 0; i < spec->n_disks; i++) {
+        if (spec->disks[i].size_bytes % 512 == 0)
+            continue;
+        snprintf(pointer, sizeof pointer, "/disks/%zu/size_bytes", i);
+        return err_field(err, ERR_INVALID, pointer, "size_bytes must be a multiple of 512");
+    }
+    return true;
+}
+
 static bool nics_fit(const struct vm_spec *spec, struct err *err)
 {
     return spec->n_nics <= USER_NICS_MAX ||
@@ -104,8 +119,8 @@ static bool heads_fit(const struct vm_spec *spec, struct err *err)
 bool vm_spec_rules(const struct vm_spec *spec, struct err *err)
 {
     static bool (*const rules[])(const struct vm_spec *, struct err *) = {
-        memory_is_whole, max_vcpus_suffice, topology_fits, firmware_fits,
-        boot_fits,       ide_fits,          nics_fit,      heads_fit,
+        memory_is_whole, max_vcpus_suffice, topology_fits, firmware_fits,   boot_fits,
+        ide_fits,        nics_fit,          heads_fit,     disks_are_whole,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)

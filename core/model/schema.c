@@ -116,6 +116,17 @@ static const struct query_field webhook_members[] = {
     {"created_at",      QUERY_TIME,   NULL},
     {"created_by",      QUERY_TEXT,   NULL},
 };
+static const struct query_field template_members[] = {
+    {"id",         QUERY_TEXT,   NULL},
+    {"name",       QUERY_TEXT,   NULL},
+    {"notes",      QUERY_PROSE,  NULL},
+    {"labels",     QUERY_LABELS, NULL},
+    {"spec",       QUERY_ANY,    NULL},
+    {"revision",   QUERY_NUMBER, NULL},
+    {"created_at", QUERY_TIME,   NULL},
+    {"updated_at", QUERY_TIME,   NULL},
+    {"created_by", QUERY_TEXT,   NULL},
+};
 /* clang-format on */
 
 #define SCHEMA(object, members, model, order, tie)                                                 \
@@ -133,3 +144,5 @@ const struct query_schema schema_disk = SCHEMA("disk", disk_members, NULL, "id",
 const struct query_schema schema_medium =
     SCHEMA("medium", medium_members, NULL, "name", "name,root");
 const struct query_schema schema_webhook = SCHEMA("webhook", webhook_members, NULL, "name", "id");
+const struct query_schema schema_template =
+    SCHEMA("template", template_members, NULL, "name", "id");

@@ -150,7 +150,7 @@ static bool define_at_once(struct core *core, struct vm *vm, struct job_order *o
 }
 
 /* Enlists the VM, so that its name is taken, and submits the job with all rows. */
-static bool submit(struct core *core, struct vm_spec *spec, const struct origin *origin,
+static bool submit(struct core *core, struct vm_spec *spec, bool start, const struct origin *origin,
                    struct uuid *op, struct uuid *id, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_enlist(core, id, spec, err)};
@@ -174,15 +174,20 @@ static bool submit(struct core *core, struct vm_spec *spec, const struct origin 
     vm->created_ms = vm->updated_ms = vm->state_since_ms = clock_wall_ms();
     lock_drop(&core->registry.lock);
     disks_enlist(core, vm);
-    if (vm->spec.n_disks ? job_submit(core, &order, origin, err)
-                         : define_at_once(core, vm, &order, origin, err))
+    if (start) {
+        order.args = json_object();
+        json_put_bool(order.args, "start", true);
+    }
+    if (vm->spec.n_disks || start ? job_submit(core, &order, origin, err)
+                                  : define_at_once(core, vm, &order, origin, err))
         return true;
+    json_decref(order.args);
     disks_delist(core, id);
     vm_delist(core, vm);
     return false;
 }
 
-bool vm_create(struct core *core, struct vm_spec *spec, const struct origin *origin,
+bool vm_create(struct core *core, struct vm_spec *spec, bool start, const struct origin *origin,
                struct uuid *op, struct uuid *id, struct err *err)
 {
     CLEANUP(vm_spec_clear) struct vm_spec taken = *spec;
@@ -202,7 +207,7 @@ bool vm_create(struct core *core, struct vm_spec *spec, const struct origin *ori
         return true;
     *op = uuid_new();
     *id = uuid_new();
-    return submit(core, &taken, origin, op, id, err);
+    return submit(core, &taken, start, origin, op, id, err);
 }
 
 /* ---- the job ---- */
@@ -231,17 +236,11 @@ static bool define(struct core *core, struct vm *vm, struct err *err)
     return ok;
 }
 
-static bool run(struct core *core, struct job *job, struct err *err)
+static bool make(struct core *core, struct job *job, struct vm *vm, struct err *err)
 {
-    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
     CLEANUP(closep) int dir = -1;
-    struct vm *vm = hold.vm;
     bool ok;
 
-    if (!vm)
-        return false;
-    if (vm->phase == VM_DEFINED)
-        return true; /* the row was written before a crash */
     dir = vm_dir_make(core, vm, err);
     if (dir < 0 || !FAILPOINT("vm.create.files", err) || !disks_make(core, &vm->id, err))
         return false;
@@ -259,6 +258,20 @@ static bool run(struct core *core, struct job *job, struct err *err)
     if (ok)
         vm_copy_later(core, &vm->id);
     return ok;
+}
+
+static bool run(struct core *core, struct job *job, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
+    struct vm *vm = hold.vm;
+
+    if (!vm)
+        return false;
+    /* a row that was written before a crash says that it is made */
+    if (vm->phase != VM_DEFINED && !make(core, job, vm, err))
+        return false;
+    return !json_get_bool(job_args(job), "start", false) || vm_start_now(core, job, vm, err) ||
+           err_prefix(err, "the VM was created, but does not run");
 }
 
 /* Undoes what a failed creation left: files first, rows last. */
@@ -290,6 +303,8 @@ static void settle(struct core *core, struct job *job, bool ok)
         } else {
             log_error("what is left of %s could not be removed: %s", vm->name, err.detail);
         }
+    } else if (!ok) {
+        vm_start_undo(core, vm);
     }
     vm_unclaim(core, vm, job_id(job));
 }

@@ -30,6 +30,11 @@ bool vm_submit(struct core *core, struct vm *vm, enum vm_verb verb, const json_t
                const struct origin *origin, struct uuid *op,
                bool (*also)(struct store_txn *txn, void *ctx, struct err *err), void *ctx,
                struct err *err) MUST_USE;
+/* ---- starting, for more than one kind (start.c) ---- */
+/* On the job's thread, which has the VM claimed; entered again it goes on where it was. */
+bool vm_start_now(struct core *core, struct job *job, struct vm *vm, struct err *err) MUST_USE;
+/* A start that failed leaves nothing: what was launched is killed, the VM is off. */
+void vm_start_undo(struct core *core, struct vm *vm);
 /* ---- ending, for more than one kind (stop.c) ---- */
 /* The power button of a running VM, with the state 'stopping'; true as well when it ended
  * meanwhile.

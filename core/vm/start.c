@@ -313,18 +313,21 @@ static bool has_machine(const struct vm *vm, void *ctx)
     return vm->machine != NULL;
 }
 
+bool vm_start_now(struct core *core, struct job *job, struct vm *vm, struct err *err)
+{
+    if (!vm_is(core, vm, has_machine, NULL) && !start_anew(core, vm, err))
+        return false;
+    if (!let_run(core, job, vm, err))
+        return false;
+    vm_apply_live(core, vm); /* what was edited while it was starting */
+    return true;
+}
+
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
 
-    if (!hold.vm)
-        return false;
-    if (!vm_is(core, hold.vm, has_machine, NULL) && !start_anew(core, hold.vm, err))
-        return false;
-    if (!let_run(core, job, hold.vm, err))
-        return false;
-    vm_apply_live(core, hold.vm); /* what was edited while it was starting */
-    return true;
+    return hold.vm && vm_start_now(core, job, hold.vm, err);
 }
 
 static bool is_not_starting(const struct vm *vm, void *ctx)
@@ -332,8 +335,7 @@ static bool is_not_starting(const struct vm *vm, void *ctx)
     return !vm->ending && !vm->machine && vm->run != VM_STARTING;
 }
 
-/* A start that failed leaves nothing: what was launched is killed, the VM is off. */
-static void undo(struct core *core, struct vm *vm)
+void vm_start_undo(struct core *core, struct vm *vm)
 {
     const enum vm_desired off = VM_DESIRED_OFF;
     const uint32_t no_slot = NO_SLOT;
@@ -372,7 +374,7 @@ static void settle(struct core *core, struct job *job, bool ok)
     if (!hold.vm)
         return;
     if (!ok)
-        undo(core, hold.vm);
+        vm_start_undo(core, hold.vm);
     vm_unclaim(core, hold.vm, job_id(job));
 }
 

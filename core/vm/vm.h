@@ -12,10 +12,15 @@ struct etag {
     uint64_t revision, state_revision;
 };
 
-/* Submits "vm.create": disks, row, disaster copy. '*spec' is taken (cleared) on success and
- * failure. EXISTS, INVALID, NOT_FOUND (pool, boot entry), NO_SPACE with the numbers. With
- * origin->dry_run nothing is submitted and '*op' is zero. */
-bool vm_create(struct core *core, struct vm_spec *spec, const struct origin *origin,
+/* The body of POST /vms as a whole configuration: a VmSpec, with what "template" or "copy_of" names
+ * below it (NOT_FOUND with that as field), and '*start'. INVALID. */
+bool vm_create_decode(struct core *core, const json_t *body, struct vm_spec *spec, bool *start,
+                      struct err *err) MUST_USE;
+/* Submits "vm.create": disks, row, disaster copy; with 'start' it ends when the VM runs, and a
+ * start that fails leaves the VM defined. '*spec' is taken (cleared) on success and failure.
+ * EXISTS, INVALID, NOT_FOUND (pool, boot entry), NO_SPACE with the numbers. With origin->dry_run
+ * nothing is submitted and '*op' is zero. */
+bool vm_create(struct core *core, struct vm_spec *spec, bool start, const struct origin *origin,
                struct uuid *op, struct uuid *vm, struct err *err) MUST_USE;
 json_t *vm_show(struct core *core, const char *ref, struct etag *etag, struct err *err) MUST_USE;
 /* The same as JSON text, which the caller owns; made anew only when the VM has changed. */

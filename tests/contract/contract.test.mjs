@@ -237,6 +237,59 @@ describe('the life of a VM', () => {
     });
 });
 
+describe('templates', () => {
+    const TPL = `${V1}/templates`, body = {name: 'builder', labels: {team: 'x'}, spec: {backend: 'fake', nics: [], vcpus: 2, cpu: {max_vcpus: 4}, disks: [{size_bytes: 1 << 20}], labels: {built: 'yes'}}};
+    let template;
+    test('are made, shown, listed and changed', async () => {
+        assert.ok((await api.expect(200, 'POST', `${TPL}?dry_run=true`, {json: body})).json.dry_run);
+        const post = {headers: {'idempotency-key': 'tpl-1'}, json: body};
+        const made = await api.expect(201, 'POST', TPL, post);
+        template = made.json;
+        assert.deepEqual([template.spec, made.headers.location, made.headers.etag], [body.spec, `${TPL}/${template.id}`, '"1"']);
+        assert.equal((await api.expect(201, 'POST', TPL, post)).json.id, template.id);
+        await api.refused(409, 'exists', 'POST', TPL, {json: body});
+        const list = (await api.expect(200, 'GET', `${TPL}?filter=${encodeURIComponent('label.team==x')}`)).json.items;
+        assert.deepEqual(list.map((t) => t.name), ['builder']);
+        const patch = {headers: {'if-match': '"1"'}, json: {notes: 'n', spec: {vcpus: 3, labels: null}}};
+        assert.ok((await api.expect(200, 'PATCH', `${TPL}/builder?dry_run=true`, patch)).json.dry_run);
+        const changed = (await api.expect(200, 'PATCH', `${TPL}/builder`, patch)).json;
+        assert.deepEqual([changed.revision, changed.spec.vcpus, changed.spec.labels], [2, 3, undefined]);
+        await api.refused(412, 'revision-conflict', 'PATCH', `${TPL}/builder`, patch);
+        assert.deepEqual((await api.expect(200, 'GET', `${TPL}/${template.id}`)).json, changed);
+    });
+    test('hold what a VM could be', async () => {
+        const pointer = async (spec) => (await api.refused(422, 'invalid', 'POST', TPL, {json: {name: 'bad', spec}})).errors[0].pointer;
+        assert.equal(await pointer({name: 'x'}), '/spec/name');
+        assert.equal(await pointer({vcpus: 0}), '/spec/vcpus');
+        assert.equal(await pointer({sudo: null}), '/spec/sudo');
+        assert.equal(await pointer({firmware: {secure_boot: true}}), '/spec/firmware/secure_boot');
+        assert.equal(await pointer({nics: [{mac: '52:54:00:12:34:56'}]}), '/spec/nics/0/mac');
+    });
+    test('are what VMs are made from, over which the request stands', async () => {
+        const make = (json) => api.expect(201, 'POST', VMS, {headers: WAIT, json});
+        const spec1 = (await api.expect(200, 'POST', `${VMS}?dry_run=true`, {json: {name: 't1', template: 'builder', vcpus: 1}})).json.spec;
+        assert.deepEqual([spec1.vcpus, spec1.cpu.max_vcpus, spec1.backend], [1, 4, 'fake']);
+        const one = (await make({name: 't1', template: 'builder', vcpus: 1, start: true})).json;
+        assert.deepEqual([one.run.state, one.vcpus, one.disks.length], ['running', 1, 1]);
+        const two = (await make({name: 't2', copy_of: 't1', notes: 'a copy', cpu: null})).json;
+        assert.deepEqual([two.run.state, two.vcpus, two.cpu.max_vcpus, two.disks[0].size_bytes], ['off', 1, 0, 1 << 20]);
+        assert.notEqual(two.disks[0].id, one.disks[0].id);
+        assert.notEqual(two.generation_id, one.generation_id);
+        const problem = await api.refused(404, 'not-found', 'POST', VMS, {json: {name: 't3', template: 'none'}});
+        assert.equal(problem.errors[0].pointer, '/template');
+        await api.refused(404, 'not-found', 'POST', VMS, {json: {name: 't3', copy_of: 'none'}});
+        await api.refused(422, 'invalid', 'POST', VMS, {json: {name: 't3', copy_of: 't1', template: 'builder'}});
+        await api.expect(200, 'POST', `${VMS}/actions/stop`, {headers: WAIT, json: {vms: ['t1']}});
+        await api.expect(200, 'POST', `${VMS}/actions/delete`, {headers: WAIT, json: {vms: ['t1', 't2']}});
+    });
+    test('go without their VMs', async () => {
+        await api.refused(412, 'revision-conflict', 'DELETE', `${TPL}/builder`, {headers: {'if-match': '"1"'}});
+        await api.expect(200, 'DELETE', `${TPL}/builder?dry_run=true`);
+        await api.expect(204, 'DELETE', `${TPL}/builder`);
+        await api.refused(404, 'not-found', 'GET', `${TPL}/builder`);
+    });
+});
+
 describe('bulk actions', () => {
     const ALL = `${VMS}/actions`;
     test('begin an operation for each VM, and say why not', async () => {

@@ -59,6 +59,11 @@ describe('the configuration of a VM', () => {
         const may = Object.entries(tables.members).filter(([, f]) => !f.read_only && !f.create_only).map(([name]) => name);
         assert.deepEqual(Object.keys(spec.doc.components.schemas.VmPatch.properties).sort(), may.sort());
     });
+    test('can be all of that over a template or a copy, and in a template, but for what is one VM\'s alone', () => {
+        const names = (schema) => Object.keys(spec.doc.components.schemas[schema].properties).sort();
+        assert.deepEqual(names('VmCreate'), [...Object.keys(tables.members), 'copy_of', 'start', 'template'].sort());
+        assert.deepEqual(names('TemplateVm'), Object.entries(tables.members).filter(([n, f]) => !f.read_only && n !== 'name').map(([n]) => n).sort());
+    });
     test('is shown whole', () => {
         const shown = Object.keys(spec.doc.components.schemas.Vm.properties);
         assert.deepEqual(Object.keys(tables.members).filter((name) => !shown.includes(name)), []);

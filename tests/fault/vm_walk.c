@@ -83,13 +83,13 @@ static void is_paused(struct world *w)
     assert_string_equal(world_act(w, "web", VM_VERB_PAUSE), "succeeded");
 }
 
-static bool create(struct world *w)
+static bool create_with(struct world *w, const char *more)
 {
     struct err err = {0};
     struct uuid op;
     bool ok;
 
-    if (!world_try_create(w, "web", DISK, &op, &err))
+    if (!world_try_create(w, "web", more, &op, &err))
         return false;
     CLEANUP(json_decrefp) json_t *job = world_end_of(w, &op);
     ok = job && str_eq(json_get_text(job, "state"), "succeeded");
@@ -98,6 +98,16 @@ static bool create(struct world *w)
         assert_true(strlen(json_get_text(json_object_get(job, "error"), "detail")) > 5);
     }
     return ok;
+}
+
+static bool create(struct world *w)
+{
+    return create_with(w, DISK);
+}
+
+static bool create_and_start(struct world *w)
+{
+    return create_with(w, DISK ",\"start\":true");
 }
 
 static bool act(struct world *w, enum vm_verb verb)
@@ -258,6 +268,7 @@ static void the_next_edit_makes_it_good(struct world *w)
 
 static const struct operation operations[] = {
     {"create", nothing, create, it_is_there, NULL},
+    {"create and start", nothing, create_and_start, it_is_there, NULL},
     {"delete", exists, delete, it_is_gone, NULL},
     {"start", exists, start, it_is_there, NULL},
     {"edit", exists, edit, it_is_changed, NULL},

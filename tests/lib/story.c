@@ -116,7 +116,8 @@ static bool make_vm(struct actor *a, struct err *err)
     struct uuid op, vm;
 
     return json && model_decode(&vm_model, json, MODEL_CLIENT, &spec, err) &&
-           vm_create(a->w->core, &spec, &origin, &op, &vm, err) && ended_well(a->w, &op, err);
+           vm_create(a->w->core, &spec, false, &origin, &op, &vm, err) &&
+           ended_well(a->w, &op, err);
 }
 
 static bool drop_vm(struct actor *a, struct err *err)

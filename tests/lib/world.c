@@ -185,9 +185,10 @@ bool world_try_create(struct world *w, const char *name, const char *more, struc
     CLEANUP(json_decrefp) json_t *json = json_read(text, strlen(text), err);
     struct vm_spec spec;
     struct uuid vm;
+    bool start;
 
-    return json && vm_spec_decode(json, &spec, err) &&
-           vm_create(w->core, &spec, &world_admin, op, &vm, err);
+    return json && vm_create_decode(w->core, json, &spec, &start, err) &&
+           vm_create(w->core, &spec, start, &world_admin, op, &vm, err);
 }
 
 json_t *world_copy_of(struct world *w, const char *vm_id, uint64_t revision)

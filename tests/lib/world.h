@@ -22,7 +22,8 @@ bool world_open(struct world *w);   /* the core alone: a daemon start; false if 
 void world_close(struct world *w);  /* the core alone: an orderly end */
 void world_remove(struct world *w); /* all of it */
 
-/* The JSON text of a VM: {"name":name,"backend":"fake","nics":[], …more} */
+/* The JSON text of a VM: {"name":name,"backend":"fake","nics":[], …more}, where 'more' may name a
+ * template and so on */
 bool world_try_create(struct world *w, const char *name, const char *more, struct uuid *op,
                       struct err *err) MUST_USE;
 void world_create(struct world *w, const char *name, const char *more);

@@ -438,7 +438,7 @@ static void a_token_comes_back_as_its_digest(void **state)
 struct idem_seen {
     unsigned n;
     struct idem_record last;
-    char route[128], type[32];
+    char route[128], type[32], note[64];
 };
 
 static bool see_idem(void *ctx, const struct idem_record *idem)
@@ -449,6 +449,7 @@ static bool see_idem(void *ctx, const struct idem_record *idem)
     seen->last = *idem;
     str_copy(seen->route, sizeof seen->route, idem->route);
     str_copy(seen->type, sizeof seen->type, idem->object_type);
+    str_copy(seen->note, sizeof seen->note, idem->note ? idem->note : "none");
     return true;
 }
 
@@ -460,6 +461,7 @@ static void a_key_is_found_by_its_principal_only(void **state)
                                .body_sha256 = {1, 2, 3},
                                .object_type = "operation",
                                .object = uuid_new(),
+                               .note = "{\"items\":[]}",
                                .created_ms = clock_wall_ms()};
     struct idem_seen seen = {0};
     struct err err = {0};
@@ -477,6 +479,7 @@ static void a_key_is_found_by_its_principal_only(void **state)
     assert_string_equal(seen.type, "operation");
     assert_true(uuid_eq(&seen.last.object, &idem.object));
     assert_memory_equal(seen.last.body_sha256, idem.body_sha256, 32);
+    assert_string_equal(seen.note, "{\"items\":[]}");
     idem.principal = "token:b";
     MUST(store_idem_put(txn, &idem, &err));
 }

@@ -114,6 +114,7 @@ static void what_does_not_go_together_is_refused_at_its_member(void **state)
          "{\"size_bytes\":1048576,\"bus\":\"ide\"},{\"size_bytes\":1048576,\"bus\":\"ide\"},"
          "{\"size_bytes\":1048576,\"bus\":\"ide\"},{\"size_bytes\":1048576,\"bus\":\"ide\"}]",
          "/cdroms"},
+        {"\"disks\":[{\"size_bytes\":1048576},{\"size_bytes\":1048577}]", "/disks/1/size_bytes"},
         {"\"nics\":[{},{}]", "/nics/1"},
         {"\"video\":{\"heads\":2}", "/video/heads"},
         {"\"video\":{\"model\":\"qxl\",\"heads\":5}", "/video/heads"},

@@ -140,6 +140,7 @@ static json_t *random_value(const struct field *f)
         return value;
     case FIELD_REAL: /* no VM has one */
     case FIELD_WORDS:
+    case FIELD_JSON:
         break;
     }
     return NULL;

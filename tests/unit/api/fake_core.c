@@ -189,8 +189,8 @@ static void one_page(json_t *item, const struct query *query, struct strbuf *out
     page_write(&page, NULL, NULL, out);
 }
 
-bool vm_create(struct core *c, struct vm_spec *spec, const struct origin *origin, struct uuid *op,
-               struct uuid *vm, struct err *err)
+bool vm_create(struct core *c, struct vm_spec *spec, bool start, const struct origin *origin,
+               struct uuid *op, struct uuid *vm, struct err *err)
 {
     bool taken = str_eq(spec->name, "hello");
 

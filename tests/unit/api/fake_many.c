@@ -1,5 +1,7 @@
-/* Bulk actions of fake_core.c's one VM: "hello" is acted on, others are not found. Included after
- * it. */
+/* Bulk actions of fake_core.c's one VM: "hello" is acted on, others are not found; and templates.
+ * Included after it. */
+#include "core/model/profile.h"
+#include "core/template/template.h"
 #include "core/vm/bulk.h"
 
 static json_t *fake_item(const char *ref, bool dry_run)
@@ -44,4 +46,46 @@ json_t *core_idem_note(struct core *c, const struct origin *origin, struct err *
     json_array_append_new(items, fake_item("hello", false));
     json_put(all, "items", items);
     return all;
+}
+
+/* ---- templates: one, "hello", that says nothing ---- */
+
+bool vm_create_decode(struct core *c, const json_t *body, struct vm_spec *spec, bool *start,
+                      struct err *err)
+{
+    return vm_spec_decode(body, spec, err);
+}
+
+bool template_create(struct core *c, const json_t *body, const struct origin *origin,
+                     struct uuid *id, struct err *err)
+{
+    remember(c, origin, "template");
+    return uuid_parse(POOL_ID, id);
+}
+
+json_t *template_show(struct core *c, const char *ref, uint64_t *revision, struct err *err)
+{
+    if (revision)
+        *revision = 3;
+    return named(POOL_ID);
+}
+
+void template_list(struct core *c, const struct query *query, struct strbuf *out)
+{
+    one_page(named(POOL_ID), query, out);
+}
+
+bool template_edit(struct core *c, const char *ref, const json_t *patch,
+                   const uint64_t *if_revision, const struct origin *origin, struct uuid *id,
+                   struct err *err)
+{
+    if (if_revision && *if_revision != 3)
+        return err_set(err, ERR_REVISION, "it is at 3");
+    return uuid_parse(POOL_ID, id);
+}
+
+bool template_delete(struct core *c, const char *ref, const uint64_t *if_revision,
+                     const struct origin *origin, struct err *err)
+{
+    return !if_revision || *if_revision == 3 || err_set(err, ERR_REVISION, "it is at 3");
 }

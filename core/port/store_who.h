@@ -1,0 +1,45 @@
+/* What the store keeps of who asks: tokens, and the keys of requests. Part of store.h, which has
+ * the rules for all families. */
+#pragma once
+#include "core/base/err.h"
+#include "core/base/id.h"
+
+#include <stdint.h>
+
+struct store;
+struct store_txn;
+
+/* ---- Tokens: only the SHA-256 of the secret is kept ---- */
+struct token_record {
+    struct uuid id;
+    const char *name;
+    const char *role; /* viewer, operator, admin */
+    uint8_t sha256[32];
+    int64_t created_ms;
+    int64_t expires_ms; /* 0: never */
+    const char *created_by;
+};
+bool store_token_put(struct store_txn *txn, const struct token_record *token,
+                     struct err *err) MUST_USE;
+bool store_token_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_token_each(struct store *store, bool (*each)(void *ctx, const struct token_record *),
+                      void *ctx, struct err *err) MUST_USE;
+
+/* ---- Idempotency keys ---- */
+struct idem_record {
+    const char *principal, *key;
+    const char *route; /* "POST /vms/{id}/actions/start" with the real path */
+    uint8_t body_sha256[32];
+    const char *object_type; /* what the first request made: "operation", "pool", "token", … */
+    struct uuid object;
+    const char *note; /* JSON: more of what it made, or NULL */
+    int64_t created_ms;
+};
+/* EXISTS when the principal has used the key already (and the key is not older than 24 h). */
+bool store_idem_put(struct store_txn *txn, const struct idem_record *idem,
+                    struct err *err) MUST_USE;
+/* '*found' tells; the callback runs once then. A key older than 24 h is not found. */
+bool store_idem_get(struct store *store, const char *principal, const char *key,
+                    bool (*each)(void *ctx, const struct idem_record *), void *ctx, bool *found,
+                    struct err *err) MUST_USE;
+bool store_idem_trim(struct store_txn *txn, int64_t older_than_ms, struct err *err) MUST_USE;
