@@ -135,15 +135,19 @@ static void change_media(struct core *core, struct work *w, const struct backend
             change_medium(core, w, i, backend, machine);
 }
 
-/* Whether what memory and row say of the media is true is not known any more. */
-static void forget_media(struct vm *vm, const struct work *w)
+/* The row is old: memory tells how many processors there are, and of the media that were changed
+ * nothing, so that they are pending until the row is written. */
+static void keep_without_row(struct vm *vm, const struct work *w)
 {
+    vm->look_again = true;
+    if (vm->active)
+        vm->active->vcpus = w->active->vcpus;
     for (size_t i = 0; vm->active && i < w->active->n_cdroms && i < vm->active->n_cdroms; i++)
         if (!str_eq(w->active->cdroms[i].media, vm->active->cdroms[i].media))
             set_medium(&vm->active->cdroms[i].media, MEDIA_UNKNOWN);
 }
 
-/* Step 3. Without it the row says less than is true: the machine is looked at again. */
+/* Step 3. Without it the machine is looked at again. */
 static void record(struct core *core, struct vm *vm, const struct work *w)
 {
     const struct vm_change change = {
@@ -157,8 +161,7 @@ static void record(struct core *core, struct vm *vm, const struct work *w)
         return;
     log_error("what %s is now could not be recorded: %s", VM_NAME(core, vm), err.detail);
     lock_take(&core->registry.lock);
-    vm->look_again = true;
-    forget_media(vm, w);
+    keep_without_row(vm, w);
     lock_drop(&core->registry.lock);
 }
 

@@ -277,7 +277,7 @@ static void what_the_machine_refuses_is_pending_with_the_reason(void **state)
     assert_string_equal(world_vm(&w, "web", "pending_reason"), "null");
 }
 
-static void a_row_that_was_not_written_is_made_good_by_the_next_edit(void **state)
+static void what_the_machine_is_is_told_though_the_row_was_not_written(void **state)
 {
     struct err err;
 
@@ -286,8 +286,8 @@ static void a_row_that_was_not_written_is_made_good_by_the_next_edit(void **stat
     fail_at("vm.live.active");
     assert_null(edit("web", "{\"vcpus\":2}", &err));
     fail_nowhere();
-    assert_string_equal(world_vm(&w, "web", "pending"), "{\"vcpus\":2}");
-    assert_null(edit("web", "{\"vcpus\":1}", &err)); /* as it was, but the machine has two */
+    assert_string_equal(world_vm(&w, "web", "pending"), "null"); /* the machine has two */
+    assert_null(edit("web", "{\"vcpus\":1}", &err)); /* as the row says it is */
     assert_string_equal(world_vm(&w, "web", "pending"), "{\"vcpus\":1}");
 }
 
@@ -447,7 +447,7 @@ int main(void)
         STORY(processors_grow_at_once_up_to_what_there_is_room_for),
         STORY(without_room_processors_wait_for_the_next_start),
         STORY(what_the_machine_refuses_is_pending_with_the_reason),
-        STORY(a_row_that_was_not_written_is_made_good_by_the_next_edit),
+        STORY(what_the_machine_is_is_told_though_the_row_was_not_written),
         STORY(edits_at_the_same_time_come_to_one_end),
         STORY(a_cd_is_changed_while_the_vm_runs),
         STORY(after_a_failed_change_of_a_medium_nothing_is_believed),

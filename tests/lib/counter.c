@@ -17,18 +17,24 @@
 struct sector {
     char magic[4];
     uint32_t counter;
-    char zeroes[500];
+    uint8_t more_cpus;
+    char zeroes[499];
     uint32_t again;
 };
 
 char *counter_spec(const char *name)
 {
+    return counter_spec_with(name, "");
+}
+
+char *counter_spec_with(const char *name, const char *more)
+{
     return str_format(
         "{\"name\":\"%s\",\"machine\":\"pc\",\"accel\":\"tcg\",\"memory_bytes\":16777216,"
         "\"nics\":[],\"shutdown_timeout_s\":3,"
         "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\",\"bus\":\"ide\",\"pool\":\"main\"}]"
-        "}",
-        name);
+        "%s}",
+        name, more);
 }
 
 static void install(const char *path)
@@ -83,6 +89,16 @@ uint32_t counter_on_disk(const char *image)
     if (s.counter != s.again)
         fail_msg("%s holds half a sector: %u and %u", image, s.counter, s.again);
     return s.counter;
+}
+
+unsigned counter_processors(const char *image)
+{
+    CLEANUP(closep) int fd = open(image, O_RDONLY | O_CLOEXEC);
+    struct sector s = {0};
+
+    if (fd < 0 || pread(fd, &s, sizeof s, COUNTER_SECTOR) != sizeof s)
+        fail_msg("%s cannot be read", image);
+    return s.more_cpus + 1u;
 }
 
 uint32_t counter_said(struct rig *r, const char *name)

@@ -5,7 +5,8 @@
  *           "+<counter>\n"; hlt until the next tick of the timer
  *   power   ACPI's power button is looked at once a tick: pressed, it writes S5
  *
- * Sector 1: "CNT1", counter, zeroes, the counter again in its last four bytes. A write error says
+ * Sector 1: "CNT1", counter, processors beside the first, zeroes, the counter again in its last four
+ * bytes. A write error says
  * "E" and stops. Assembled at its address in the tests' read-only data; never run there. */
     .section .rodata
     .global counter_guest
@@ -15,6 +16,7 @@
     .set BASE, 0x7c00
     .set SECTOR, 0x8000
     .set COM1, 0x3f8
+    .set CMOS_CPUS, 0x5f /* QEMU keeps it when a processor is plugged in */
     .set PM1_STATUS, 0x600 /* where SeaBIOS puts it, on both machines */
     .set PM1_ENABLE, 0x602
     .set PM1_CONTROL, 0x604
@@ -51,6 +53,10 @@ count:
     incl SECTOR + 4
     movl SECTOR + 4, %eax
     movl %eax, SECTOR + 508
+    movb $CMOS_CPUS, %al
+    outb %al, $0x70
+    inb $0x71, %al
+    movb %al, SECTOR + 8
     movb $0x43, %ah
     call disk
     jc failed

@@ -1,4 +1,4 @@
-/* The kill walk: see walk.h. */
+/* The walk: see walk.h. */
 #include "tests/lib/walk.h"
 
 #include "core/base/clock.h"
@@ -33,6 +33,8 @@ static struct rig rig = {.more = "restart_limit = 64\n"};
 static char *points_dir;
 static char now[128];          /* the case under way, "" between two */
 static unsigned seen[VICTIMS]; /* kills of the present operation */
+static unsigned failed;        /* and its failures */
+static const char *vm_more;
 
 /* ---- the state an operation begins in ---- */
 
@@ -65,7 +67,7 @@ static pid_t qemu_pid(void)
 
 static void make(void)
 {
-    CLEANUP(mem_freep) char *spec = counter_spec(WALK_VM);
+    CLEANUP(mem_freep) char *spec = counter_spec_with(WALK_VM, vm_more);
 
     if (!exists())
         json_decref(rig_do(&rig, "POST", "/api/v1/vms", spec, 201));
@@ -107,11 +109,13 @@ static void begin_paused(void)
     rig_act(&rig, WALK_VM, "pause");
 }
 
-static void begin(enum walk_start state)
+static void begin(const struct walk_operation *op)
 {
     static void (*const verbs[])(void) = {begin_absent, begin_off, begin_running, begin_paused};
 
-    verbs[state]();
+    if (op->prepare)
+        op->prepare(&rig);
+    verbs[op->begin]();
 }
 
 /* ---- the request: sent and followed by a thread, since the daemon may stand still ---- */
@@ -208,6 +212,25 @@ static void what_the_guest_said_is_on_its_disk(const char *image)
         fail_msg("the guest said it wrote %x, on the disk is %x", said, counter_on_disk(image));
 }
 
+/* A guest that is "running" writes, one that is "paused" does not. */
+static void the_guest_does_as_is_told(void)
+{
+    CLEANUP(mem_freep) char *image = NULL;
+    uint32_t was;
+
+    if (!exists() || !is_live())
+        return;
+    image = counter_image(&rig, qemu_pid());
+    assert_non_null(image);
+    if (state_is("running")) {
+        counter_await_life(image, 20000);
+        return;
+    }
+    was = counter_on_disk(image);
+    (void)poll(NULL, 0, 150); /* time enough for three writes */
+    assert_int_equal(counter_on_disk(image), was);
+}
+
 /* ---- one case ---- */
 
 static pid_t pid_of(enum victim victim)
@@ -258,15 +281,15 @@ static void kill_victim(enum victim victim)
 
 static void all_is_well(struct request *q, enum victim victim, pid_t guest, const char *image)
 {
-    pthread_join(q->thread, NULL);
-    settled_service(&rig, SETTLED_MS);
     settled_await(&rig, SETTLED_MS);
     if (victim == WORKER || victim == GUEST)
         assert_false(is_live());
     else if (an_acknowledged_operation_is_known(q))
         what_was_promised_is_true(q->op);
-    if ((victim == MAIN || victim == PARENT) && q->op->same_guest)
+    if (victim != WORKER && victim != GUEST && q->op->same_guest)
         assert_int_equal(qemu_pid(), guest);
+    if (q->op->always && exists() && is_live())
+        q->op->always(&rig);
     what_the_guest_said_is_on_its_disk(image);
 }
 
@@ -280,7 +303,7 @@ static size_t case_at(const struct walk_operation *op, enum victim victim, const
     bool hit;
     pid_t guest;
 
-    begin(op->begin);
+    begin(op);
     guest = qemu_pid();
     image = guest ? counter_image(&rig, guest) : NULL;
     points_arm(&list[i], false);
@@ -294,9 +317,34 @@ static size_t case_at(const struct walk_operation *op, enum victim victim, const
         kill_victim(victim);
     seen[victim] += hit;
     points_release();
+    pthread_join(q.thread, NULL);
+    settled_service(&rig, SETTLED_MS);
     all_is_well(&q, hit ? victim : VICTIMS, guest, image);
     now[0] = 0;
     return i + 1;
+}
+
+/* The step fails at the point. Where that is the last word of a database's flush, main leaves. */
+static void failure_at(const struct walk_operation *op, const struct point *point)
+{
+    CLEANUP(mem_freep) char *image = NULL;
+    struct request q;
+    pid_t guest;
+
+    begin(op);
+    guest = qemu_pid();
+    image = guest ? counter_image(&rig, guest) : NULL;
+    snprintf(now, sizeof now, "failed at %s, passage %u", point->name, point->nth);
+    points_arm(point, true);
+    send_request(&q, op);
+    failed += await_point(&q);
+    pthread_join(q.thread, NULL);
+    settled_service(&rig, SETTLED_MS);
+    if (op->again)
+        op->again(&rig);
+    all_is_well(&q, VICTIMS, guest, image);
+    the_guest_does_as_is_told();
+    now[0] = 0;
 }
 
 /* ---- the walk ---- */
@@ -322,7 +370,7 @@ static size_t record(const struct walk_operation *op, struct point **list)
 {
     struct request q;
 
-    begin(op->begin);
+    begin(op);
     points_record();
     send_request(&q, op);
     pthread_join(q.thread, NULL);
@@ -339,7 +387,7 @@ static bool can_be_killed(const struct walk_operation *op, enum victim victim)
     return has_guest || victim == MAIN || victim == PARENT;
 }
 
-static void no_kill_at_any_point_leaves_anything_untrue(void **state)
+static void no_kill_and_no_failure_at_any_point_leaves_anything_untrue(void **state)
 {
     const struct walk_operation *op = *state;
     CLEANUP(mem_freep) struct point *all = NULL;
@@ -348,13 +396,16 @@ static void no_kill_at_any_point_leaves_anything_untrue(void **state)
     int64_t began = clock_mono_ms();
 
     memset(seen, 0, sizeof seen);
+    failed = 0;
     some = mem_array(n + 1, sizeof *some);
     for (enum victim v = MAIN; v < VICTIMS; v++) {
         size_t chosen = choose(v, all, n, some);
         for (size_t i = 0; can_be_killed(op, v) && i < chosen;)
             i = case_at(op, v, some, chosen, i);
     }
-    print_message("%s passes %zu points:", op->name, n);
+    for (size_t i = 0; i < n; i++)
+        failure_at(op, &all[i]);
+    print_message("%s passes %zu points: failed at %u,", op->name, n, failed);
     for (enum victim v = MAIN; v < VICTIMS; v++)
         print_message(" %s killed at %u,", victim_names[v], seen[v]);
     print_message(" %lld ms\n", (long long)(clock_mono_ms() - began));
@@ -392,15 +443,18 @@ static int tell(void **state)
     return 0;
 }
 
-int walk_all(const char *group, const struct walk_operation *operations, unsigned n)
+int walk_all(const char *group, const struct walk_operation *operations, unsigned n,
+             const char *more)
 {
     CLEANUP(mem_freep) struct CMUnitTest *tests = mem_array(n, sizeof *tests);
 
+    vm_more = more;
     curl_global_init(CURL_GLOBAL_DEFAULT); /* before there are threads */
     for (unsigned i = 0; i < n; i++)
-        tests[i] = (struct CMUnitTest){.name = operations[i].name,
-                                       .test_func = no_kill_at_any_point_leaves_anything_untrue,
-                                       .teardown_func = tell,
-                                       .initial_state = (void *)&operations[i]};
+        tests[i] = (struct CMUnitTest){
+            .name = operations[i].name,
+            .test_func = no_kill_and_no_failure_at_any_point_leaves_anything_untrue,
+            .teardown_func = tell,
+            .initial_state = (void *)&operations[i]};
     return _cmocka_run_group_tests(group, tests, n, setup, teardown);
 }

@@ -1,5 +1,5 @@
-/* The kill walk: one operation of the real daemon on a VM with the counting guest, with a process
- * killed at each failpoint it passes, whatever process passes it.
+/* The walk: one operation of the real daemon on a VM with the counting guest, with a process killed
+ * at each failpoint it passes, whatever process passes it, and with each failpoint failing.
  *
  * Theory of operation. A dry run records the points. Then, for each victim and each point: the VM
  * is brought to the state the operation begins in; the point is armed; the request is sent; when a
@@ -7,7 +7,8 @@
  * victim); vmmd is started again if it was the victim; all comes to rest (settled.h); what the
  * client was told must be true, and what the guest said it wrote must be on its disk. A failpoint
  * that is added anywhere is walked without further work. A point where the victim does not exist
- * yet is passed by. */
+ * yet is passed by. Then, for each point once more: the step fails there, before its effect or
+ * behind it, and nobody is killed. */
 #pragma once
 #include "tests/lib/rig.h"
 
@@ -19,11 +20,16 @@ struct walk_operation {
     const char *name;
     enum walk_start begin;
     const char *method, *path;
-    char *(*body)(void);          /* the caller's; NULL: no body */
-    const char *const *ends;      /* run.state it may leave; NULL: VM absent */
-    void (*after)(struct rig *r); /* more that holds once it succeeded, or NULL */
-    bool same_guest;              /* the guest goes on in the same process */
+    char *(*body)(void);            /* the caller's; NULL: no body */
+    const char *const *ends;        /* run.state it may leave; NULL: VM absent */
+    void (*after)(struct rig *r);   /* more that holds once it succeeded, or NULL */
+    bool same_guest;                /* the guest goes on in the same process */
+    void (*prepare)(struct rig *r); /* before the VM is brought to 'begin', or NULL */
+    void (*again)(struct rig *r);   /* after a failure: what a client does to bring it to an end */
+    void (*always)(struct rig *r);  /* what holds of a VM that lives, done or not, or NULL */
 };
 
-/* Walks all of them, one cmocka test each; the number that failed. 'group' names the program. */
-int walk_all(const char *group, const struct walk_operation *operations, unsigned n);
+/* Walks all of them, one cmocka test each; the number that failed. 'group' names the program; the
+ * VM is that of counter_spec() with the members 'more' (JSON text, or ""). */
+int walk_all(const char *group, const struct walk_operation *operations, unsigned n,
+             const char *more);
