@@ -133,6 +133,29 @@ bool serial_write(struct request *rq, struct err *err)
            reply_empty(rq, 204);
 }
 
+bool log_read(struct request *rq, struct err *err)
+{
+    static const char *const sources[] = {"qemu", "serial"};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+    const char *source = request_query(rq, "source");
+    bool serial = str_eq(source, sources[VM_LOG_SERIAL]);
+    uint64_t lines;
+    unsigned port;
+    size_t len;
+
+    if (source && !serial && !str_eq(source, sources[VM_LOG_QEMU]))
+        return err_field(err, ERR_INVALID, "?source", "source must be qemu or serial");
+    if (!serial && request_query(rq, "port"))
+        return err_field(err, ERR_INVALID, "?port", "a port has source=serial only");
+    if (!request_query_u64(rq, "lines", 1, 10000, 100, &lines, err) ||
+        !which_port(rq, &port, err) ||
+        !vm_log_tail(rq->api->config.core, rq->ref, serial ? VM_LOG_SERIAL : VM_LOG_QEMU, port,
+                     (unsigned)lines, &text, err))
+        return false;
+    len = text.len;
+    return reply_bytes(rq, "text/plain; charset=utf-8", strbuf_take(&text), len);
+}
+
 bool screenshot_get(struct request *rq, struct err *err)
 {
     uint64_t head;

@@ -8,7 +8,7 @@ route_handler guests_shutdown_post;                                             
 route_handler vms_list, vms_create, vms_get, vms_edit, vms_delete;                /* vms.c */
 route_handler vms_act;                                                            /* actions.c */
 route_handler vms_act_all;                                                        /* bulk.c */
-route_handler serial_read, serial_write, screenshot_get;                          /* console.c */
+route_handler serial_read, serial_write, screenshot_get, log_read;                /* console.c */
 route_handler keys_send, text_type, pointer_send, nmi_send;                       /* input.c */
 route_handler operations_list, operations_get, operations_cancel;                 /* operations.c */
 route_handler metrics_get;                                                        /* metrics.c */

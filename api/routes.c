@@ -56,6 +56,7 @@ const struct route routes[] = {
     {"POST",   ACT "nmi",                 "sendNmi",       ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            nmi_send,          0},
     {"GET",    VM "/serial",               "readSerial",     ROLE_OPERATOR, BODY_NONE,          "offset limit wait follow port", serial_read,  0},
     {"POST",   VM "/serial",               "writeSerial",    ROLE_OPERATOR, BODY_BYTES,         "port",               serial_write,      0},
+    {"GET",    VM "/log",                  "readLog",        ROLE_OPERATOR, BODY_NONE,          "source lines port",  log_read,          0},
     {"GET",    VM "/screenshot",           "getScreenshot",  ROLE_OPERATOR, BODY_NONE,          "head",               screenshot_get,    0},
 
     {"GET",    OPS,                        "listOperations", ROLE_VIEWER,   BODY_NONE,          LIST " vm state",     operations_list,   0},

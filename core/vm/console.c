@@ -32,7 +32,7 @@ static unsigned ports_of(struct core *core, const struct vm *vm)
 }
 
 /* What a port wrote before it was taken away can still be read. */
-static bool has_port(struct core *core, const struct vm *vm, unsigned port, struct err *err)
+bool vm_has_port(struct core *core, const struct vm *vm, unsigned port, struct err *err)
 {
     unsigned n = ports_of(core, vm);
 
@@ -91,7 +91,7 @@ ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64
         *end = 0;
         if (fd < 0)
             fd = log_open(core, hold.vm, port, err);
-        if (fd < 0 && (err->code || !has_port(core, hold.vm, port, err)))
+        if (fd < 0 && (err->code || !vm_has_port(core, hold.vm, port, err)))
             return -1;
         if (fd >= 0)
             n = ringlog_read(fd, offset, out, cap, end, err);
@@ -178,7 +178,7 @@ bool vm_serial_write(struct core *core, const char *ref, unsigned port, const vo
     struct machine *machine;
     bool ok;
 
-    if (hold.vm && !has_port(core, hold.vm, port, err))
+    if (hold.vm && !vm_has_port(core, hold.vm, port, err))
         return false;
     machine = hold.vm ? vm_machine_use(core, hold.vm, &backend, err) : NULL;
     if (!machine)

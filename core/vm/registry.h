@@ -105,6 +105,9 @@ void vm_apply_live(struct core *core, struct vm *vm);
 /* Events from machines; see observe.c. */
 extern void vm_machine_event(void *ctx, const struct uuid *id, const struct machine_event *event);
 const char *vm_serial_log(unsigned port); /* file name in the VM's directory */
+#define VM_QEMU_LOG "qemu.log"            /* beside it: QEMU's standard error, up to 1 MiB */
+/* INVALID with "?port" when the VM has no such port, now or as it was started. */
+bool vm_has_port(struct core *core, const struct vm *vm, unsigned port, struct err *err) MUST_USE;
 int vm_dir_open(struct core *core, const struct vm *vm, bool create, struct err *err) MUST_USE;
 /* Makes it, durably; one that is there already may not be durable yet. */
 int vm_dir_make(struct core *core, const struct vm *vm, struct err *err) MUST_USE;

@@ -94,7 +94,7 @@ static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, 
             (i == 0 && !begin_words(core, vm, *fd, err)))
             return false;
     }
-    m->qemu_log_fd = fs_open(dir, "qemu.log", O_RDWR | O_CREAT | O_APPEND, 0600, err);
+    m->qemu_log_fd = fs_open(dir, VM_QEMU_LOG, O_RDWR | O_CREAT | O_APPEND, 0600, err);
     return m->qemu_log_fd >= 0;
 }
 

@@ -55,6 +55,12 @@ bool guests_shutdown(struct core *core, const struct origin *origin, struct uuid
 ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64_t *offset,
                        void *out, size_t cap, int64_t wait_ms, uint64_t *end,
                        struct err *err) MUST_USE;
+/* The last 'lines' lines of a log, of its last MiB at most, appended to 'out' as UTF-8 with control
+ * characters written as \xNN; nothing when the VM never ran. 'port' is that of VM_LOG_SERIAL. */
+enum vm_log_source { VM_LOG_QEMU, VM_LOG_SERIAL };
+#define VM_LOG_BYTES (1u << 20)
+bool vm_log_tail(struct core *core, const char *ref, enum vm_log_source source, unsigned port,
+                 unsigned lines, struct strbuf *out, struct err *err) MUST_USE;
 bool vm_serial_write(struct core *core, const char *ref, unsigned port, const void *data,
                      size_t len, const struct origin *origin, struct err *err) MUST_USE;
 bool vm_screenshot(struct core *core, const char *ref, unsigned head, char **png, size_t *len,

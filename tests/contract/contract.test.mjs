@@ -205,6 +205,16 @@ describe('the life of a VM', () => {
         await api.refused(422, 'invalid', 'GET', `${VMS}/life/serial?port=3`);
         await api.refused(422, 'invalid', 'GET', `${VMS}/life/screenshot?head=7`);
     });
+    test('has logs that can be shown anywhere', async () => {
+        const log = await api.expect(200, 'GET', `${VMS}/life/log?source=serial&lines=5`);
+        assert.match(log.headers['content-type'], /^text\/plain; charset=utf-8$/);
+        assert.ok(log.body.toString().split('\n').length <= 6);
+        await api.expect(200, 'GET', `${VMS}/life/log`);
+        await api.refused(422, 'invalid', 'GET', `${VMS}/life/log?source=kernel`);
+        await api.refused(422, 'invalid', 'GET', `${VMS}/life/log?lines=0`);
+        await api.refused(422, 'invalid', 'GET', `${VMS}/life/log?port=1`);
+        await api.refused(422, 'invalid', 'GET', `${VMS}/life/log?source=serial&port=3`);
+    });
     test('has a keyboard, a pointer and an NMI button', async () => {
         const keys = `${VMS}/life/actions/send-key`, type = `${VMS}/life/actions/type`, pointer = `${VMS}/life/actions/pointer`;
         await api.expect(204, 'POST', keys, {json: {keys: ['ctrl', 'alt', 'Delete'], hold_ms: 1}});

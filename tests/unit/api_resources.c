@@ -307,6 +307,12 @@ static void the_console_can_be_read_and_typed_on(void **state)
     assert_int_equal(r.status, 413);
     close(fd);
     expect(rig, "GET " HELLO "/screenshot", OPERATOR, NULL, 200, "Content-Type: image/png");
+    expect(rig, "GET " HELLO "/log?source=serial&lines=7&port=1", OPERATOR, NULL, 200,
+           "7 lines of serial 1");
+    expect(rig, "GET " HELLO "/log", OPERATOR, NULL, 200,
+           "Content-Type: text/plain; charset=utf-8");
+    expect(rig, "GET " HELLO "/log?port=1", OPERATOR, NULL, 422, "?port");
+    expect(rig, "GET " HELLO "/log", VIEWER, NULL, 403, "forbidden");
 }
 
 static void everything_else_answers(void **state)

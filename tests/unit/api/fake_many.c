@@ -89,3 +89,15 @@ bool template_delete(struct core *c, const char *ref, const uint64_t *if_revisio
 {
     return !if_revision || *if_revision == 3 || err_set(err, ERR_REVISION, "it is at 3");
 }
+
+/* ---- logs ---- */
+
+bool vm_log_tail(struct core *c, const char *ref, enum vm_log_source source, unsigned port,
+                 unsigned lines, struct strbuf *out, struct err *err)
+{
+    if (!is_hello(ref, err))
+        return false;
+    strbuf_addf(out, "%u lines of %s %u\n", lines, source == VM_LOG_SERIAL ? "serial" : "qemu",
+                port);
+    return true;
+}
