@@ -38,6 +38,8 @@ SAMPLES = {
     tools.cppcheck: ({"api/a.c": HEAD + "int f(void)\n{\n    int a[2];\n    a[2] = 1;\n    return a[2];\n}\n"}, 5,
                      {"api/a.c": HEAD + "int f(void)\n{\n    return 0;\n}\n"}),
     tools.shellcheck: ({"a.sh": "#!/bin/sh\ncd $1 && rm -r $UNSET/*\nx=1\n"}, 3, {"a.sh": "#!/bin/sh\nexec true\n"}),
+    tools.units: ({"packaging/systemd/a.service": "[Unit]\nAfer=b.service\n[Service]\nExecStart=/usr/bin/vmmctl\n"}, 2,
+                  {"packaging/systemd/a.service": "[Unit]\nAfter=b.service\n[Service]\nExecStart=/usr/bin/vmmctl\n"}),
 }
 
 

@@ -91,7 +91,30 @@ def shellcheck(tree):
         yield from _parse(out, tree.root, r"^([^:\s]+):(\d+):\d+: (.*)$")
 
 
-TOOL_LINTS = [clang_format, cppcheck, clang_tidy, shellcheck]
+# What the units run that only an installation puts there.
+INSTALLED = {"/usr/bin/vmmctl", "/usr/libexec/vmmd/vmmd"}
+
+
+def units(tree):
+    """systemd takes the unit files; guests are brought down while the service can be asked."""
+    tool = _tool("systemd-analyze", "systemd")
+    names = {os.path.basename(n): n for n in tree.files if n.startswith("packaging/systemd/")}
+    if not names:
+        return
+    _, out = _run([tool, "verify", "--man=no", *names.values()], tree.root)
+    for line in out.splitlines():
+        m = re.match(r"^(\S+?)(?::(\d+))?: (.*)$", line)
+        if not m or os.path.basename(m[1]) not in names:
+            continue  # of the host's own units
+        absent = re.match(r"Command (\S+) is not executable: No such file", m[3])
+        if not absent or absent[1] not in INSTALLED:
+            yield names[os.path.basename(m[1])], int(m[2] or 1), m[3]
+    last = names.get("vmmd-guests.service")
+    if last and not re.search(r"^After=(.* )?vmmd\.service\b", tree.text(last), re.M):
+        yield last, 1, "is not After=vmmd.service: systemd would stop the service before the guests"
+
+
+TOOL_LINTS = [clang_format, cppcheck, clang_tidy, shellcheck, units]
 
 
 def fix(tree):
