@@ -184,7 +184,7 @@ bool cli_confirm(const struct cli *cli, const char *question, struct fault *faul
         return true;
     fprintf(cli->err, "%s [y/N] ", safe);
     fflush(cli->err);
-    n = read(cli->in, answer, sizeof answer - 1);
+    n = interrupt_or_input(cli->in) ? read(cli->in, answer, sizeof answer - 1) : 0;
     if (n > 0 && (answer[0] == 'y' || answer[0] == 'Y'))
         return true;
     return fault_set(fault, interrupt_signal() ? CLI_INTERRUPTED : CLI_FAILED, "nothing was done");

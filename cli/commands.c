@@ -20,6 +20,8 @@ const struct noun nouns[] = {
     {"host", "the machine the service runs on", host_commands, "show"},
     {"doctor", "what is wrong with the host, and the fix", doctor_commands, NULL},
     {"api", "any request to the API", api_commands, NULL},
+    {"context", "services by name", context_commands, "list"},
+    {"login", "connect to a service elsewhere and remember it", login_commands, NULL},
     {"completion", "completion of commands and names in the shell", completion_commands, NULL},
     {"version", "versions of vmmctl and of the service", version_commands, NULL},
     {"help", "help for a command", help_commands, NULL},
@@ -37,6 +39,7 @@ const struct shortcut shortcuts[] = {
 };
 
 const struct flag flags_connection[] = {
+    {"context", 0, "CONTEXT", "a service from the configuration file (see: vmmctl context list)"},
     {"url", 0, "URL", "address of the service, https://HOST:8443"},
     {"socket", 0, "PATH", "unix socket of the service on this machine"},
     {"cacert", 0, "FILE", "trust the certificates in this PEM file"},

@@ -3,6 +3,7 @@
  * __complete never says what is wrong: whoever presses Tab gets what is known within a second. */
 #include "cli/cli.h"
 #include "cli/complete.h"
+#include "cli/context.h"
 #include "cli/interrupt.h"
 #include "cli/text.h"
 #include "core/base/json.h"
@@ -93,6 +94,11 @@ static void offer_names(const struct place *place, const struct source *source, 
     }
 }
 
+static void offer_context(void *arg, const char *name)
+{
+    offer_value(arg, name, NULL);
+}
+
 static bool complete_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(place_clear) struct place place = {0};
@@ -103,6 +109,10 @@ static bool complete_run(struct cli *cli, struct fault *fault)
     (void)fault;
     place_find(cli->args->words, cli->args->n_words, &place);
     source = find_source(&place, offer_known(&place, &out, wanted));
+    if (str_eq(wanted, "CONTEXT")) {
+        struct offer offer = offer_for(&place, &out);
+        context_each_name(offer_context, &offer);
+    }
     if (source)
         offer_names(&place, source, &out);
     fputs(out.data ? out.data : "", cli->out);

@@ -5,6 +5,7 @@
  * has to be accompanied by "unset". */
 #include "cli/connection.h"
 
+#include "cli/config.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -15,21 +16,53 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define MAX_CONFIG_BYTES (64u << 10)
+#define MAX_TOKEN_BYTES (64u << 10)
 
-static bool load_file(struct connection *c, struct fault *fault);
+static bool load_file(struct connection *c, const char *wanted, bool elsewhere,
+                      struct fault *fault);
 static bool load_environment(struct connection *c, struct fault *fault);
 static bool load_flags(const struct args *args, struct connection *c, struct fault *fault);
 static bool complete(struct connection *c, struct fault *fault);
 
+/* While the file is read. */
+struct loading {
+    struct connection *connection;
+    const char *wanted; /* context, NULL: what the file says */
+    char *current;      /* what the file says, NULL: above all sections */
+    char *last;         /* context of the line before */
+    struct strbuf known;
+    bool found;
+    bool elsewhere; /* an address is given otherwise: what the file has chosen does not count */
+};
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value && *value ? value : NULL;
+}
+
 bool connection_load(const struct args *args, struct connection *out, struct fault *fault)
 {
+    const char *flag = args_text(args, "context");
+    const char *wanted = flag ? flag : environment("VMMD_CONTEXT");
+    bool elsewhere = args_has(args, "url") || args_has(args, "socket") || environment("VMMD_URL") ||
+                     environment("VMMD_SOCKET");
+
     *out = (struct connection){0};
-    return load_file(out, fault) && load_environment(out, fault) && load_flags(args, out, fault) &&
-           complete(out, fault);
+    if (!load_file(out, wanted, elsewhere, fault))
+        return false;
+    if (!flag && !load_environment(out, fault)) /* who names a context means all of it */
+        return false;
+    return load_flags(args, out, fault) && complete(out, fault);
+}
+
+bool connection_from_flags(const struct args *args, struct connection *out, struct fault *fault)
+{
+    *out = (struct connection){0};
+    return load_flags(args, out, fault) && complete(out, fault);
 }
 
 void connection_clear(struct connection *c)
@@ -40,6 +73,7 @@ void connection_clear(struct connection *c)
     free(c->socket);
     free(c->cacert);
     free(c->fingerprint);
+    free(c->context);
     *c = (struct connection){0};
 }
 
@@ -98,130 +132,130 @@ static bool put_fingerprint(struct connection *c, const char *text, const char *
     return true;
 }
 
-/* The first line of a file, without blanks around it. */
-static bool put_token_file(struct connection *c, const char *path, struct fault *fault)
+char *connection_read_token(const char *path, struct fault *fault)
 {
-    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char *text = NULL, *token;
+    bool standard = str_eq(path, "-");
+    CLEANUP(closep) int opened = standard ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    char *text = NULL, *token = NULL, *start;
     size_t len = 0;
     struct err err;
 
-    if (fd < 0)
-        return fault_set(fault, CLI_USAGE, "the token file %.200s: %s", path, strerror(errno));
-    if (!fs_read_all(fd, MAX_CONFIG_BYTES, &text, &len, &err))
-        return fault_err(fault, CLI_USAGE, &err);
-    token = text + strspn(text, " \t\r\n");
-    token[strcspn(token, " \t\r\n")] = 0;
-    if (*token)
-        put_secret(&c->token, token);
+    if (opened < 0 && !standard) {
+        fault_set(fault, CLI_USAGE, "the token file %.200s: %s", path, strerror(errno));
+        return NULL;
+    }
+    if (!fs_read_all(standard ? STDIN_FILENO : opened, MAX_TOKEN_BYTES, &text, &len, &err)) {
+        fault_err(fault, CLI_USAGE, &err);
+        return NULL;
+    }
+    start = text + strspn(text, " \t\r\n");
+    start[strcspn(start, " \t\r\n")] = 0;
+    if (*start)
+        token = str_dup(start);
     else
         fault_set(fault, CLI_USAGE, "the token file %.200s is empty", path);
-    bool ok = *token != 0;
     mem_free_secret(text, len);
-    return ok;
+    return token;
+}
+
+static bool put_token_file(struct connection *c, const char *path, struct fault *fault)
+{
+    char *token = connection_read_token(path, fault);
+
+    if (!token)
+        return false;
+    put_secret(&c->token, token);
+    mem_free_secret(token, strlen(token));
+    return true;
 }
 
 /* ---- configuration file ---- */
 
-static char *config_path(void)
+static bool config_set(struct connection *c, const struct config_line *line, struct fault *fault)
 {
-    const char *given = getenv("VMMD_CONFIG");
-    const char *xdg = getenv("XDG_CONFIG_HOME");
-    const char *home = getenv("HOME");
-
-    if (given && *given)
-        return str_dup(given);
-    if (xdg && *xdg == '/')
-        return str_format("%s/vmmd/config", xdg);
-    return home && *home ? str_format("%s/.config/vmmd/config", home) : NULL;
-}
-
-static bool config_set(struct connection *c, const char *key, const char *value, const char *where,
-                       struct fault *fault)
-{
-    if (str_eq(key, "url"))
-        put_url(c, value);
-    else if (str_eq(key, "socket"))
-        put_socket(c, value);
-    else if (str_eq(key, "cacert"))
-        put(&c->cacert, value);
-    else if (str_eq(key, "token"))
-        put_secret(&c->token, value);
-    else if (str_eq(key, "token_file"))
-        return put_token_file(c, value, fault);
-    else if (str_eq(key, "fingerprint"))
-        return put_fingerprint(c, value, where, fault);
+    if (str_eq(line->key, "url"))
+        put_url(c, line->value);
+    else if (str_eq(line->key, "socket"))
+        put_socket(c, line->value);
+    else if (str_eq(line->key, "cacert"))
+        put(&c->cacert, line->value);
+    else if (str_eq(line->key, "token"))
+        put_secret(&c->token, line->value);
+    else if (str_eq(line->key, "token_file"))
+        return put_token_file(c, line->value, fault);
+    else if (str_eq(line->key, "fingerprint"))
+        return put_fingerprint(c, line->value, line->where, fault);
     else
         return fault_set(fault, CLI_USAGE,
                          "%s: unknown key '%.40s' (known: url, socket, cacert, fingerprint, token, "
                          "token_file)",
-                         where, key);
+                         line->where, line->key);
     return true;
 }
 
-static char *trim(char *s)
+/* Which context the file names, and which there are. */
+static bool see_contexts(void *arg, const struct config_line *line, struct fault *fault)
 {
-    s += strspn(s, " \t\r");
-    for (size_t n = strlen(s); n && strchr(" \t\r", s[n - 1]); n--)
-        s[n - 1] = 0;
-    return s;
-}
+    struct loading *l = arg;
 
-static bool parse_config(struct connection *c, const char *path, char *text, struct fault *fault)
-{
-    char *rest = text, *line;
-    char where[300];
-
-    for (unsigned number = 1; (line = strsep(&rest, "\n")); number++) {
-        char *value = strchr(line, '=');
-        char *key = trim(line);
-
-        if (!*key || *key == '#' || *key == ';')
-            continue;
-        snprintf(where, sizeof where, "%.240s line %u", path, number);
-        if (!value)
-            return fault_set(fault, CLI_USAGE, "%s: expected 'key = value'", where);
-        *value++ = 0;
-        if (!config_set(c, trim(key), trim(value), where, fault))
-            return false;
+    (void)fault;
+    if (!line->context && str_eq(line->key, "context"))
+        put(&l->current, line->value);
+    if (line->context && !str_eq(line->context, l->last)) {
+        put(&l->last, line->context);
+        strbuf_addf(&l->known, "%s%s", l->known.len ? ", " : "", line->context);
     }
     return true;
 }
 
-static bool load_file(struct connection *c, struct fault *fault)
+/* A context is a whole connection: nothing of another one, a token least of all, is mixed in. */
+static bool see_setting(void *arg, const struct config_line *line, struct fault *fault)
+{
+    struct loading *l = arg;
+
+    if (!str_eq(line->context, l->wanted) || (!line->context && str_eq(line->key, "context")))
+        return true;
+    l->found = true;
+    return config_set(l->connection, line, fault);
+}
+
+static bool read_settings(struct loading *l, char *text, const char *path, struct fault *fault)
+{
+    char *copy = str_dup(text ? text : "");
+    size_t len = strlen(copy);
+    bool ok = config_each(path, copy, see_contexts, l, fault);
+
+    mem_free_secret(copy, len);
+    if (!ok)
+        return false;
+    if (!l->wanted && !l->elsewhere)
+        l->wanted = l->current;
+    if (text && !config_each(path, text, see_setting, l, fault))
+        return false;
+    put(&l->connection->context, l->wanted);
+    return !l->wanted || l->found ||
+           fault_set(fault, CLI_USAGE, "there is no context '%.63s' in %.200s (there are: %.200s)",
+                     l->wanted, path, l->known.len ? l->known.data : "none");
+}
+
+static bool load_file(struct connection *c, const char *wanted, bool elsewhere, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = config_path();
-    CLEANUP(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    struct stat st;
-    struct err err;
+    struct loading l = {.connection = c, .wanted = wanted, .elsewhere = elsewhere};
     char *text = NULL;
     size_t len = 0;
+    bool ok = config_load(path, environment("VMMD_CONFIG") != NULL, &text, &len, fault) &&
+              read_settings(&l, text, path ? path : "the configuration file", fault);
 
-    if (fd < 0) {
-        if (!path || (errno == ENOENT && !getenv("VMMD_CONFIG")) || errno == ENOTDIR)
-            return true;
-        return fault_set(fault, CLI_USAGE, "the configuration file %.200s: %s", path,
-                         strerror(errno));
-    }
-    if (fstat(fd, &st) < 0 || st.st_mode & 077)
-        return fault_set(fault, CLI_USAGE,
-                         "%.200s may hold a token and is open to other users; do: chmod 600 %.200s",
-                         path, path);
-    if (!fs_read_all(fd, MAX_CONFIG_BYTES, &text, &len, &err))
-        return fault_err(fault, CLI_USAGE, &err);
-    bool ok = parse_config(c, path, text, fault);
-    mem_free_secret(text, len);
+    if (text)
+        mem_free_secret(text, len);
+    free(l.current);
+    free(l.last);
+    strbuf_clear(&l.known);
     return ok;
 }
 
 /* ---- environment and flags ---- */
-
-static const char *environment(const char *name)
-{
-    const char *value = getenv(name);
-
-    return value && *value ? value : NULL;
-}
 
 static bool load_environment(struct connection *c, struct fault *fault)
 {
@@ -284,7 +318,7 @@ static bool is_loopback(const char *host)
 }
 
 /* A token must not travel in clear text, nor be sent where a crafted URL says. */
-static bool check_url(const char *url, struct fault *fault)
+bool connection_check_url(const char *url, struct fault *fault)
 {
     const char *host = strstr(url, "://");
 
@@ -319,5 +353,5 @@ static bool complete(struct connection *c, struct fault *fault)
     n = strlen(c->url);
     if (n && c->url[n - 1] == '/')
         c->url[n - 1] = 0;
-    return check_url(c->url, fault);
+    return connection_check_url(c->url, fault);
 }

@@ -78,6 +78,12 @@ void http_free(struct http *http)
     free(http);
 }
 
+const char *http_certificate(const struct http *http, bool *refused)
+{
+    *refused = http->trust.refused;
+    return http->trust.seen;
+}
+
 /* ---- one exchange ---- */
 
 static size_t on_head(char *data, size_t size, size_t n, void *arg)

@@ -36,6 +36,9 @@ struct http_reply {
 struct http *http_open(const struct connection *connection, int stop_fd, bool debug,
                        struct fault *fault) MUST_USE;
 void http_free(struct http *http); /* NULL is fine */
+/* SHA-256 fingerprint of the certificate that the service showed last, "" for none; whether it was
+ * refused. Borrowed. */
+const char *http_certificate(const struct http *http, bool *refused);
 
 /* One exchange, whatever status comes. GET and POST with its key are repeated once when the
  * connection breaks. UNREACHABLE, TIMED_OUT, INTERRUPTED. '*reply' is the caller's in all cases. */

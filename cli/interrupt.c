@@ -68,3 +68,13 @@ bool interrupt_wait(int64_t ms)
         continue;
     return last != 0;
 }
+
+bool interrupt_or_input(int input)
+{
+    struct pollfd both[] = {{.fd = input, .events = POLLIN},
+                            {.fd = interrupt_fd(), .events = POLLIN}};
+
+    while (poll(both, 2, -1) < 0 && errno == EINTR)
+        continue;
+    return !interrupt_signal();
+}

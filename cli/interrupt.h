@@ -9,5 +9,7 @@ void interrupt_init(void);
 int interrupt_fd(void);
 int interrupt_signal(void); /* the last signal, 0 when none came */
 void interrupt_clear(void);
+/* Waits until 'input' can be read (or has ended); false when a signal came instead. */
+bool interrupt_or_input(int input);
 /* Waits up to 'ms'; true when a signal came (or is there already). */
 bool interrupt_wait(int64_t ms);

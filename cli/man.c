@@ -190,6 +190,7 @@ static void environment(struct strbuf *out)
     item(out, "VMMD_TOKEN_FILE", "file with the token, as --token-file");
     item(out, "VMMD_CACERT", "as --cacert");
     item(out, "VMMD_FINGERPRINT", "as --accept-fingerprint");
+    item(out, "VMMD_CONTEXT", "as --context");
     item(out, "VMMD_CONFIG", "configuration file instead of the one below");
     item(out, "NO_COLOR", "no colours, if not empty");
     item(out, "COLUMNS", "width of the terminal");
@@ -202,7 +203,9 @@ static void files(struct strbuf *out)
     strbuf_adds(out, ".SH FILES\n");
     item(out, "~/.config/vmmd/config",
          "Lines key = value with the keys url, socket, cacert, fingerprint, token and token_file; "
-         "# begins a comment. It must be closed to other users (mode 0600). Flags win over the "
+         "# begins a comment. Sections [context NAME] have the same keys for other services, and "
+         "context = NAME above them says which one is used. It must be closed to other users (mode "
+         "0600). Flags win over the "
          "environment, the environment over this file.");
     item(out, "/run/vmmd/api.sock",
          "Where the service is asked when nothing else is given; for other users than root "

@@ -7,9 +7,11 @@
 #include "core/base/str.h"
 
 #include <fcntl.h>
+#include <pty.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static struct rig rig;
 static char *out; /* of the last vmmctl, with what it said */
@@ -156,6 +158,85 @@ static void waiting_ends_with_the_state(void **state)
            0, "is off\n");
 }
 
+/* ---- another machine's service ---- */
+
+#define ELSEWHERE "env -u VMMD_SOCKET VMMD_CONFIG=$PWD/ctl/config vmmctl "
+#define ADDRESS   "$(sed -n 's/^listen = //p' vmmd.conf)"
+
+static void a_login_trusts_a_named_certificate_and_remembers_what_works(void **state)
+{
+    expect("vmmctl token create far --role viewer >far.token && echo wrong >wrong.token", 0, NULL);
+    expect(ELSEWHERE "login " ADDRESS " --token-file far.token", 3, NULL);
+    assert_non_null(strstr(out, "its SHA-256 fingerprint is"));
+    expect(ELSEWHERE "login " ADDRESS " --token-file wrong.token --accept-fingerprint "
+                     "$(openssl x509 -noout -fingerprint -sha256 -in cert.pem | cut -d= -f2)",
+           4, NULL);
+    expect("ls ctl/config", 2, NULL);
+    expect(ELSEWHERE "login " ADDRESS " --name far --token-file - --accept-fingerprint "
+                     "$(openssl x509 -noout -fingerprint -sha256 -in cert.pem | cut -d= -f2) "
+                     "<far.token",
+           0, NULL);
+    expect("stat -c %a ctl/config ctl", 0, "600\n700\n");
+    expect(ELSEWHERE "pool list -o name", 0, "main\nsecond\n");
+    expect(ELSEWHERE "context list -o name", 0, "far\n");
+}
+
+/* Types the answer to each question that a program asks at a terminal; its exit code. */
+static int converse(const char *command, const char *const questions[][2], size_t n)
+{
+    struct strbuf said = {0};
+    size_t asked = 0, seen = 0;
+    char piece[1024];
+    int terminal, status;
+    pid_t child = forkpty(&terminal, NULL, NULL, NULL);
+    ssize_t got;
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        execl("/bin/sh", "sh", "-c", command, NULL);
+        _exit(127);
+    }
+    while ((got = read(terminal, piece, sizeof piece)) > 0) {
+        strbuf_add(&said, piece, (size_t)got);
+        if (asked == n || !strstr(said.data + seen, questions[asked][0]))
+            continue;
+        seen = said.len;
+        assert_true(write(terminal, questions[asked][1], strlen(questions[asked][1])) > 0);
+        asked++;
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(terminal);
+    free(out);
+    out = strbuf_take(&said);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void a_person_compares_the_fingerprint_and_types_the_token_unseen(void **state)
+{
+    CLEANUP(mem_freep)
+    char *command =
+        str_format("cd %s && TERM=xterm " ELSEWHERE "login " ADDRESS " --name near", rig.dir);
+    CLEANUP(mem_freep) char *path = str_format("%s/far.token", rig.dir);
+    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CLEANUP(mem_freep) char *token = NULL;
+    const char *const no[][2] = {{"Is that the fingerprint on the host?", "n\n"}};
+    const char *yes[][2] = {{"Is that the fingerprint on the host?", "y\n"}, {"Token: ", NULL}};
+    struct err err;
+
+    assert_true(fd >= 0 && fs_read_all(fd, 1000, &token, NULL, &err));
+    yes[1][1] = token;
+    assert_int_equal(converse(command, no, 1), 1);
+    if (converse(command, yes, 2) != 0)
+        fail_msg("%s", out);
+    token[strcspn(token, "\n")] = 0;
+    assert_null(strstr(out, token));
+    expect(ELSEWHERE "context list -o csv --fields name,current", 0,
+           "name,current\r\nfar,false\r\nnear,true\r\n");
+    expect(ELSEWHERE "--context near pool list -q | wc -l", 0, "2\n");
+    expect(ELSEWHERE "context remove near && " ELSEWHERE "context list -o name", 0, "far\n");
+}
+
 static int setup(void **state)
 {
     const char *bin = getenv("VMMD_BIN"), *path = getenv("PATH");
@@ -188,6 +269,8 @@ int main(void)
         cmocka_unit_test(what_no_document_names_any_more_is_pruned),
         cmocka_unit_test(waiting_ends_with_the_state),
         cmocka_unit_test(every_list_has_the_members_that_its_table_shows),
+        cmocka_unit_test(a_login_trusts_a_named_certificate_and_remembers_what_works),
+        cmocka_unit_test(a_person_compares_the_fingerprint_and_types_the_token_unseen),
         cmocka_unit_test(many_vms_are_commanded_by_what_they_are),
     };
     const char *why;
