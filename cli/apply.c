@@ -35,7 +35,8 @@ static const struct flag flags[] = {
 
 const struct command apply_commands[] = {
     {NULL, "", 0, 0, USES_OUTPUT | USES_CONFIRM, flags, "create or change objects as files say",
-     "A document is a mapping with kind (vm, pool or webhook; vm when it is missing), name, and "
+     "A document is a mapping with kind (vm, template, pool or webhook; vm when it is missing), "
+     "name, and "
      "the "
      "members that the object shall have, as for the API. What it does not name stays as it is, "
      "null gives the default, and a list becomes as long as the document has it. The same "

@@ -6,7 +6,7 @@
  * only what that would change counts. The patch goes out with If-Match: whoever was faster is not
  * overwritten. */
 #include "cli/apply.h"
-#include "cli/output.h"
+#include "cli/edit.h"
 #include "cli/spec.h"
 #include "cli/vm.h"
 #include "cli/wait.h"
@@ -78,6 +78,13 @@ static bool create(struct cli *cli, const struct object *object, bool dry_run, s
 
 /* ---- what is to be changed ---- */
 
+/* Members that say how an object is made, and nothing about one that is there. */
+static bool is_recipe(const char *key)
+{
+    return str_eq(key, "template") || str_eq(key, "copy_of") || str_eq(key, "start") ||
+           str_eq(key, "secret");
+}
+
 /* What can be changed as a patch; NULL with CONFLICT when anything else is to be another. */
 static json_t *make_patch(const struct object *object, const struct present *now,
                           struct fault *fault)
@@ -91,12 +98,14 @@ static json_t *make_patch(const struct object *object, const struct present *now
         json_t *laid = json_object_get(wanted, key);
         const json_t *is = json_object_get(now->whole, key);
 
+        if (is_recipe(key))
+            continue;
         if (json_object_get(now->edited, key) || (object->kind->model && !is)) {
             json_object_set(target, key, laid);
         } else if (is && !json_equal(is, laid)) {
             fault_set(fault, CLI_CONFLICT, "%.60s cannot be changed any more", key);
             return NULL;
-        } else if (!is && !str_eq(key, "secret")) { /* that is never shown: it is for creating */
+        } else if (!is) {
             fault_set(fault, CLI_INVALID, "a %s has no %.60s", object->kind->name, key);
             return NULL;
         }
@@ -110,7 +119,7 @@ static json_t *make_patch(const struct object *object, const struct present *now
 static json_t *send(struct cli *cli, const struct present *now, const json_t *patch, bool dry_run,
                     struct fault *fault)
 {
-    return vm_patch(cli, now->path, patch, now->etag, dry_run, fault);
+    return edit_patch(cli, now->path, patch, now->etag, dry_run, fault);
 }
 
 /* What a patch would make of a VM; of others it is the patch that tells. */

@@ -16,9 +16,12 @@
 
 static const char *const webhook_edited[] = {"url", "types", "enabled", NULL};
 
+static const char *const template_edited[] = {"notes", "labels", "spec", NULL};
+
 const struct kind apply_kinds[] = {
     {"pool", "/pools", NULL, NULL, false},
     {"webhook", "/webhooks", NULL, webhook_edited, false},
+    {"template", "/templates", NULL, template_edited, false},
     {"vm", "/vms", &vm_model, NULL, true},
     {0},
 };
@@ -50,9 +53,10 @@ static bool take(const json_t *document, const char *where, size_t number, struc
     if (!json_is_object(document))
         return fault_set(fault, CLI_USAGE, "%.200s: document %zu is no mapping", where, number);
     if (!o.kind || (json_object_get(document, "kind") && !called))
-        return fault_set(fault, CLI_USAGE,
-                         "%.200s: document %zu has a kind that is not known (vm, pool, webhook)",
-                         where, number);
+        return fault_set(
+            fault, CLI_USAGE,
+            "%.200s: document %zu has a kind that is not known (vm, template, pool, webhook)",
+            where, number);
     if (!o.name || !*o.name)
         return fault_set(fault, CLI_USAGE, "%.200s: document %zu has no name", where, number);
     if (is_twin(out, &o))
@@ -64,6 +68,8 @@ static bool take(const json_t *document, const char *where, size_t number, struc
     json_object_del(o.spec, "kind");
     if (o.kind->model)
         member_tidy(o.kind->model, o.spec);
+    else if (json_is_object(json_object_get(o.spec, "spec"))) /* of a template */
+        member_tidy(&vm_model, json_object_get(o.spec, "spec"));
     o.name = json_get_text(o.spec, "name");
     out->item = mem_resize(out->item, out->n + 1, sizeof *out->item);
     out->item[out->n++] = o;

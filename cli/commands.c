@@ -7,6 +7,7 @@
 
 const struct noun nouns[] = {
     {"vm", "virtual machines", vm_commands, NULL},
+    {"template", "configurations to make VMs from", template_commands, NULL},
     {"apply", "objects as files describe them", apply_commands, NULL},
     {"console", "the serial console of a VM", console_commands, NULL},
     {"screenshot", "a picture of a VM's screen", screenshot_commands, NULL},

@@ -41,6 +41,7 @@ static const struct source {
     const char *name, *about; /* members */
 } sources[] = {
     {"VM", NULL, "/vms?page_size=1000", "name", "state"},
+    {"TEMPLATE", NULL, "/templates?page_size=1000", "name", "notes"},
     {"POOL", NULL, "/pools?page_size=1000", "name", "root"},
     {"TOKEN", NULL, "/tokens?page_size=1000", "name", "role"},
     {"WEBHOOK", NULL, "/webhooks?page_size=1000", "name", "url"},

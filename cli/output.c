@@ -69,13 +69,20 @@ bool output_members(const struct cli *cli, const struct column *columns, char **
     struct strbuf b = {0};
     bool all = !cli->fields && (cli->output == OUTPUT_JSON || cli->output == OUTPUT_JSONL ||
                                 cli->output == OUTPUT_YAML || cli->output == OUTPUT_NAME);
-    bool ok = choose(cli, columns, &chosen, fault);
+    bool ok = choose(cli, columns, &chosen, fault), inside = false;
 
     *members = NULL;
     if (cli->output == OUTPUT_NAME || cli->quiet)
         chosen.n = 0; /* by name or id, whichever there is */
-    for (size_t i = 0; ok && !all && i < chosen.n; i++)
-        strbuf_addf(&b, "%s%s", i ? "," : "", chosen.column[i].path);
+    for (size_t i = 0; ok && !all && i < chosen.n; i++) {
+        const char *path = chosen.column[i].path;
+
+        if (!str_starts(path, "spec."))
+            strbuf_addf(&b, "%s%s", b.len ? "," : "", path);
+        inside = inside || str_starts(path, "spec.");
+    }
+    if (inside) /* of a template: the service shows it whole or not at all */
+        strbuf_addf(&b, "%sspec", b.len ? "," : "");
     if (b.len)
         *members = strbuf_take(&b);
     free(chosen.names);

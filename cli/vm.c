@@ -36,6 +36,7 @@ const struct command vm_commands[] = {
      "  vmmctl vm create tiny --kernel tiny --nic none --label ci=true\n"
      "  vmmctl vm create win --profile windows-11 --cdrom win11.iso --disk size=64G --set "
      "cpu.cores=4\n"
+     "  vmmctl vm create b1 --template builder --start\n"
      "  vmmctl vm create -f web.yaml",
      vm_create_run, false},
     {"list", "", 0, 0, USES_LIST | USES_OUTPUT, NULL, "list VMs, by name unless --order says else",
@@ -74,6 +75,14 @@ const struct command vm_commands[] = {
      vm_edit_run, false},
     {"rename", "VM NAME", 2, 2, USES_OUTPUT, NULL, "give a VM another name", NULL,
      "  vmmctl vm rename web shop", vm_rename_run, false},
+    {"copy", "VM NAME", 2, 2, ACT, vm_copy_flags, "create a VM like another one",
+     "The new VM has the same configuration, its own name, ids and MAC addresses, and empty disks "
+     "of the same sizes.",
+     "  vmmctl vm copy web web2 --set vcpus=4 --start", vm_copy_run, false},
+    {"log", "VM", 1, 1, 0, vm_log_flags, "show the last lines of QEMU's log, or a serial port's",
+     "For finding out why a VM does not start or has ended. vmmctl console shows what comes from "
+     "now on.",
+     "  vmmctl vm log web\n  vmmctl vm log web --serial -n 20", vm_log_run, false},
     {"wait", "VM...", 0, MANY, USES_PICK | USES_OUTPUT, vm_wait_flags,
      "wait until VMs are what is asked for",
      "CONDITION is a state (running, off, paused, saved, crashed), deleted, serial:REGEX (the "

@@ -4,13 +4,20 @@
 #include "core/model/field.h"
 
 extern const struct column vm_columns[];
+/* From here on in vm_create_flags: what makes a configuration, also that of a template. */
+#define VM_SPEC_FLAGS 3
 extern const struct flag vm_create_flags[], vm_edit_flags[], vm_stop_flags[], vm_shutdown_flags[],
-    vm_delete_flags[], vm_wait_flags[], vm_key_flags[], vm_type_flags[], vm_pointer_flags[];
+    vm_delete_flags[], vm_wait_flags[], vm_key_flags[], vm_copy_flags[], vm_log_flags[],
+    vm_type_flags[], vm_pointer_flags[];
 
 /* The member that a flag of vm create says, or NULL. */
 const struct field *vm_flag_field(const struct command *command, const char *flag);
 
+/* The configuration that a file and the flags say, without a name; owned by the caller. USAGE. */
+json_t *vm_spec_from_flags(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_create_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_copy_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_log_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_edit_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_rename_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_start_run(struct cli *cli, struct fault *fault) MUST_USE;
@@ -28,11 +35,6 @@ bool vm_nmi_run(struct cli *cli, struct fault *fault) MUST_USE;
 
 /* The members of a VM that a merge patch may name; owned by the caller. */
 json_t *vm_writable(const json_t *vm);
-/* PATCH of the VM at 'path'; 'etag' NULL: whatever its revision is. The VM, or with 'dry_run' what
- * it would be; owned by the caller. */
-json_t *vm_patch(struct cli *cli, const char *path, const json_t *patch, const char *etag,
-                 bool dry_run, struct fault *fault) MUST_USE;
-
 /* Prints the VM now, when -o or -q was given or 'always'. */
 bool vm_print(struct cli *cli, const char *ref, bool always, struct fault *fault) MUST_USE;
 bool vm_is_live(const json_t *vm); /* it runs, or is about to: neither off, crashed nor saved */

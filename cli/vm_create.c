@@ -12,6 +12,12 @@
 #include <string.h>
 
 const struct flag vm_create_flags[] = {
+    {"template", 0, "TEMPLATE", "make it from this template; flags and -f stand above that"},
+    {"like", 0, "VM", "make it like another VM, with empty disks of the same sizes"},
+    {"start", 0, NULL, "start it when it is created"},
+    /* VM_SPEC_FLAGS */
+    {"file", 'f', "FILE", "take it from this YAML or JSON file (- for standard input)"},
+    {"dry-run", 0, NULL, "check everything, print what would be created, change nothing"},
     {"profile", 0, "GUEST",
      "kind of guest, which chooses the defaults: linux (the default), windows-11, bsd, other, …"},
     {"vcpus", 0, "N", "virtual processors (default 1)"},
@@ -46,9 +52,6 @@ const struct flag vm_create_flags[] = {
     {"backend", 0, "qemu|fake", "fake has no guest; for work on user interfaces"},
     {"set", 0, "MEMBER=VALUE",
      "any member by its path, such as cpu.max_vcpus=4; man vmmctl lists them; may be repeated"},
-    {"file", 'f', "FILE", "take the VM from this YAML or JSON file (- for standard input)"},
-    {"start", 0, NULL, "start it when it is created"},
-    {"dry-run", 0, NULL, "check everything, print what would be created, change nothing"},
     {0},
 };
 
@@ -85,7 +88,9 @@ static const struct member_flag {
 
 const struct field *vm_flag_field(const struct command *command, const char *flag)
 {
-    for (size_t i = 0; command->flags == vm_create_flags && i < ARRAY_LEN(member_flags); i++)
+    if (command->flags != vm_create_flags && command->flags != vm_create_flags + VM_SPEC_FLAGS)
+        return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(member_flags); i++)
         if (str_eq(member_flags[i].flag, flag))
             return member_find(&vm_model, member_flags[i].path);
     return NULL;
@@ -219,29 +224,43 @@ static bool add_labels(const struct args *args, json_t *spec, struct fault *faul
     return true;
 }
 
-static json_t *make_spec(struct cli *cli, struct fault *fault)
+json_t *vm_spec_from_flags(struct cli *cli, struct fault *fault)
 {
     const struct args *args = cli->args;
-    const char *file = args_text(args, "file"), *name = cli_word(cli, 0);
+    const char *file = args_text(args, "file");
     CLEANUP(json_decrefp) json_t *spec = file ? read_spec(cli, file, fault) : json_object();
 
-    if (!spec)
-        return NULL;
-    if (name && !str_is_utf8(name, strlen(name))) {
-        fault_set(fault, CLI_USAGE, "the name is not UTF-8");
-        return NULL;
-    }
-    if (name)
-        json_put_text(spec, "name", name);
-    if (!json_object_get(spec, "name")) {
+    if (spec && add_members(args, spec, fault) && add_disks(args, spec, fault) &&
+        add_nics(args, spec, fault) && add_cdroms(args, spec, fault) &&
+        add_labels(args, spec, fault) && add_sets(args, spec, fault))
+        return TAKE(spec);
+    return NULL;
+}
+
+/* The request: name and what it is made from, where words of the command line win over the file,
+ * and the configuration. NULL with USAGE. */
+static json_t *make_request(struct cli *cli, const json_t *spec, const char *name, const char *like,
+                            struct fault *fault)
+{
+    const char *template = args_text(cli->args, "template");
+    CLEANUP(json_decrefp) json_t *request = json_object();
+
+    name = name ? name : json_get_text(spec, "name");
+    if (!name)
         fault_set(fault, CLI_USAGE, "NAME is missing: vmmctl vm create NAME");
+    else if (!str_is_utf8(name, strlen(name)))
+        fault_set(fault, CLI_USAGE, "the name is not UTF-8");
+    else if (template && like)
+        fault_set(fault, CLI_USAGE, "--template or --like, not both");
+    if (fault->exit != CLI_OK)
         return NULL;
-    }
-    if (!add_members(args, spec, fault) || !add_disks(args, spec, fault) ||
-        !add_nics(args, spec, fault) || !add_cdroms(args, spec, fault) ||
-        !add_labels(args, spec, fault) || !add_sets(args, spec, fault))
-        return NULL;
-    return TAKE(spec);
+    json_put_text(request, "name", name);
+    json_object_update_missing(request, (json_t *)spec);
+    if (template)
+        json_put_text(request, "template", template);
+    if (like)
+        json_put_text(request, "copy_of", like);
+    return TAKE(request);
 }
 
 static bool dry_run(struct cli *cli, const json_t *spec, struct fault *fault)
@@ -256,31 +275,58 @@ static bool dry_run(struct cli *cli, const json_t *spec, struct fault *fault)
     return output_object(cli, json_is_object(inner) ? inner : reply, vm_columns, fault);
 }
 
-bool vm_create_run(struct cli *cli, struct fault *fault)
+/* Starting is a part of the creation, unless what the guest writes from its start on is waited for:
+ * then there must be a VM first. */
+static bool create(struct cli *cli, json_t *spec, struct condition *condition, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/vms");
-    CLEANUP(json_decrefp) json_t *spec = make_spec(cli, fault);
     CLEANUP(json_decrefp) json_t *end = NULL;
-    CLEANUP(condition_clear) struct condition condition = {0};
+    bool start = args_has(cli->args, "start");
     const char *ref;
 
-    if (!spec || (cli->wait_for && !condition_init(&condition, cli->wait_for, fault)))
-        return false;
-    if (args_has(cli->args, "dry-run"))
-        return dry_run(cli, spec, fault);
-    if (args_has(cli->args, "start") && !cli->wait)
-        return fault_set(fault, CLI_USAGE, "--start needs the created VM: leave --no-wait out");
+    if (start && !cli->wait_for)
+        json_put_bool(spec, "start", true);
     if (!wait_post(cli, path, spec, &end, fault) || !end)
         return fault->exit == CLI_OK;
     ref = json_get_text(json_object_get(end, "object"), "id");
     if (!ref)
         ref = json_get_text(spec, "name");
     cli_say(cli, "%s is created", json_get_text(spec, "name"));
-    if (cli->wait_for && !condition_begin(cli, &condition, ref, 0, fault))
-        return false;
-    if (args_has(cli->args, "start") && !vm_action(cli, ref, "start", NULL, fault))
-        return false;
-    if (cli->wait_for && !condition_wait(cli, &condition, ref, fault))
+    if (cli->wait_for && (!condition_begin(cli, condition, ref, 0, fault) ||
+                          (start && !vm_action(cli, ref, "start", NULL, fault)) ||
+                          !condition_wait(cli, condition, ref, fault)))
         return false;
     return vm_print(cli, ref, true, fault);
+}
+
+static bool create_from(struct cli *cli, const char *name, const char *like, struct fault *fault)
+{
+    CLEANUP(json_decrefp) json_t *spec = vm_spec_from_flags(cli, fault);
+    CLEANUP(json_decrefp)
+    json_t *request = spec ? make_request(cli, spec, name, like, fault) : NULL;
+    CLEANUP(condition_clear) struct condition condition = {0};
+
+    if (!request || (cli->wait_for && !condition_init(&condition, cli->wait_for, fault)))
+        return false;
+    if (args_has(cli->args, "dry-run"))
+        return dry_run(cli, request, fault);
+    return create(cli, request, &condition, fault);
+}
+
+bool vm_create_run(struct cli *cli, struct fault *fault)
+{
+    return create_from(cli, cli_word(cli, 0), args_text(cli->args, "like"), fault);
+}
+
+const struct flag vm_copy_flags[] = {
+    {"start", 0, NULL, "start it when it is created"},
+    {"label", 0, "KEY=VALUE", "may be repeated"},
+    {"set", 0, "MEMBER=VALUE", "what is different: any member by its path; may be repeated"},
+    {"dry-run", 0, NULL, "check everything, print what would be created, change nothing"},
+    {0},
+};
+
+bool vm_copy_run(struct cli *cli, struct fault *fault)
+{
+    return create_from(cli, cli_word(cli, 1), cli_word(cli, 0), fault);
 }

@@ -102,7 +102,8 @@ static void what_can_never_change_is_said_and_does_not_hold_up_the_rest(void **s
            "vm/shop-1 failed\nvmmctl: vm/shop-1: disks cannot be changed any more\n"
            "vm/shop-2 changed\n  notes: null -> \"x\"\n");
     expect("echo 'kind: router' | vmmctl apply -f -", 2,
-           "vmmctl: standard input: document 1 has a kind that is not known (vm, pool, webhook)\n");
+           "vmmctl: standard input: document 1 has a kind that is not known (vm, template, pool, "
+           "webhook)\n");
     expect("vmmctl apply -f .", 2, NULL);
 }
 
@@ -120,7 +121,8 @@ static void what_no_document_names_any_more_is_pruned(void **state)
 
 static void every_list_has_the_members_that_its_table_shows(void **state)
 {
-    static const char *const lists[] = {"vm", "op", "token", "webhook", "pool", "disk", "media"};
+    static const char *const lists[] = {"vm",   "op",   "token", "webhook",
+                                        "pool", "disk", "media", "template"};
 
     expect("vmmctl webhook create w --to http://127.0.0.1:1/ --disabled >/dev/null 2>&1", 0, NULL);
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
@@ -148,6 +150,41 @@ static void many_vms_are_commanded_by_what_they_are(void **state)
     expect("vmmctl rm --filter label.ci==true --force", 0,
            "ci-1 is deleted\nci-2 is deleted\nci-3 is deleted\n");
     expect("vmmctl rm --filter label.ci==true", 0, "no VM fits\n");
+}
+
+static void vms_come_from_templates_and_from_each_other(void **state)
+{
+    expect("vmmctl template create small --backend fake --memory 64M --vcpus 2 --label from=t -q "
+           ">/dev/null",
+           0, "");
+    expect("vmmctl template edit small --set cpu.max_vcpus=4 -o csv --fields "
+           "name,spec.vcpus,spec.cpu.max_vcpus",
+           0, "name,spec.vcpus,spec.cpu.max_vcpus\r\nsmall,2,4\r\n");
+    expect("vmmctl vm create t1 --template small --vcpus 3 --start -o csv --fields "
+           "name,vcpus,cpu.max_vcpus,run.state,label.from",
+           0,
+           "t1 is created\nname,vcpus,cpu.max_vcpus,run.state,label.from\r\nt1,3,4,running,t\r\n");
+    expect("vmmctl vm copy t1 t2 --set vcpus=1 -q >/dev/null", 0, "");
+    expect("vmmctl ls --filter label.from==t --fields name,vcpus -o csv --no-headers", 0,
+           "t1,3\r\nt2,1\r\n");
+    expect("vmmctl vm create t3 --template small --like t1", 2, NULL);
+    expect("vmmctl vm create t3 --template none", 5, NULL);
+    expect("vmmctl vm log t1", 0, NULL);
+    expect("vmmctl template rename small tiny && vmmctl template delete tiny", 0,
+           "small is called tiny now\ntiny is deleted\n");
+    expect("vmmctl rm --filter label.from==t --force -q >/dev/null", 0, "");
+}
+
+static void documents_become_templates(void **state)
+{
+    write_file("t.yaml", "kind: template\nname: doc\nspec: {memory: 64M, backend: fake}\n---\n"
+                         "name: doc-1\ntemplate: doc\n");
+    expect("vmmctl apply -f t.yaml", 0, "template/doc created\nvm/doc-1 created\n");
+    expect("vmmctl apply -f t.yaml", 0, "template/doc unchanged\nvm/doc-1 unchanged\n");
+    expect(
+        "sed s/64M/128M/ t.yaml | vmmctl apply -f -", 0,
+        "template/doc changed\n  spec.memory_bytes: 67108864 -> 134217728\nvm/doc-1 unchanged\n");
+    expect("vmmctl rm doc-1 -q >/dev/null; vmmctl template delete doc -y", 0, "doc is deleted\n");
 }
 
 static void waiting_ends_with_the_state(void **state)
@@ -268,6 +305,8 @@ int main(void)
         cmocka_unit_test(what_can_never_change_is_said_and_does_not_hold_up_the_rest),
         cmocka_unit_test(what_no_document_names_any_more_is_pruned),
         cmocka_unit_test(waiting_ends_with_the_state),
+        cmocka_unit_test(vms_come_from_templates_and_from_each_other),
+        cmocka_unit_test(documents_become_templates),
         cmocka_unit_test(every_list_has_the_members_that_its_table_shows),
         cmocka_unit_test(a_login_trusts_a_named_certificate_and_remembers_what_works),
         cmocka_unit_test(a_person_compares_the_fingerprint_and_types_the_token_unseen),

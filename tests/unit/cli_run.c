@@ -273,11 +273,8 @@ static void create_sends_the_spec_and_shows_the_vm(void **state)
          .status = 202,
          .body = OP("queued", "", ""),
          .wants = "{\"name\":\"web\",\"vcpus\":2,\"memory_bytes\":1073741824,"
-                  "\"disks\":[{\"size_bytes\":1048576}],\"nics\":[],\"labels\":{\"ci\":\"true\"}}"},
-        {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
-        {.line = "POST /api/v1/vms/id-1/actions/start",
-         .status = 202,
-         .body = OP("queued", "", "")},
+                  "\"disks\":[{\"size_bytes\":1048576}],\"nics\":[],\"labels\":{\"ci\":\"true\"},"
+                  "\"start\":true}"},
         {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
         {.line = "GET /api/v1/vms/id-1", .status = 200, .body = VM("web", "running")},
     };
