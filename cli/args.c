@@ -111,9 +111,14 @@ static bool unknown_noun(const char *word, struct fault *fault)
     char did_you[96];
 
     for (const struct noun *n = nouns; n->name; n++)
-        suggest_try(&s, n->name);
+        if (!n->commands[0].hidden)
+            suggest_try(&s, n->name);
     for (const struct shortcut *c = shortcuts; c->word; c++)
         suggest_try(&s, c->word);
+    for (const struct command *c = nouns[0].commands; c->run; c++)
+        suggest_try(&s, c->verb);
+    if (suggest_first(word) || suggest_verb(word))
+        s.best = suggest_first(word) ? suggest_first(word) : suggest_verb(word);
     return fault_set(fault, CLI_USAGE, "unknown command '%.60s'%s (see: vmmctl --help)", word,
                      suggest_text(&s, "", did_you));
 }
@@ -128,6 +133,8 @@ static bool unknown_verb(const struct noun *noun, const char *word, struct fault
         suggest_try(&s, c->verb);
         strbuf_addf(&verbs, "%s%s", verbs.len ? ", " : "", c->verb);
     }
+    if (suggest_verb(word) && command_find(noun, suggest_verb(word)))
+        s.best = suggest_verb(word);
     if (*word)
         fault_set(fault, CLI_USAGE, "'%s' has no verb '%.60s'%s (it has: %s)", noun->name, word,
                   suggest_text(&s, "", did_you), verbs.data);
@@ -146,6 +153,10 @@ static bool find_verb(int argc, char *const *argv, struct places *places, struct
     if (out->command)
         return true;
     places->verb = next_word(argc, argv, &at);
+    if (places->verb && str_eq(argv[places->verb], "help")) { /* vmmctl vm help */
+        out->help = true;
+        return true;
+    }
     if (places->verb)
         out->command = command_find(out->noun, argv[places->verb]);
     else if (out->noun->fallback)

@@ -138,6 +138,12 @@ int cli_main(int argc, char *const *argv, FILE *out, FILE *err, int in)
     text_init();
     interrupt_init();
     look_around(&cli);
+    if (argc == 1) {
+        args = (struct args){.help = true};
+        cli.out = err;
+        print_help(&cli);
+        return CLI_USAGE;
+    }
     if (argc == 2 && str_eq(argv[1], "--version")) {
         argv = version_argv;
         argc = 3;

@@ -58,8 +58,9 @@ extern const struct flag flags_connection[], flags_output[], flags_wait[], flags
     flags_pick[], flags_wait_vm[], flags_confirm[];
 
 const struct noun *noun_find(const char *name);
+/* By its verb; ls and rm stand for list and delete. */
 const struct command *command_find(const struct noun *noun, const char *verb);
-/* The noun of a shortcut with its command, or NULL. */
+/* The noun of a shortcut with its command, or NULL. Every verb of the first noun, vm, is one. */
 const struct noun *shortcut_find(const char *word, const struct command **command);
 /* Whether a value must follow; else there is none, or it may be left out. */
 bool flag_needs_value(const struct flag *flag);

@@ -33,8 +33,6 @@ const struct noun nouns[] = {
 
 const struct shortcut shortcuts[] = {
     {"ls", "vm", "list"},
-    {"start", "vm", "start"},
-    {"stop", "vm", "stop"},
     {"rm", "vm", "delete"},
     {0},
 };
@@ -102,12 +100,25 @@ const struct noun *noun_find(const char *name)
     return NULL;
 }
 
-const struct command *command_find(const struct noun *noun, const char *verb)
+static const struct command *find_exactly(const struct noun *noun, const char *verb)
 {
     for (const struct command *c = noun->commands; c->run; c++)
         if (str_eq(c->verb, verb))
             return c;
     return NULL;
+}
+
+const struct command *command_find(const struct noun *noun, const char *verb)
+{
+    const struct command *found = find_exactly(noun, verb);
+
+    if (!found && str_eq(verb, "ls"))
+        found = find_exactly(noun, "list");
+    if (!found && str_eq(verb, "rm"))
+        found = find_exactly(noun, "delete");
+    if (!found && str_eq(verb, "rm"))
+        found = find_exactly(noun, "remove");
+    return found;
 }
 
 const struct noun *shortcut_find(const char *word, const struct command **command)
@@ -118,7 +129,10 @@ const struct noun *shortcut_find(const char *word, const struct command **comman
         *command = command_find(noun_find(s->noun), s->verb);
         return noun_find(s->noun);
     }
-    return NULL;
+    if (noun_find(word))
+        return NULL;
+    *command = command_find(&nouns[0], word); /* "pause web" for "vm pause web" */
+    return *command ? &nouns[0] : NULL;
 }
 
 bool flag_needs_value(const struct flag *flag)

@@ -170,6 +170,8 @@ static void offer_nouns(const struct offer *offer)
         CLEANUP(mem_freep) char *about = str_format("vmmctl %s %s", s->noun, s->verb);
         offer_value(offer, s->word, about);
     }
+    for (const struct command *c = nouns[0].commands; c->run; c++)
+        offer_value(offer, c->verb, c->summary);
 }
 
 static void offer_verbs(const struct offer *offer, const struct noun *noun)

@@ -91,10 +91,14 @@ static void flag_tables(const struct command *command, unsigned columns, struct 
 static void shortcut_line(const struct noun *noun, const struct command *command,
                           struct strbuf *out)
 {
+    const char *word = noun == &nouns[0] ? command->verb : NULL;
+
     for (const struct shortcut *s = shortcuts; s->word; s++)
         if (str_eq(s->noun, noun->name) && str_eq(s->verb, command->verb))
-            strbuf_addf(out, "Shortcut: vmmctl %s%s%s\n", s->word, *command->args ? " " : "",
-                        command->args);
+            word = s->word;
+    if (word)
+        strbuf_addf(out, "Shortcut: vmmctl %s%s%s\n", word, *command->args ? " " : "",
+                    command->args);
 }
 
 static void command_help(const struct noun *noun, const struct command *command, unsigned columns,
@@ -146,6 +150,7 @@ static void all_help(unsigned columns, struct strbuf *out)
         CLEANUP(mem_freep) char *right = str_format("vmmctl %s %s", s->noun, s->verb);
         pair(s->word, right, columns, out);
     }
+    pair("VERB ...", "every verb of vm: vmmctl pause web is vmmctl vm pause web", columns, out);
     strbuf_adds(out, "\nA first VM:\n"
                      "  vmmctl doctor\n"
                      "  vmmctl vm create web --memory 1G --disk size=8G --start\n"

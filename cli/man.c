@@ -116,6 +116,8 @@ static void commands(struct strbuf *out)
             if (!c->hidden)
                 command(out, n, c);
     strbuf_adds(out, ".SH SHORTCUTS\n");
+    strbuf_adds(out, "The verbs of vm may stand alone: vmmctl pause web is vmmctl vm pause web. "
+                     "ls and rm stand for list and delete.\n");
     for (const struct shortcut *s = shortcuts; s->word; s++) {
         struct strbuf meaning = {0};
 

@@ -8,6 +8,83 @@
 
 #define LONGEST 32
 
+struct synonym {
+    const char *typed, *ours;
+};
+static const struct synonym firsts[] = {
+    {"vms", "vm"},
+    {"machine", "vm"},
+    {"machines", "vm"},
+    {"domain", "vm"},
+    {"operation", "op"},
+    {"operations", "op"},
+    {"job", "op"},
+    {"jobs", "op"},
+    {"task", "op"},
+    {"tasks", "op"},
+    {"image", "media"},
+    {"images", "media"},
+    {"iso", "media"},
+    {"isos", "media"},
+    {"storage", "pool"},
+    {"events", "event"},
+    {"ps", "ls"},
+    {"launch", "vm create"},
+    {"ssh", "console"},
+    {"shell", "console"},
+    {"connect", "console"},
+    {"attach", "console"},
+    {"config", "context"},
+    {"remote", "context"},
+    {"status", "host show"},
+    {"info", "host show"},
+    {"node", "host"},
+    {"check", "doctor"},
+    {"user", "token"},
+    {"auth", "login"},
+    {"events", "event"},
+    {0},
+};
+static const struct synonym verbs[] = {
+    {"ls", "list"},
+    {"rm", "delete"},
+    {"remove", "delete"},
+    {"destroy", "delete"},
+    {"del", "delete"},
+    {"undefine", "delete"},
+    {"info", "show"},
+    {"get", "show"},
+    {"describe", "show"},
+    {"status", "show"},
+    {"inspect", "show"},
+    {"add", "create"},
+    {"new", "create"},
+    {"define", "create"},
+    {"launch", "create"},
+    {"run", "start"},
+    {"boot", "start"},
+    {"on", "start"},
+    {"off", "stop"},
+    {"kill", "stop"},
+    {"poweroff", "stop"},
+    {"halt", "stop"},
+    {"restart", "reset"},
+    {"reboot", "reset"},
+    {"suspend", "pause"},
+    {"unpause", "resume"},
+    {"clone", "copy"},
+    {"cp", "copy"},
+    {"mv", "rename"},
+    {"logs", "log"},
+    {"set", "edit"},
+    {"update", "edit"},
+    {"tail", "watch"},
+    {"follow", "watch"},
+    {"abort", "cancel"},
+    {"switch", "use"},
+    {0},
+};
+
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
@@ -34,6 +111,24 @@ static size_t distance(const char *a, const char *b)
         }
     }
     return d[n][m];
+}
+
+static const char *ours(const struct synonym *table, const char *typed)
+{
+    for (; table->typed; table++)
+        if (str_eq(table->typed, typed))
+            return table->ours;
+    return NULL;
+}
+
+const char *suggest_first(const char *typed)
+{
+    return ours(firsts, typed);
+}
+
+const char *suggest_verb(const char *typed)
+{
+    return ours(verbs, typed);
 }
 
 void suggest_try(struct suggest *s, const char *known)

@@ -68,6 +68,14 @@ static void shortcuts_are_their_long_form(void **state)
     assert_string_equal(args.noun->name, "vm");
     assert_string_equal(args.command->verb, "delete");
     assert_int_equal(args.n_words, 2);
+    assert_true(parse("pause web"));
+    assert_string_equal(args.noun->name, "vm");
+    assert_string_equal(args.command->verb, "pause");
+    assert_true(parse("context rm lab"));
+    assert_string_equal(args.command->verb, "remove");
+    assert_true(parse("template ls"));
+    assert_string_equal(args.command->verb, "list");
+    assert_true(parse("vm help") && args.help);
     assert_true(parse("host"));
     assert_string_equal(args.command->verb, "show");
     assert_true(parse("console web --escape ^A"));
@@ -92,7 +100,12 @@ static void wrong_lines_get_one_helpful_line(void **state)
         {"vm", "needs a verb: create, list"},
         {"vmm list", "did you mean 'vm'?"},
         {"vm lst", "did you mean 'list'?"},
-        {"vm destroy web", "it has: create"},
+        {"vm destroy web", "did you mean 'delete'? (it has: create"},
+        {"vm info web", "did you mean 'show'?"},
+        {"context destroy lab", "it has: list"},
+        {"images", "did you mean 'media'?"},
+        {"reboot web", "did you mean 'reset'?"},
+        {"pasue web", "did you mean 'pause'?"},
         {"vm create web --memry 1G", "did you mean '--memory'?"},
         {"vm list --memory 1G", "unknown flag --memory"},
         {"vm create web --memory", "--memory needs a value: --memory SIZE"},
