@@ -28,6 +28,8 @@ struct jobs *jobs_new(struct core *core, struct err *err)
     jobs->counts = job_counts_new();
     lock_init(&jobs->lock);
     cond_init(&jobs->changed);
+    for (unsigned i = 0; i < JOB_LANE_COUNT; i++)
+        jobs->lanes[i].jobs = jobs;
     return jobs;
 }
 
@@ -262,7 +264,6 @@ static void enqueue(struct jobs *jobs, struct job *job)
     struct err err = {0};
 
     lock_take(&jobs->lock);
-    lane->jobs = jobs;
     while (*tail)
         tail = &(*tail)->next;
     *tail = job;

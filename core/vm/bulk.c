@@ -182,20 +182,30 @@ static json_t *act_all(struct bulk *b, struct err *err)
     return NULL;
 }
 
+/* Which locks a loop holds the compiler cannot follow. */
+NO_TSA static void take_rows(const struct bulk *b)
+{
+    for (size_t i = 0; b->verb == VM_VERB_DELETE && i < b->n_found; i++)
+        lock_take(&b->by_id[i]->vm->writing);
+}
+
+NO_TSA static void drop_rows(const struct bulk *b)
+{
+    for (size_t i = b->n_found; b->verb == VM_VERB_DELETE && i > 0; i--)
+        lock_drop(&b->by_id[i - 1]->vm->writing);
+}
+
 json_t *vm_act_all(struct core *core, const json_t *refs, enum vm_verb verb, const json_t *args,
                    const struct origin *origin, struct err *err)
 {
     CLEANUP(bulk_clear)
     struct bulk b = {.core = core, .verb = verb, .args = args, .origin = origin};
-    bool writes = verb == VM_VERB_DELETE;
     json_t *shown;
 
     if (!find_all(&b, refs, err))
         return NULL;
-    for (size_t i = 0; writes && i < b.n_found; i++)
-        lock_take(&b.by_id[i]->vm->writing);
+    take_rows(&b);
     shown = act_all(&b, err);
-    for (size_t i = b.n_found; writes && i > 0; i--)
-        lock_drop(&b.by_id[i - 1]->vm->writing);
+    drop_rows(&b);
     return shown;
 }

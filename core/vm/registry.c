@@ -213,13 +213,11 @@ void vm_name_release(struct core *core, struct name_claim *claim)
 
 void vm_name_set(struct core *core, struct vm *vm, const char *name)
 {
-    struct registry *r = &core->registry;
-
-    HASH_DELETE(by_name, r->vms_by_name, vm);
-    names_remove(r, vm);
+    HASH_DELETE(by_name, core->registry.vms_by_name, vm);
+    names_remove(&core->registry, vm);
     str_copy(vm->name, sizeof vm->name, name);
-    HASH_ADD_KEYPTR(by_name, r->vms_by_name, vm->name, strlen(vm->name), vm);
-    names_add(r, vm);
+    HASH_ADD_KEYPTR(by_name, core->registry.vms_by_name, vm->name, strlen(vm->name), vm);
+    names_add(&core->registry, vm);
 }
 
 struct vm **vm_get_all(struct core *core, size_t *n)

@@ -221,19 +221,18 @@ char *vm_show_text(struct core *core, const char *ref, struct etag *etag, size_t
 /* Offers the next VMs after the name 'last', which moves on; false when there are no more. */
 static bool offer_some(struct core *core, struct page *page, char last[NAME_MAX_BYTES + 1])
 {
-    struct registry *r = &core->registry;
     size_t i, end;
     bool more;
 
-    lock_take(&r->lock);
-    i = names_after(r, last);
-    more = r->n_names - i > AT_ONCE;
-    end = more ? i + AT_ONCE : r->n_names;
+    lock_take(&core->registry.lock);
+    i = names_after(&core->registry, last);
+    more = core->registry.n_names - i > AT_ONCE;
+    end = more ? i + AT_ONCE : core->registry.n_names;
     for (; i < end && !(page->query->default_order && page_is_full(page)); i++) {
-        page_offer(page, glance(core, r->names[i], page->query));
-        str_copy(last, NAME_MAX_BYTES + 1, r->names[i]->name);
+        page_offer(page, glance(core, core->registry.names[i], page->query));
+        str_copy(last, NAME_MAX_BYTES + 1, core->registry.names[i]->name);
     }
-    lock_drop(&r->lock);
+    lock_drop(&core->registry.lock);
     return more;
 }
 
@@ -289,22 +288,21 @@ void vm_list(struct core *core, const struct query *query, struct strbuf *out)
 static bool match_some(struct core *core, const struct query *query, json_t *ids,
                        char last[NAME_MAX_BYTES + 1])
 {
-    struct registry *r = &core->registry;
     size_t i, end;
     bool more;
 
-    lock_take(&r->lock);
-    i = names_after(r, last);
-    more = r->n_names - i > AT_ONCE;
-    end = more ? i + AT_ONCE : r->n_names;
+    lock_take(&core->registry.lock);
+    i = names_after(&core->registry, last);
+    more = core->registry.n_names - i > AT_ONCE;
+    end = more ? i + AT_ONCE : core->registry.n_names;
     for (; i < end; i++) {
-        CLEANUP(json_decrefp) json_t *glanced = glance(core, r->names[i], query);
+        CLEANUP(json_decrefp) json_t *glanced = glance(core, core->registry.names[i], query);
 
         if (query_matches(query, glanced))
-            json_array_append_new(ids, json_string(UUID_STR(&r->names[i]->id)));
-        str_copy(last, NAME_MAX_BYTES + 1, r->names[i]->name);
+            json_array_append_new(ids, json_string(UUID_STR(&core->registry.names[i]->id)));
+        str_copy(last, NAME_MAX_BYTES + 1, core->registry.names[i]->name);
     }
-    lock_drop(&r->lock);
+    lock_drop(&core->registry.lock);
     return more;
 }
 
