@@ -82,10 +82,21 @@ static int call_walker(void)
     return sock;
 }
 
+static int kept = -1;
+
+void failpoint_keep(void)
+{
+    kept = call_walker();
+    if (kept >= 0 && send(kept, FAILPOINT_KEPT, strlen(FAILPOINT_KEPT), MSG_NOSIGNAL) < 0) {
+        close(kept);
+        kept = -1;
+    }
+}
+
 /* Blocks as long as the walker likes. False when it says that the step fails. */
 static bool ask_walker(const char *name)
 {
-    int sock = call_walker();
+    int sock = kept >= 0 ? kept : call_walker();
     char verdict = FAILPOINT_GO;
     ssize_t n = -1;
 
@@ -95,7 +106,8 @@ static bool ask_walker(const char *name)
         do
             n = recv(sock, &verdict, 1, 0);
         while (n < 0 && errno == EINTR);
-    close(sock);
+    if (sock != kept)
+        close(sock);
     return n != 1 || verdict != FAILPOINT_FAIL;
 }
 

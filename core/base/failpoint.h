@@ -11,20 +11,27 @@
  * $VMMD_FAILPOINT_SOCKET names a listening SEQPACKET socket. Each passage, in whatever process,
  * sends the point's name there and waits for one byte: FAILPOINT_GO or FAILPOINT_FAIL. So a test
  * knows all points that were passed, fails any of them, or holds a process there while it kills
- * this or another one (tests/lib/points.h). Nobody listening means go. */
+ * this or another one (tests/lib/points.h). Nobody listening means go.
+ *
+ * FAILPOINT_KEEP() connects ahead, in a process that is about to lose the way to that socket: the
+ * first message is FAILPOINT_KEPT, and all its passages go over that one connection. */
 #pragma once
 #include "core/base/err.h"
 
 #define FAILPOINT_GO   'g'
 #define FAILPOINT_FAIL 'f'
+#define FAILPOINT_KEPT "+"
 
 #ifdef VMMD_FAILPOINTS
 bool failpoint(const char *name, struct err *err) MUST_USE;
 void failpoint_arm(const char *spec); /* NULL disarms and resets the counters */
 unsigned failpoint_passed(void);      /* how many were passed since failpoint_arm() */
+void failpoint_keep(void);            /* for a process with one thread */
 #define FAILPOINT(name, err) failpoint(name, err)
+#define FAILPOINT_KEEP()     failpoint_keep()
 #else
 #define FAILPOINT(name, err) ((void)(err), true)
+#define FAILPOINT_KEEP()     ((void)0)
 #endif
 #define FAILPOINT_AROUND(name, effect, err)                                                        \
     (FAILPOINT(name, err) && (effect) && FAILPOINT(name ".done", err))

@@ -6,6 +6,7 @@
 #include "core/base/str.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define MAX_POINTS 4096
+#define MAX_KEPT   64
 
 static struct {
     pthread_mutex_t lock;
@@ -27,14 +29,20 @@ static struct {
     size_t n_passed;
     struct point armed; /* nth 0: nothing is */
     bool fail, reached;
-    int held; /* connection of the process that waits, or -1 */
+    int held;           /* connection of the process that waits, or -1 */
+    int kept[MAX_KEPT]; /* connections over which a process says more than one point */
+    unsigned n_kept;
 } walker = {.lock = PTHREAD_MUTEX_INITIALIZER, .listener = -1, .held = -1};
 
+/* Under the lock. */
 static void answer(int sock, char verdict)
 {
     ssize_t n = send(sock, &verdict, 1, MSG_NOSIGNAL);
 
     (void)n; /* it may be dead */
+    for (unsigned i = 0; i < walker.n_kept; i++)
+        if (walker.kept[i] == sock)
+            return;
     close(sock);
 }
 
@@ -67,29 +75,74 @@ static void pass(int sock, const char *name)
             walker.held = sock;
         pthread_cond_broadcast(&walker.changed);
     }
-    pthread_mutex_unlock(&walker.lock);
     if (!hit || walker.fail)
         answer(sock, hit ? FAILPOINT_FAIL : FAILPOINT_GO);
+    pthread_mutex_unlock(&walker.lock);
+}
+
+static bool keep(int sock)
+{
+    bool room;
+
+    pthread_mutex_lock(&walker.lock);
+    room = walker.n_kept < MAX_KEPT;
+    if (room)
+        walker.kept[walker.n_kept++] = sock;
+    pthread_mutex_unlock(&walker.lock);
+    return room;
+}
+
+/* True when a process said something; false when it is gone. */
+static bool listen_to(int sock)
+{
+    char name[POINT_NAME];
+    ssize_t n = recv(sock, name, sizeof name - 1, 0);
+
+    if (n <= 0)
+        return false;
+    name[n] = 0;
+    if (strcmp(name, FAILPOINT_KEPT) == 0)
+        return keep(sock);
+    pass(sock, name);
+    return true;
+}
+
+static void take_call(void)
+{
+    int sock = accept4(walker.listener, NULL, NULL, SOCK_CLOEXEC);
+
+    if (sock >= 0 && !listen_to(sock))
+        close(sock); /* killed between connect and send */
+}
+
+/* The one that is held may be it. */
+static void forget_kept(unsigned i)
+{
+    pthread_mutex_lock(&walker.lock);
+    if (walker.held == walker.kept[i])
+        walker.held = -1;
+    close(walker.kept[i]);
+    walker.kept[i] = walker.kept[--walker.n_kept];
+    pthread_mutex_unlock(&walker.lock);
 }
 
 static void *serve(void *arg)
 {
     for (;;) {
-        char name[POINT_NAME];
-        int sock = accept4(walker.listener, NULL, NULL, SOCK_CLOEXEC);
-        ssize_t n;
+        struct pollfd p[1 + MAX_KEPT] = {{.fd = walker.listener, .events = POLLIN}};
+        unsigned n = walker.n_kept;
 
-        if (sock < 0 && (errno == EINTR || errno == ECONNABORTED))
+        for (unsigned i = 0; i < n; i++)
+            p[1 + i] = (struct pollfd){.fd = walker.kept[i], .events = POLLIN};
+        if (poll(p, 1 + n, -1) < 0)
             continue;
-        if (sock < 0)
+        for (unsigned i = n; i-- > 0;)
+            if (p[1 + i].revents && !listen_to(walker.kept[i]))
+                forget_kept(i);
+        if (p[0].revents & (POLLHUP | POLLERR))
             return NULL; /* points_close() */
-        n = recv(sock, name, sizeof name - 1, 0);
-        if (n <= 0) {
-            close(sock); /* killed between connect and send */
-            continue;
-        }
-        name[n] = 0;
-        pass(sock, name);
+        if (p[0].revents)
+            take_call();
     }
 }
 
@@ -118,6 +171,8 @@ void points_close(void)
     points_release();
     shutdown(walker.listener, SHUT_RDWR);
     pthread_join(walker.thread, NULL);
+    while (walker.n_kept)
+        forget_kept(0);
     close(walker.listener);
     unlink(walker.path);
     unsetenv("VMMD_FAILPOINT_SOCKET");
@@ -174,16 +229,13 @@ bool points_reached(int ms)
 
 void points_next(const struct point *p)
 {
-    int held;
-
     pthread_mutex_lock(&walker.lock);
-    held = walker.held;
-    walker.held = -1;
     walker.armed = p ? *p : (struct point){0};
     walker.reached = false;
+    if (walker.held >= 0)
+        answer(walker.held, FAILPOINT_GO);
+    walker.held = -1;
     pthread_mutex_unlock(&walker.lock);
-    if (held >= 0)
-        answer(held, FAILPOINT_GO);
 }
 
 void points_release(void)

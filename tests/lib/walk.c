@@ -338,6 +338,7 @@ static void failure_at(const struct walk_operation *op, const struct point *poin
     points_arm(point, true);
     send_request(&q, op);
     failed += await_point(&q);
+    points_release(); /* one that was not reached must not fail what comes next */
     pthread_join(q.thread, NULL);
     settled_service(&rig, SETTLED_MS);
     if (op->again)

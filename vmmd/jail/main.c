@@ -6,6 +6,7 @@
  *      └── worker or lifeline gone, QEMU gone, any failure ──► _exit: the kernel ends the namespace
  *
  * Usage: vmmd-jail [--kvm PATH]      descriptors: enum jail_fd */
+#include "core/base/failpoint.h"
 #include "core/base/frame.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -99,8 +100,8 @@ static bool handle_run(struct jail *j, struct frame *f, struct err *err)
     if (!jail_request_read(f->payload, f->head.length, f->head.n_fds, &request, err))
         return false;
     drop_nesting();
-    if (!jail_root_build(&request, f->fds, j->kvm_path, err) ||
-        !jail_child_start(&request, f->fds, &j->qemu, err))
+    if (!FAILPOINT("jail.root", err) || !jail_root_build(&request, f->fds, j->kvm_path, err) ||
+        !FAILPOINT_AROUND("jail.qemu", jail_child_start(&request, f->fds, &j->qemu, err), err))
         return false;
     keep_one(j, &request, f->fds);
     frame_close_fds(f); /* QEMU's locks on its images must end with QEMU */
@@ -111,12 +112,14 @@ static bool handle_seal(struct jail *j, struct err *err)
 {
     if (!j->qemu.pid || j->sealed)
         return err_set(err, ERR_WRONG_STATE, "the jail cannot be sealed now");
+    if (!FAILPOINT("jail.seal", err))
+        return false;
     /* CAP_KILL, over its own namespace only, is what JAIL_KILL needs: QEMU has another uid. */
     if (!jail_root_seal(err) || !drop_gains(err) ||
         !drop_capabilities(UINT64_C(1) << CAP_KILL, err) || !drop_files(false, err))
         return false;
     j->sealed = true;
-    return tell(JAIL_SEALED, NULL, 0, NULL, 0, err);
+    return FAILPOINT("jail.sealed", err) && tell(JAIL_SEALED, NULL, 0, NULL, 0, err);
 }
 
 static bool handle(struct jail *j, struct frame *f, struct err *err)
@@ -204,6 +207,7 @@ int main(int argc, char **argv)
         return 64;
     close_range(JAIL_FD_LIFELINE + 1, ~0u, 0);
     setrlimit(RLIMIT_CORE, &no_core);
+    FAILPOINT_KEEP(); /* there is no way out of its root */
     if (!settle_in(&err))
         give_up(&err);
     serve(&jail);

@@ -13,6 +13,7 @@
 #include "vmmd/worker/ending.h"
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
@@ -124,7 +125,8 @@ static void publish(struct worker *w, const json_t *record)
     CLEANUP(mem_freep) char *text = json_write(record);
     struct err err = {0};
 
-    if (!fs_publish(w->dir, WORKER_EXIT, text, strlen(text), 0600, &err))
+    if (!FAILPOINT_AROUND("worker.record",
+                          fs_publish(w->dir, WORKER_EXIT, text, strlen(text), 0600, &err), &err))
         log_error("the exit record cannot be written: %s", err.detail);
 }
 

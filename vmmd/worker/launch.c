@@ -11,6 +11,7 @@
 #include "vmmd/worker/launch.h"
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
@@ -129,7 +130,7 @@ static bool start(struct worker *w, const struct spec *spec, struct frame *f, st
     ends.qmp = s->qmp[1];
     ends.passt = s->passt[1];
     ends.words = s->words[1];
-    if (!jail_link_run(w, spec, f->fds, &ends, err))
+    if (!FAILPOINT("worker.run", err) || !jail_link_run(w, spec, f->fds, &ends, err))
         return false;
     qmp_open(w, TAKE_FD(s->qmp[0]));
     return true;
@@ -171,7 +172,8 @@ void launch_qmp_is_up(struct worker *w)
 {
     struct err err = {0};
 
-    if (w->phase == WORKER_LAUNCHING && (!jail_link_seal(w, &err) || !start_passt(w, &err)))
+    if (w->phase == WORKER_LAUNCHING &&
+        (!FAILPOINT_AROUND("worker.seal", jail_link_seal(w, &err), &err) || !start_passt(w, &err)))
         launch_abort(w, &err);
 }
 

@@ -6,6 +6,7 @@
  * build in memory, and a line that is not JSON ends the VM. */
 #include "vmmd/worker/qmp.h"
 
+#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -146,8 +147,9 @@ static void forward_done(struct worker *w, const struct request *from, const jso
     const char *why = json_get_text(json_object_get(answer, "error"), "desc");
     struct err err = {0};
 
-    if (!value) {
+    if (!value)
         err_set(&err, ERR_HYPERVISOR, "%s", why ? why : "QEMU failed without saying why");
+    if (!value || !FAILPOINT("worker.qmp.done", &err)) {
         daemon_fail(w, from, &err);
         return;
     }

@@ -1,6 +1,7 @@
 /* The worker's requests: see requests.h. */
 #include "vmmd/worker/requests.h"
 
+#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "vmmd/worker/rules.h"
@@ -86,7 +87,8 @@ static bool handle_qmp(struct worker *w, const struct request *from, struct fram
     CLEANUP(json_decrefp) json_t *request = read_object(f, err);
     const char *command;
 
-    if (!request || !rules_check(request, &command, err) || !qmp_forward(w, from, request, f, err))
+    if (!request || !rules_check(request, &command, err) || !FAILPOINT("worker.qmp", err) ||
+        !qmp_forward(w, from, request, f, err))
         return false;
     w->policy.quit |= strcmp(command, "quit") == 0;
     return true;

@@ -1,6 +1,7 @@
 /* The guest's serial ports: see serial.h. */
 #include "vmmd/worker/serial.h"
 
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/ringlog.h"
 #include "vmmd/worker/worker.h"
@@ -33,7 +34,7 @@ bool serial_open(struct worker *w, unsigned port, int sock, int log, struct err 
     s->log = log;
     if (log < 0)
         return true;
-    if (!ringlog_open(log, LOG_CAPACITY, err))
+    if (!FAILPOINT("worker.serial", err) || !ringlog_open(log, LOG_CAPACITY, err))
         return false;
     n = ringlog_read(log, &at, none, 0, &s->end, err);
     return n >= 0;

@@ -1,5 +1,6 @@
 /* What a worker puts into its run directory: the lock, its pid, its socket. */
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -101,8 +102,9 @@ bool setup(struct worker *w, const char *vm, int dir, struct err *err)
     if (fchdir(w->dir) < 0)
         return err_errno(err, errno, "enter the worker's directory");
     return read_text("/proc/sys/kernel/random/boot_id", w->boot_id, sizeof w->boot_id, err) &&
-           take_lock(w, err) && fs_remove(w->dir, WORKER_EXIT, err) && write_pid(w, err) &&
-           open_socket(w, err);
+           FAILPOINT("worker.lock", err) && take_lock(w, err) &&
+           fs_remove(w->dir, WORKER_EXIT, err) &&
+           FAILPOINT_AROUND("worker.pid", write_pid(w, err), err) && open_socket(w, err);
 }
 
 void setup_clear(struct worker *w)
