@@ -1,6 +1,7 @@
-/* What QEMU is told, seen from inside: one guest with UEFI, two serial ports, a CD drive and room
- * for a second processor, booted twice; and a giant that is only started. The stories build on each
- * other, since a boot takes long without KVM. */
+/* What QEMU is told, seen from inside: a guest that UEFI boots, with two serial ports and room for
+ * a second processor; one with CD drives, a keyboard and a watchdog; one of 32 bits. The stories
+ * build on each other, since a boot takes long without KVM. What needs no system is only started.
+ */
 #include "tests/lib/rig.h"
 
 #include "core/base/clock.h"
@@ -29,17 +30,23 @@ static struct rig rig;
 static uint64_t at; /* how far the guest's serial log was read */
 
 /* A medium is bytes to vmmd: what the guest reads from the drive is what lies here. */
-static void put_medium(const char *name, const char *text)
+static void put_bytes(const char *name, const void *bytes, size_t len)
 {
     CLEANUP(mem_freep) char *path = str_format("%s/main/media/%s", rig.dir, name);
     CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    char sectors[16 * SECTOR] = {0};
     struct err err = {0};
 
     if (fd < 0)
         fail_msg("%s cannot be made", path);
+    assert_true(fs_write_all(fd, bytes, len, &err));
+}
+
+static void put_medium(const char *name, const char *text)
+{
+    char sectors[16 * SECTOR] = {0};
+
     snprintf(sectors, sizeof sectors, "%s", text);
-    assert_true(fs_write_all(fd, sectors, sizeof sectors, &err));
+    put_bytes(name, sectors, sizeof sectors);
 }
 
 static void run_on(const char *vm, const char *line, const char *answer)
@@ -301,6 +308,65 @@ static void a_watchdog_that_nobody_feeds_stops_it(void **state)
     rig_act(&rig, "c", "stop");
 }
 
+/* ---- a CD that boots, and its screens ---- */
+
+/* Says CD-BOOT on the first serial port, and halts. */
+static const unsigned char cd_code[] = {0xba, 0xf8, 0x03,       /* mov dx, 0x3f8 */
+                                        0xbe, 0x12, 0x7c,       /* mov si, text */
+                                        0x2e, 0xac,             /* next: cs lodsb */
+                                        0x84, 0xc0, 0x74, 0x03, /* test al, al; jz stop */
+                                        0xee, 0xeb, 0xf7,       /* out dx, al; jmp next */
+                                        0xf4, 0xeb, 0xfd,       /* stop: hlt; jmp stop */
+                                        'C',  'D',  '-',  'B',  'O', 'O', 'T', 0};
+
+/* The least of an El Torito disc: a volume descriptor, a boot record, a catalog with one entry that
+ * loads a sector and jumps into it. */
+static void make_disc(unsigned char *disc)
+{
+    static const unsigned char catalog[] = {1,    0,    0,           0,        [28] = 0xaa, 0x55,
+                                            0x55, 0xaa, [32] = 0x88, [38] = 1, 0,           19};
+
+    memcpy(disc + 16 * SECTOR, "\1CD001\1", 7);
+    memcpy(disc + 17 * SECTOR, "\0CD001\1EL TORITO SPECIFICATION", 30);
+    disc[17 * SECTOR + 0x47] = 18;
+    memcpy(disc + 18 * SECTOR, catalog, sizeof catalog);
+    memcpy(disc + 19 * SECTOR, cd_code, sizeof cd_code);
+}
+
+static void a_disc_boots_when_it_comes_first(void **state)
+{
+    unsigned char disc[20 * SECTOR] = {0};
+
+    at = 0;
+    make_disc(disc);
+    put_bytes("boot.iso", disc, sizeof disc);
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms",
+                       "{\"name\":\"cd\",\"memory_bytes\":67108864,\"nics\":[],"
+                       "\"cdroms\":[{\"media\":\"boot.iso\"}],\"boot\":{\"order\":\"cdrom,disk\"},"
+                       "\"disks\":[{\"size_bytes\":1048576}],"
+                       "\"video\":{\"model\":\"virtio\",\"heads\":2}}",
+                       201));
+    rig_act(&rig, "cd", "start");
+    rig_expect(&rig, "cd", &at, "CD-BOOT", WORD_MS);
+}
+
+static void each_screen_is_a_picture(void **state)
+{
+    static const char *const paths[] = {"/api/v1/vms/cd/screenshot",
+                                        "/api/v1/vms/cd/screenshot?head=1"};
+    int status;
+
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        size_t len;
+        CLEANUP(mem_freep) char *png = rig_get_bytes(&rig, paths[i], &len);
+        assert_true(len > 100);
+        assert_memory_equal(png, "\x89PNG\r\n\x1a\n", 8);
+    }
+    json_decref(rig_call(&rig, "GET", "/api/v1/vms/cd/screenshot?head=2", NULL, &status));
+    assert_int_equal(status, 422);
+    rig_act(&rig, "cd", "stop");
+}
+
 /* ---- 32 bits ---- */
 
 static bool old_guest(char *path, size_t size)
@@ -382,6 +448,8 @@ int main(void)
         cmocka_unit_test(a_medium_is_changed_while_it_runs),
         cmocka_unit_test(what_is_typed_on_its_keyboard_arrives),
         cmocka_unit_test(a_watchdog_that_nobody_feeds_stops_it),
+        cmocka_unit_test(a_disc_boots_when_it_comes_first),
+        cmocka_unit_test(each_screen_is_a_picture),
         cmocka_unit_test(a_system_of_32_bits_runs_on_a_processor_of_its_time),
         cmocka_unit_test(its_driver_feeds_the_watchdog_or_does_not),
     };
