@@ -109,6 +109,12 @@ void ended_map(const json_t *record, const char *boot_id, struct machine_event *
     case CAUSE_launch_failed:
         ended_set(out, VM_CRASHED, VM_REASON_START_FAILED, words);
         break;
+    case CAUSE_oom:
+        ended_set(
+            out, VM_CRASHED, VM_REASON_OOM,
+            "the host had no memory left, and its kernel ended QEMU: give the VM less memory, "
+            "run fewer VMs, or give the host more");
+        break;
     case CAUSE_signal:
     case CAUSE_exit:
     case CAUSE_COUNT: /* a newer worker's word: the status still tells */

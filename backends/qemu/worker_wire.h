@@ -70,5 +70,6 @@ struct worker_serial_port {
     X(host_quit, "host-quit")           /* QMP quit */                                             \
     X(guest_panic, "guest-panic")                                                                  \
     X(launch_failed, "launch-failed")                                                              \
+    X(oom, "oom")       /* the kernel ended QEMU because memory ran out */                         \
     X(signal, "signal") /* QEMU died of a signal; SIGSYS is the seccomp filter */                  \
     X(exit, "exit")     /* QEMU ended by itself with a status */

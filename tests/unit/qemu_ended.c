@@ -26,6 +26,7 @@ static const struct {
     {"host-quit", 0, VM_OFF, VM_REASON_USER, ""},
     {"guest-panic", 0, VM_CRASHED, VM_REASON_GUEST_PANIC, "panic"},
     {"launch-failed", EXITED(1), VM_CRASHED, VM_REASON_START_FAILED, "last words"},
+    {"oom", SIGKILL, VM_CRASHED, VM_REASON_OOM, "no memory"},
     {"signal", SIGSYS, VM_CRASHED, VM_REASON_SECCOMP, "sandbox"},
     {"signal", SIGKILL, VM_CRASHED, VM_REASON_SIGNAL, "out of memory"},
     {"signal", SIGSEGV, VM_CRASHED, VM_REASON_SIGNAL, "SIGSEGV"},

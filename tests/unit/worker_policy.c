@@ -46,6 +46,17 @@ static void the_hosts_shutdown_is_not_the_guests(void **state)
     expect_cause(&p, 1 << 8, "exit"); /* it was told to quit, but failed */
 }
 
+static void a_kill_that_nobody_asked_for_is_the_kernels_when_memory_ran_out(void **state)
+{
+    struct policy p = {.no_memory = true};
+
+    expect_cause(&p, SIGKILL, "oom");
+    expect_cause(&p, SIGSEGV, "signal"); /* it was somebody else that the kernel ended */
+    expect_cause(&p, 1 << 8, "exit");
+    p.killed = true;
+    expect_cause(&p, SIGKILL, "killed");
+}
+
 static void a_reset_of_a_held_guest_forgets_its_power_off(void **state)
 {
     struct policy p = {.held = true};
@@ -94,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_guests_power_off_quits_unless_held),
         cmocka_unit_test(the_hosts_shutdown_is_not_the_guests),
+        cmocka_unit_test(a_kill_that_nobody_asked_for_is_the_kernels_when_memory_ran_out),
         cmocka_unit_test(a_reset_of_a_held_guest_forgets_its_power_off),
         cmocka_unit_test(causes_have_an_order),
         cmocka_unit_test(the_run_state_follows_the_events),

@@ -127,6 +127,7 @@ static bool start(struct worker *w, const struct spec *spec, struct frame *f, st
         ends.serial[i] = s->serial[i][1];
     }
     words_open(w, TAKE_FD(s->words[0]), take_log(f, spec->qemu_log));
+    oom_watch(&w->oom);
     ends.qmp = s->qmp[1];
     ends.passt = s->passt[1];
     ends.words = s->words[1];

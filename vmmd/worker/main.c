@@ -2,13 +2,7 @@
  * serial log, the exit record, passt. It is no supervisor: it restarts nothing and reads no
  * configuration. Executed by the helper (docs/processes.md); its death ends the VM.
  *
- *   main.c       this: descriptors, signals, limits          policy.c   what QEMU's events mean
- * (pure) setup.c      run directory, lock, socket                 rules.c    which QMP commands
- * pass (pure) loop.c       waits for everything                        spec.c     WORKER_LAUNCH
- * read (pure) daemon.c     conversations with main                     launch.c   from LAUNCH to a
- * sealed jail requests.c   what main may ask                           ending.c   from an event to
- * the exit record qmp.c serial.c words.c jail_link.c events.c              one for each thing it
- * talks to or keeps
+ * main.c: this, descriptors, signals, limits. docs/rooms/worker.md has the map of the others.
  *
  * Usage: vmmd-worker UUID      descriptors: enum worker_fd */
 #include "core/base/fs.h"
@@ -92,7 +86,7 @@ static bool take_fds(struct worker *w, struct err *err)
 static bool begin(struct worker *w, const char *vm, struct err *err)
 {
     w->jail.qemu_pidfd = w->jail.init_pidfd = w->passt_pidfd = -1;
-    w->qmp.sock = w->words.pipe = w->words.log = -1;
+    w->qmp.sock = w->words.pipe = w->words.log = w->oom.fd = -1;
     serial_init(w);
     w->ending.wstatus = SIGKILL;
     daemon_init(w);

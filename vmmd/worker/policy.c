@@ -7,6 +7,7 @@
 #include "core/base/json.h"
 #include "core/base/str.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 
 void policy_event(struct policy *p, const char *name, const json_t *data)
@@ -50,11 +51,17 @@ bool policy_changes_status(const char *name)
     return false;
 }
 
+static bool struck_down(const struct policy *p, int wstatus)
+{
+    return p->no_memory && WIFSIGNALED(wstatus) && WTERMSIG(wstatus) == SIGKILL;
+}
+
 enum worker_cause policy_cause(const struct policy *p, int wstatus)
 {
     return p->launch_failed          ? CAUSE_launch_failed
            : p->guest_off            ? CAUSE_guest_shutdown
            : p->killed               ? CAUSE_killed
+           : struck_down(p, wstatus) ? CAUSE_oom
            : WIFSIGNALED(wstatus)    ? CAUSE_signal
            : p->panicked             ? CAUSE_guest_panic
            : p->quit && wstatus == 0 ? CAUSE_host_quit

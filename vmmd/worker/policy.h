@@ -19,6 +19,7 @@ struct policy {
     bool killed;        /* WORKER_KILL came */
     bool quit;          /* QMP quit was asked for by main */
     bool launch_failed; /* QEMU never became ready */
+    bool no_memory;     /* the kernel ended somebody in QEMU's memory cgroup for want of memory */
 };
 
 /* Takes an event of QEMU in. */

@@ -11,6 +11,7 @@
 #include "vmmd/worker/events.h"
 #include "vmmd/worker/jail_link.h"
 #include "vmmd/worker/launch.h"
+#include "vmmd/worker/oom.h"
 #include "vmmd/worker/policy.h"
 #include "vmmd/worker/qmp.h"
 #include "vmmd/worker/requests.h"
@@ -37,6 +38,7 @@ struct worker {
     struct qmp qmp;
     struct serial serial[WORKER_SERIALS];
     struct words words;
+    struct oom oom;
     struct policy policy;
     struct launch launch;
     struct ending ending;

@@ -1,0 +1,80 @@
+/* Where the kernel counts those it ended for want of memory. */
+#include "tests/lib/harness.h"
+
+#include "vmmd/worker/oom.h"
+
+#include <string.h>
+
+#define V2 "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
+#define HYBRID                                                                                     \
+    "29 23 0:25 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"                                \
+    "31 23 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"                  \
+    "32 23 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+
+static void assert_place(const char *cgroup, const char *mountinfo, const char *top,
+                         const char *group, const char *file)
+{
+    struct oom_place place;
+
+    assert_true(oom_find(cgroup, mountinfo, &place));
+    assert_string_equal(place.top, top);
+    assert_string_equal(place.group, group);
+    assert_string_equal(place.file, file);
+}
+
+static void one_hierarchy_has_it_in_the_groups_events(void **state)
+{
+    assert_place("0::/vmm.slice/vmmd-workers.service/vm-3\n", V2, "/sys/fs/cgroup",
+                 "/vmm.slice/vmmd-workers.service/vm-3", "memory.events");
+    assert_place("0::/\n", V2, "/sys/fs/cgroup", "", "memory.events");
+}
+
+static void many_hierarchies_have_it_with_the_memory_controller(void **state)
+{
+    assert_place("9:cpu,cpuacct:/a\n4:memory:/jobs/b\n0::/vmmd/vm-3\n", HYBRID,
+                 "/sys/fs/cgroup/memory", "/jobs/b", "memory.oom_control");
+    assert_place("9:cpu,cpuacct:/a\n4:blkio,memory:/\n", HYBRID, "/sys/fs/cgroup/memory", "",
+                 "memory.oom_control");
+    assert_place("9:cpu,cpuacct:/a\n0::/vmmd/vm-3\n", HYBRID, "/sys/fs/cgroup/unified",
+                 "/vmmd/vm-3", "memory.events");
+}
+
+static void in_a_container_a_part_of_the_hierarchy_is_mounted(void **state)
+{
+    assert_place("4:memory:/docker/77/x\n",
+                 "32 23 0:28 /docker/77 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+                 "/sys/fs/cgroup/memory", "/x", "memory.oom_control");
+}
+
+static void what_cannot_be_read_is_no_place(void **state)
+{
+    struct oom_place place;
+
+    assert_false(oom_find("", V2, &place));
+    assert_false(oom_find("0::/a\n", "", &place));
+    assert_false(oom_find("0:\n0::\nx\n", V2, &place));
+    assert_false(
+        oom_find("0::/a\n", "30 23 0:26 / x rw - cgroup2 c rw\n29 - cgroup2 c rw\n", &place));
+    assert_false(oom_find("4:memory:/a\n", "1 2 3:4 / /x rw - cgroup cgroup rw,cpu\n", &place));
+}
+
+static void the_counter_is_found_among_others(void **state)
+{
+    assert_int_equal(oom_parse("low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 1\n"), 3);
+    assert_int_equal(oom_parse("oom_kill_disable 1\nunder_oom 0\noom_kill 7"), 7);
+    assert_int_equal(oom_parse("oom_kill_disable 1\n"), 0);
+    assert_int_equal(oom_parse(""), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_hierarchy_has_it_in_the_groups_events),
+        cmocka_unit_test(many_hierarchies_have_it_with_the_memory_controller),
+        cmocka_unit_test(in_a_container_a_part_of_the_hierarchy_is_mounted),
+        cmocka_unit_test(what_cannot_be_read_is_no_place),
+        cmocka_unit_test(the_counter_is_found_among_others),
+    };
+
+    return cmocka_run_group_tests_name("unit/worker_oom", tests, NULL, NULL);
+}
