@@ -21,6 +21,11 @@ static const struct flag version_flags[] = {
     {0},
 };
 
+static const struct flag man_flags[] = {
+    {"to", 0, "DIR", "write all pages into this folder"},
+    {0},
+};
+
 const struct command version_commands[] = {
     {NULL, "", 0, 0, USES_OUTPUT, version_flags, "print the versions of vmmctl and of the service",
      NULL, "  vmmctl version --client", version_run, false},
@@ -32,8 +37,8 @@ const struct command help_commands[] = {
     {0},
 };
 const struct command man_commands[] = {
-    {NULL, "", 0, 0, USES_NO_SERVICE, NULL, "print the man page's source", NULL,
-     "  vmmctl man >docs/man/vmmctl.1", man_run, true},
+    {NULL, "[COMMAND]", 0, 1, USES_NO_SERVICE, man_flags, "print the source of a man page", NULL,
+     "  vmmctl man vm\n  vmmctl man --to docs/man", man_run, true},
     {0},
 };
 
@@ -80,11 +85,42 @@ static bool help_run(struct cli *cli, struct fault *fault)
     return true;
 }
 
-static bool man_run(struct cli *cli, struct fault *fault)
+/* Files in the folder --to, for the source tree. */
+struct pages {
+    const char *folder;
+    struct fault *fault;
+    bool failed;
+};
+
+static void write_page(void *arg, const char *name)
 {
+    struct pages *p = arg;
+    CLEANUP(mem_freep) char *path = str_format("%s/%s.1", p->folder, name);
+    FILE *file = p->failed ? NULL : fopen(path, "we");
     struct strbuf text = {0};
 
-    man_write(&text);
+    if (!p->failed && man_write(name, &text))
+        p->failed = !file || fputs(text.data, file) < 0;
+    if (file)
+        p->failed = fclose(file) != 0 || p->failed;
+    if (p->failed)
+        fault_set(p->fault, CLI_FAILED, "%.200s cannot be written", path);
+    strbuf_clear(&text);
+}
+
+static bool man_run(struct cli *cli, struct fault *fault)
+{
+    const char *noun = cli_word(cli, 0);
+    CLEANUP(mem_freep) char *name = str_format("vmmctl%s%s", noun ? "-" : "", noun ? noun : "");
+    struct pages pages = {.folder = args_text(cli->args, "to"), .fault = fault};
+    struct strbuf text = {0};
+
+    if (pages.folder) {
+        man_each(write_page, &pages);
+        return !pages.failed;
+    }
+    if (!man_write(name, &text))
+        return fault_set(fault, CLI_USAGE, "there is no page %.60s", name);
     print(cli, &text);
     return true;
 }

@@ -129,7 +129,7 @@ static void noun_help(const struct noun *noun, unsigned columns, struct strbuf *
         if (!c->hidden)
             pair(left, c->summary, columns, out);
     }
-    strbuf_addf(out, "\nMore: vmmctl %s VERB --help\n", noun->name);
+    strbuf_addf(out, "\nMore: vmmctl %s VERB --help, man vmmctl-%s\n", noun->name, noun->name);
 }
 
 static bool is_hidden(const struct noun *noun)

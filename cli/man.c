@@ -1,9 +1,10 @@
-/* The man page: see man.h. docs/man/vmmctl.1 is this text; a test compares them. */
+/* The man pages: see man.h. docs/man/vmmctl*.1 are these texts; a test compares them. */
 #include "cli/man.h"
 
 #include "cli/command.h"
 #include "cli/help.h"
 #include "cli/member.h"
+#include "core/base/mem.h"
 #include "core/model/vm.h"
 
 #include <string.h>
@@ -83,7 +84,7 @@ static void uses(struct strbuf *out, unsigned groups)
         any = true;
     }
     if (any)
-        strbuf_adds(out, ".\n");
+        strbuf_adds(out, " in\n.BR vmmctl (1).\n");
 }
 
 static void command(struct strbuf *out, const struct noun *noun, const struct command *c)
@@ -108,22 +109,36 @@ static void command(struct strbuf *out, const struct noun *noun, const struct co
         literal(out, c->example);
 }
 
+static bool is_shown(const struct noun *noun)
+{
+    return !noun->commands[0].hidden;
+}
+
+/* Each noun with its verbs, as pointers to the pages that say more. */
 static void commands(struct strbuf *out)
 {
     strbuf_adds(out, ".SH COMMANDS\n");
-    for (const struct noun *n = nouns; n->name; n++)
+    for (const struct noun *n = nouns; n->name; n++) {
+        struct strbuf verbs = {0};
+
+        if (!is_shown(n))
+            continue;
+        strbuf_addf(&verbs, "%s", n->summary);
         for (const struct command *c = n->commands; c->run; c++)
-            if (!c->hidden)
-                command(out, n, c);
+            if (c->verb && !c->hidden)
+                strbuf_addf(&verbs, "%s%s", c == n->commands ? ": " : ", ", c->verb);
+        strbuf_addf(out, ".TP\n.BR vmmctl\\-%s (1)\n", n->name);
+        text(out, verbs.data);
+        strbuf_adds(out, "\n");
+        strbuf_clear(&verbs);
+    }
     strbuf_adds(out, ".SH SHORTCUTS\n");
     strbuf_adds(out, "The verbs of vm may stand alone: vmmctl pause web is vmmctl vm pause web. "
                      "ls and rm stand for list and delete.\n");
     for (const struct shortcut *s = shortcuts; s->word; s++) {
-        struct strbuf meaning = {0};
+        CLEANUP(mem_freep) char *meaning = str_format("is vmmctl %s %s", s->noun, s->verb);
 
-        strbuf_addf(&meaning, "is vmmctl %s %s", s->noun, s->verb);
-        item(out, s->word, meaning.data);
-        strbuf_clear(&meaning);
+        item(out, s->word, meaning);
     }
 }
 
@@ -214,24 +229,93 @@ static void files(struct strbuf *out)
          "$XDG_RUNTIME_DIR/vmmd/api.sock where that variable is set.");
 }
 
-void man_write(struct strbuf *out)
+static void head(struct strbuf *out, const char *page, const char *summary)
 {
-    strbuf_adds(out, ".\\\" Made by \"vmmctl man\": edit cli/, not this file.\n"
-                     ".TH VMMCTL 1 \"\" \"vmmd " VMMD_VERSION "\" \"vmmd\"\n"
-                     ".SH NAME\nvmmctl \\- virtual machines from the command line\n"
-                     ".SH SYNOPSIS\n.B vmmctl\n.I COMMAND\n.RI [ VERB ]\n.RI [ ARGUMENTS ]\n"
-                     ".RI [ FLAGS ]\n"
+    strbuf_adds(out, ".\\\" Made by \"vmmctl man\": edit cli/, not this file.\n.TH ");
+    for (const char *p = page; *p; p++)
+        strbuf_addf(out, "%c", *p >= 'a' && *p <= 'z' ? *p - 'a' + 'A' : *p);
+    strbuf_adds(out, " 1 \"\" \"vmmd " VMMD_VERSION "\" \"vmmd\"\n.SH NAME\n");
+    text(out, page);
+    strbuf_adds(out, " \\- ");
+    text(out, summary);
+    strbuf_adds(out, "\n.SH SYNOPSIS\n");
+}
+
+static void main_page(struct strbuf *out)
+{
+    head(out, "vmmctl", "virtual machines from the command line");
+    strbuf_adds(out, ".B vmmctl\n.I COMMAND\n.RI [ VERB ]\n.RI [ ARGUMENTS ]\n.RI [ FLAGS ]\n"
                      ".SH DESCRIPTION\nvmmctl manages the virtual machines of a vmmd service, on "
                      "this machine over a unix socket or elsewhere over HTTPS. It can do nothing "
-                     "that the API cannot; see\n.B vmmctl api\nfor the rest of it.\n"
+                     "that the API cannot; see\n.BR vmmctl\\-api (1)\nfor the rest of it.\n"
                      ".PP\nFlags may stand anywhere; \\-\\- ends them. Sizes are bytes or have a "
                      "unit K, M, G or T (powers of 1024); times are seconds or have a unit ms, s, "
                      "m, h or d.\n");
     commands(out);
-    members(out);
     shared_flags(out);
     exits(out);
     environment(out);
     files(out);
-    strbuf_adds(out, ".SH SEE ALSO\n.BR curl (1)\n");
+    strbuf_adds(out, ".SH SEE ALSO\n.BR vmmd (8),\n.BR vmmd.conf (5),\n.BR curl (1)\n");
+}
+
+static void synopsis(struct strbuf *out, const struct noun *noun)
+{
+    char name[64];
+
+    for (const struct command *c = noun->commands; c->run; c++) {
+        if (c->hidden)
+            continue;
+        strbuf_addf(out, "%s.B vmmctl ", c == noun->commands ? "" : ".br\n");
+        text(out, command_name(noun, c, name));
+        strbuf_adds(out, "\n");
+        if (*c->args) {
+            strbuf_adds(out, ".I \"");
+            text(out, c->args);
+            strbuf_adds(out, "\"\n");
+        }
+        strbuf_adds(out, ".RI [ FLAGS ]\n");
+    }
+}
+
+static void noun_page(struct strbuf *out, const struct noun *noun)
+{
+    CLEANUP(mem_freep) char *page = str_format("vmmctl-%s", noun->name);
+
+    head(out, page, noun->summary);
+    synopsis(out, noun);
+    strbuf_adds(out, ".SH COMMANDS\n");
+    for (const struct command *c = noun->commands; c->run; c++)
+        if (!c->hidden)
+            command(out, noun, c);
+    if (noun == &nouns[0])
+        members(out);
+    strbuf_adds(out,
+                ".SH SEE ALSO\n.BR vmmctl (1)\nhas the flags of all commands, the exit status, "
+                "the environment and the files.\n");
+    if (str_eq(noun->name, "template") || str_eq(noun->name, "apply"))
+        strbuf_adds(out, ".BR vmmctl\\-vm (1)\nlists the members of a VM.\n");
+}
+
+bool man_write(const char *name, struct strbuf *out)
+{
+    const struct noun *noun = str_starts(name, "vmmctl-") ? noun_find(name + 7) : NULL;
+
+    if (str_eq(name, "vmmctl"))
+        main_page(out);
+    else if (noun && is_shown(noun))
+        noun_page(out, noun);
+    else
+        return false;
+    return true;
+}
+
+void man_each(void (*see)(void *arg, const char *name), void *arg)
+{
+    see(arg, "vmmctl");
+    for (const struct noun *n = nouns; n->name; n++) {
+        CLEANUP(mem_freep) char *name = str_format("vmmctl-%s", n->name);
+        if (is_shown(n))
+            see(arg, name);
+    }
 }

@@ -51,7 +51,7 @@ const struct flag vm_create_flags[] = {
     {"accel", 0, "auto|kvm|tcg", "how it runs"},
     {"backend", 0, "qemu|fake", "fake has no guest; for work on user interfaces"},
     {"set", 0, "MEMBER=VALUE",
-     "any member by its path, such as cpu.max_vcpus=4; man vmmctl lists them; may be repeated"},
+     "any member by its path, such as cpu.max_vcpus=4; man vmmctl-vm lists them; may be repeated"},
     {0},
 };
 

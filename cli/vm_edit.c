@@ -11,7 +11,7 @@
 
 const struct flag vm_edit_flags[] = {
     {"set", 0, "MEMBER=VALUE",
-     "memory=2G, cpu.max_vcpus=8, label.KEY=VALUE, …; no value: back to the default; man vmmctl "
+     "memory=2G, cpu.max_vcpus=8, label.KEY=VALUE, …; no value: back to the default; man vmmctl-vm "
      "lists the members; may be repeated"},
     {"patch", 0, "JSON", "a merge patch (RFC 7396); @FILE or - read it from a file or stdin"},
     {"dry-run", 0, NULL, "check everything, print what would come out, change nothing"},

@@ -6,6 +6,7 @@
 #include "core/base/str.h"
 #include "vmmd/config/parse.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,9 +190,30 @@ static void a_line_that_is_too_long_is_not_cut(void **state)
     strbuf_clear(&text);
 }
 
+/* The documents name every key. */
+static void every_key_is_documented(void **state)
+{
+    static const char *const documents[] = {"docs/configuration.md", "docs/man/vmmd.conf.5",
+                                            "packaging/vmmd.conf"};
+    const char *root = getenv("VMMD_SRC") ? getenv("VMMD_SRC") : ".";
+
+    for (size_t d = 0; d < ARRAY_LEN(documents); d++) {
+        CLEANUP(mem_freep) char *path = str_format("%s/%s", root, documents[d]);
+        CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        CLEANUP(mem_freep) char *text = NULL;
+        struct err err;
+
+        assert_true(fd >= 0 && fs_read_all(fd, 1 << 20, &text, NULL, &err));
+        for (size_t i = 0; config_key(i); i++)
+            if (!strstr(text, config_key(i)))
+                fail_msg("%s does not mention %s", documents[d], config_key(i));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_key_is_documented),
         cmocka_unit_test(every_key_of_the_file_arrives),
         cmocka_unit_test(an_empty_file_is_valid),
         cmocka_unit_test(what_is_unknown_is_named_with_its_line),

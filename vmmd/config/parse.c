@@ -84,6 +84,11 @@ static const struct key keys[] = {
     U32(auth_failures_per_minute, 0, 1000000),
 };
 
+const char *config_key(size_t i)
+{
+    return i < ARRAY_LEN(keys) ? keys[i].name : NULL;
+}
+
 static bool fail(struct parse *p, const char *fmt, ...) PRINTF(2, 3);
 static bool fail(struct parse *p, const char *fmt, ...)
 {

@@ -5,6 +5,8 @@
 /* Fills '*c' (zeroed) from a NUL-terminated text; keys that are not given stay 0/NULL. 'name'
  * stands in front of the line number in errors. */
 bool config_parse(struct config *c, const char *name, const char *text, struct err *err) MUST_USE;
+/* The i-th key of [vmmd], NULL behind the last one. */
+const char *config_key(size_t i);
 /* True if 'path' can stand in the file: absolute, no control characters, no ';', no blanks around.
  */
 bool config_path_ok(const char *path);
