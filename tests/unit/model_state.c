@@ -97,16 +97,24 @@ static void whatever_lives_may_crash_and_nothing_off_does(void **state)
                          vm_run_is_live((enum vm_run)run));
 }
 
-/* Finds the row "| `verb` | " of docs/states.md and compares its cells with the table. */
-static void the_page_shows_the_table(void **state)
+/* docs/states.md; the caller's. */
+static char *the_page(void)
 {
     const char *src = getenv("VMMD_SRC") ? getenv("VMMD_SRC") : ".";
     CLEANUP(mem_freep) char *path = str_format("%s/docs/states.md", src);
     CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    CLEANUP(mem_freep) char *page = NULL;
     struct err err = {0};
+    char *page = NULL;
 
     assert_true(fd >= 0 && fs_read_all(fd, 1 << 20, &page, NULL, &err));
+    return page;
+}
+
+/* Finds the row "| `verb` | " of docs/states.md and compares its cells with the table. */
+static void the_page_shows_the_table(void **state)
+{
+    CLEANUP(mem_freep) char *page = the_page();
+
     for (unsigned verb = 0; verb < VM_VERB_COUNT; verb++) {
         CLEANUP(strbuf_clear) struct strbuf row = {0};
 
@@ -116,6 +124,57 @@ static void the_page_shows_the_table(void **state)
         strbuf_addf(&row, " %s |", vm_verb_is_exclusive((enum vm_verb)verb) ? "yes" : "no");
         if (!strstr(page, row.data))
             fail_msg("docs/states.md has no row '%s'", row.data);
+    }
+}
+
+/* Whether the row "| from | …to… |" of docs/states.md has 'to'. */
+static bool page_allows(const char *page, const char *from, const char *to)
+{
+    CLEANUP(mem_freep) char *head = str_format("\n| %s | ", from);
+    CLEANUP(mem_freep) char *cell = NULL;
+    const char *row = strstr(page, head);
+    char *save = NULL;
+
+    if (!row)
+        fail_msg("docs/states.md does not say what follows '%s'", from);
+    row += strlen(head);
+    cell = str_format("%.*s", (int)strcspn(row, "|\n"), row);
+    for (char *word = strtok_r(cell, ", ", &save); word; word = strtok_r(NULL, ", ", &save))
+        if (str_eq(word, to))
+            return true;
+    return false;
+}
+
+static void the_page_says_what_may_follow_what(void **state)
+{
+    CLEANUP(mem_freep) char *page = the_page();
+
+    for (enum vm_run from = VM_OFF; from < VM_RUN_COUNT; from++)
+        for (enum vm_run to = VM_OFF; to < VM_RUN_COUNT; to++)
+            if (page_allows(page, vm_run_text(from), vm_run_text(to)) !=
+                vm_run_may_become(from, to))
+                fail_msg("docs/states.md and the table disagree on %s → %s", vm_run_text(from),
+                         vm_run_text(to));
+}
+
+/* The rules in words, each held against every pair of states. */
+static void nothing_lives_without_a_start_and_nothing_rests_half_way(void **state)
+{
+    for (enum vm_run from = VM_OFF; from < VM_RUN_COUNT; from++) {
+        for (enum vm_run to = VM_OFF; to < VM_RUN_COUNT; to++) {
+            if (!vm_run_may_become(from, to))
+                continue;
+            if (!vm_run_is_live(from) && vm_run_is_live(to))
+                assert_int_equal(to, VM_STARTING); /* what is dead comes to life by a start */
+            if (to == VM_STOPPING || to == VM_SAVED)
+                assert_true(from == VM_RUNNING || from == VM_PAUSED);
+            if (to == VM_UNKNOWN)
+                assert_true(vm_run_is_live(from)); /* only of a worker can one not know */
+            if (to == VM_STARTING)
+                assert_false(vm_run_is_live(from) && from != VM_UNKNOWN); /* never two of one VM */
+        }
+        if (vm_run_is_live(from))
+            assert_true(vm_run_may_become(from, VM_OFF)); /* whatever lives can be ended */
     }
 }
 
@@ -129,6 +188,8 @@ int main(void)
         cmocka_unit_test(no_state_is_a_dead_end),
         cmocka_unit_test(whatever_lives_may_crash_and_nothing_off_does),
         cmocka_unit_test(the_page_shows_the_table),
+        cmocka_unit_test(the_page_says_what_may_follow_what),
+        cmocka_unit_test(nothing_lives_without_a_start_and_nothing_rests_half_way),
     };
 
     return cmocka_run_group_tests_name("model/state", tests, NULL, NULL);
