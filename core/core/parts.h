@@ -132,7 +132,8 @@ struct registry {
     struct vm **names GUARDED_BY(lock); /* all VMs in the order of their names: names.c */
     size_t n_names GUARDED_BY(lock), names_cap GUARDED_BY(lock);
     struct vm *shown GUARDED_BY(lock);   /* whose text is kept: shown.c */
-    size_t shown_bytes GUARDED_BY(lock); /* ... and how much that is */
+    size_t shown_bytes GUARDED_BY(lock); /* ... how much that is */
+    size_t shown_max GUARDED_BY(lock);   /* ... and may be */
     struct pool *pools GUARDED_BY(lock); /* oldest first */
     struct disk *disks_by_id GUARDED_BY(lock);
     struct file *files GUARDED_BY(lock); /* by id */

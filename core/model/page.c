@@ -218,12 +218,23 @@ static bool show_offered(void *ctx, const json_t *view, struct strbuf *out)
     return text != NULL;
 }
 
+void page_end(const struct query *q, const json_t *keys, struct strbuf *out)
+{
+    CLEANUP(mem_freep) char *token = keys ? query_token(q, keys) : NULL;
+
+    strbuf_adds(out, "],\"next_page_token\":");
+    if (token)
+        strbuf_addf(out, "\"%s\"}", token);
+    else
+        strbuf_adds(out, "null}");
+}
+
 void page_write(struct page *page, page_show *show, void *ctx, struct strbuf *out)
 {
     size_t n = page_is_full(page) ? page->query->page_size : page->n;
     bool comma = false;
 
-    strbuf_adds(out, "{\"items\":[");
+    strbuf_adds(out, PAGE_BEGIN);
     for (size_t i = 0; i < n; i++) {
         size_t before = out->len;
 
@@ -235,13 +246,7 @@ void page_write(struct page *page, page_show *show, void *ctx, struct strbuf *ou
         else
             out->data[out->len = before] = 0;
     }
-    strbuf_adds(out, "],\"next_page_token\":");
-    if (page_is_full(page)) {
-        CLEANUP(mem_freep) char *token = query_token(page->query, page->items[n - 1].keys);
-        strbuf_addf(out, "\"%s\"}", token);
-    } else {
-        strbuf_adds(out, "null}");
-    }
+    page_end(page->query, page_is_full(page) ? page->items[n - 1].keys : NULL, out);
 }
 
 void page_clear(struct page *page)

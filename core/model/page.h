@@ -33,6 +33,11 @@ typedef bool page_show(void *ctx, const json_t *view, struct strbuf *out);
 void page_write(struct page *page, page_show *show, void *ctx, struct strbuf *out);
 void page_clear(struct page *page);
 
+/* For a source that writes the objects itself, in the query's order: PAGE_BEGIN, the objects with
+ * commas between them, and the end with the last object's keys, NULL when no more come. */
+#define PAGE_BEGIN "{\"items\":["
+void page_end(const struct query *q, const json_t *keys, struct strbuf *out);
+
 /* Does the filter let this object through? */
 bool query_matches(const struct query *q, const json_t *view);
 /* A copy of 'view' with only query->fields; of lists, each element's. */

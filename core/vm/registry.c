@@ -10,8 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-void registry_init(struct core *core)
+NO_TSA void registry_init(struct core *core)
 {
+    core->registry.shown_max = SHOWN_BYTES;
     lock_init(&core->registry.lock);
     cond_init(&core->registry.changed);
     lock_init(&core->serial.lock);

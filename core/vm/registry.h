@@ -125,6 +125,7 @@ size_t names_after(const struct registry *r, const char *name) REQUIRES(r->lock)
 
 /* ---- shown.c: VMs' texts, kept until they change or too many are kept. Who changes what is shown
  * without a new revision drops the text. ---- */
+#define SHOWN_BYTES (16u << 20)
 /* Borrowed until the lock is dropped; NULL when it cannot be made. */
 const char *shown_text(struct core *core, struct vm *vm, size_t *len) REQUIRES(core->registry.lock);
 void shown_drop(struct registry *r, struct vm *vm) REQUIRES(r->lock);

@@ -1,13 +1,11 @@
 /* Texts of VMs as they were shown last: see registry.h. Reading VMs is the commonest request there
- * is, so a text is kept as long as what it was made from is the same. KEPT_BYTES hold a page of the
- * largest size many times over; beyond it the text that was made first goes. */
+ * is, so a text is kept as long as what it was made from is the same. SHOWN_BYTES hold those of
+ * about 10,000 VMs; beyond it the text that was made first goes. */
 #include "core/vm/registry.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
-
-#define KEPT_BYTES (8u << 20)
 
 static bool is_as_shown(const struct vm *vm)
 {
@@ -33,7 +31,7 @@ static void keep(struct registry *r, struct vm *vm, char *text)
 {
     size_t len = strlen(text);
 
-    while (r->shown && r->shown_bytes + len > KEPT_BYTES)
+    while (r->shown && r->shown_bytes + len > r->shown_max)
         shown_drop(r, r->shown);
     vm->shown = (struct vm_shown){.revision = vm->revision,
                                   .state_revision = vm->state_revision,

@@ -21,6 +21,7 @@
 
 #include <errno.h>
 #include <linux/close_range.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -104,6 +105,15 @@ static int serve(struct core *core, const struct config *config, int signals)
     return EXIT_SUCCESS;
 }
 
+/* There is a thread for each connection, most of them idle. Each would have a heap of its own, and
+ * keep there what the largest reply took. */
+static void keep_memory_small(void)
+{
+    mallopt(M_ARENA_MAX, 4);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, 256 << 10);
+}
+
 int main(int argc, char **argv)
 {
     struct core_config options = {.on_epoch = backend_qemu_init};
@@ -115,6 +125,7 @@ int main(int argc, char **argv)
     int signals, code;
 
     log_init("vmmd-main");
+    keep_memory_small();
     keep_descriptors();
     signals = block_signals();
     config = config_read(MAIN_FD_CONFIG, &err);
