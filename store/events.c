@@ -63,13 +63,14 @@ bool store_event_bounds(struct store *store, uint64_t *oldest, uint64_t *newest,
 }
 
 /* Numbers have no gaps, so counting is subtracting. */
-bool store_event_trim(struct store_txn *txn, unsigned keep, struct err *err)
+bool store_event_trim(struct store_txn *txn, unsigned keep, bool *more, struct err *err)
 {
-    static const char sql[] = "DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?";
+    static const char sql[] = "DELETE FROM event WHERE seq <= (SELECT max(seq) FROM event) - ?"
+                              " AND seq < (SELECT min(seq) FROM event) + ?";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
         return false;
     stmt_bind_int(&s, keep);
-    return stmt_remove(&s, "event", err);
+    return stmt_trim(&s, "event", more, err);
 }

@@ -69,12 +69,14 @@ bool store_idem_get(struct store *store, const char *principal, const char *key,
     return true;
 }
 
-bool store_idem_trim(struct store_txn *txn, int64_t older_than_ms, struct err *err)
+bool store_idem_trim(struct store_txn *txn, int64_t older_than_ms, bool *more, struct err *err)
 {
+    static const char sql[] = "DELETE FROM idem WHERE (principal, key) IN"
+                              " (SELECT principal, key FROM idem WHERE created_ms < ? LIMIT ?)";
     CLEANUP(stmt_end) struct stmt s = {0};
 
-    if (!stmt_begin(&s, txn->conn, "DELETE FROM idem WHERE created_ms < ?", err))
+    if (!stmt_begin(&s, txn->conn, sql, err))
         return false;
     stmt_bind_int(&s, older_than_ms);
-    return stmt_remove(&s, "Idempotency-Key", err);
+    return stmt_trim(&s, "Idempotency-Key", more, err);
 }

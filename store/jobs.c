@@ -137,16 +137,16 @@ bool store_job_each(struct store *store, const struct job_filter *filter,
 }
 
 /* A job that a file's row still names stays: recovery asks for it. */
-bool store_job_trim(struct store_txn *txn, unsigned keep, struct err *err)
+bool store_job_trim(struct store_txn *txn, unsigned keep, bool *more, struct err *err)
 {
     static const char sql[] =
         "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state IN " ENDED
-        " ORDER BY created_ms DESC, id DESC LIMIT -1 OFFSET ?)"
-        " AND NOT EXISTS (SELECT 1 FROM file WHERE file.job = job.id)";
+        " AND NOT EXISTS (SELECT 1 FROM file WHERE file.job = job.id)"
+        " ORDER BY created_ms DESC, id DESC LIMIT ?2 OFFSET ?1)";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
         return false;
     stmt_bind_int(&s, keep);
-    return stmt_remove(&s, "operation", err);
+    return stmt_trim(&s, "operation", more, err);
 }

@@ -2,6 +2,7 @@
 #include "store/stmt.h"
 
 #include "core/base/log.h"
+#include "core/port/store.h"
 
 #include <assert.h>
 #include <string.h>
@@ -147,6 +148,15 @@ bool stmt_remove(struct stmt *s, const char *what, struct err *err)
     if (rc == SQLITE_CONSTRAINT_FOREIGNKEY)
         return err_set(err, ERR_IN_USE, "something else still uses the %s", what);
     return conn_fail(s->conn, rc, err);
+}
+
+bool stmt_trim(struct stmt *s, const char *what, bool *more, struct err *err)
+{
+    stmt_bind_int(s, STORE_TRIM_ROWS);
+    if (!stmt_remove(s, what, err))
+        return false;
+    *more |= stmt_changes(s) >= STORE_TRIM_ROWS;
+    return true;
 }
 
 int stmt_changes(const struct stmt *s)

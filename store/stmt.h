@@ -36,6 +36,9 @@ int stmt_step(struct stmt *s, struct err *err) MUST_USE;
 bool stmt_put(struct stmt *s, const char *what, const char *name, struct err *err) MUST_USE;
 /* Runs a DELETE. IN_USE: other rows refer to it. No such row is success. */
 bool stmt_remove(struct stmt *s, const char *what, struct err *err) MUST_USE;
+/* Binds how many rows are removed at once as the last parameter, runs the DELETE, and sets '*more'
+ * when there were as many. */
+bool stmt_trim(struct stmt *s, const char *what, bool *more, struct err *err) MUST_USE;
 /* Rows that the statement changed. */
 int stmt_changes(const struct stmt *s);
 

@@ -22,12 +22,28 @@ struct janitor {
     bool stopping GUARDED_BY(lock);
 };
 
-static bool trim(struct core *core, struct err *err)
+/* Some of what is too old: nobody's change shall wait long for it. */
+static bool trim_some(struct core *core, bool *more, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
-    return txn && store_event_trim(txn, KEEP_EVENTS, err) && store_job_trim(txn, KEEP_JOBS, err) &&
-           store_idem_trim(txn, clock_wall_ms() - IDEM_MS, err) && store_commit(&txn, err);
+    return txn && store_event_trim(txn, KEEP_EVENTS, more, err) &&
+           store_job_trim(txn, KEEP_JOBS, more, err) &&
+           store_idem_trim(txn, clock_wall_ms() - IDEM_MS, more, err) && store_commit(&txn, err);
+}
+
+static void trim(struct core *core)
+{
+    struct err err = {0};
+    bool more = true;
+
+    while (more && !atomic_load(&core->closing)) {
+        more = false;
+        if (!trim_some(core, &more, &err)) {
+            log_warn("old rows were not trimmed: %s", err.detail);
+            return;
+        }
+    }
 }
 
 static void *janitor_main(void *arg)
@@ -37,10 +53,8 @@ static void *janitor_main(void *arg)
 
     while (!stop) {
         int64_t due = clock_mono_ms() + EVERY_MS;
-        struct err err = {0};
 
-        if (!trim(j->core, &err))
-            log_warn("old rows were not trimmed: %s", err.detail);
+        trim(j->core);
         lock_take(&j->lock);
         while (!j->stopping && cond_wait_until(&j->woken, &j->lock, due))
             ;

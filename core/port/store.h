@@ -164,8 +164,11 @@ struct job_filter {
 bool store_job_each(struct store *store, const struct job_filter *filter,
                     bool (*each)(void *ctx, const struct job_record *), void *ctx,
                     struct err *err) MUST_USE;
+/* Old rows go some at a time, since a large transaction keeps others waiting and takes memory:
+ * '*more' is set when there may be others. */
+#define STORE_TRIM_ROWS 500
 /* Removes ended jobs beyond the newest 'keep', but none that a file still names. */
-bool store_job_trim(struct store_txn *txn, unsigned keep, struct err *err) MUST_USE;
+bool store_job_trim(struct store_txn *txn, unsigned keep, bool *more, struct err *err) MUST_USE;
 
 /* ---- Events: numbered without gaps in the order of their commits ---- */
 struct event_record {
@@ -187,7 +190,7 @@ bool store_event_each(struct store *store, uint64_t after, unsigned limit,
 bool store_event_bounds(struct store *store, uint64_t *oldest, uint64_t *newest,
                         struct err *err) MUST_USE;
 /* Keeps the newest 'keep'. Numbers are never given again. */
-bool store_event_trim(struct store_txn *txn, unsigned keep, struct err *err) MUST_USE;
+bool store_event_trim(struct store_txn *txn, unsigned keep, bool *more, struct err *err) MUST_USE;
 
 /* ---- Webhooks ---- */
 struct webhook_record {

@@ -42,4 +42,5 @@ bool store_idem_put(struct store_txn *txn, const struct idem_record *idem,
 bool store_idem_get(struct store *store, const char *principal, const char *key,
                     bool (*each)(void *ctx, const struct idem_record *), void *ctx, bool *found,
                     struct err *err) MUST_USE;
-bool store_idem_trim(struct store_txn *txn, int64_t older_than_ms, struct err *err) MUST_USE;
+bool store_idem_trim(struct store_txn *txn, int64_t older_than_ms, bool *more,
+                     struct err *err) MUST_USE;

@@ -189,6 +189,7 @@ static void trimming_spares_open_jobs_and_those_a_file_names(void **state)
                                .state = "trash",
                                .format = "qcow2",
                                .job = named.id};
+    bool more = false;
     struct err err = {0};
     struct store_txn *txn;
     struct seen seen;
@@ -201,7 +202,7 @@ static void trimming_spares_open_jobs_and_those_a_file_names(void **state)
     }
     MUST(txn = store_begin(store, &err));
     MUST(store_pool_put(txn, &pool, &err) && store_file_put(txn, &file, &err));
-    MUST(store_job_trim(txn, 3, &err));
+    MUST(store_job_trim(txn, 3, &more, &err));
     MUST(store_commit(&txn, &err));
     seen = list(&(struct job_filter){.limit = 50});
     assert_int_equal(seen.n, 5);
@@ -285,18 +286,39 @@ static void events_are_read_from_any_number_on(void **state)
     assert_int_equal(events_after(0, 1000).n, 20);
 }
 
+static void many_events_are_trimmed_some_at_a_time(void **state)
+{
+    struct err err = {0};
+    unsigned rounds = 0;
+    bool more = true;
+
+    for (int i = 0; i < 2 * STORE_TRIM_ROWS + 10; i++)
+        assert_true(commit_event(store, "{}", &err));
+    for (; more; rounds++) {
+        struct store_txn *txn;
+
+        more = false;
+        MUST(txn = store_begin(store, &err));
+        MUST(store_event_trim(txn, 5, &more, &err) && store_commit(&txn, &err));
+        assert_bounds(rounds < 2 ? (rounds + 1) * STORE_TRIM_ROWS + 1 : 2 * STORE_TRIM_ROWS + 6,
+                      2 * STORE_TRIM_ROWS + 10);
+    }
+    assert_int_equal(rounds, 3);
+}
+
 static void trimmed_events_are_never_numbered_again(void **state)
 {
+    bool more = false;
     struct err err = {0};
     struct store_txn *txn;
 
     for (int i = 0; i < 20; i++)
         assert_true(commit_event(store, "{}", &err));
     MUST(txn = store_begin(store, &err));
-    MUST(store_event_trim(txn, 5, &err) && store_commit(&txn, &err));
+    MUST(store_event_trim(txn, 5, &more, &err) && store_commit(&txn, &err));
     assert_bounds(16, 20);
     MUST(txn = store_begin(store, &err));
-    MUST(store_event_trim(txn, 0, &err) && store_commit(&txn, &err));
+    MUST(store_event_trim(txn, 0, &more, &err) && store_commit(&txn, &err));
     assert_bounds(0, 0);
     assert_int_equal(commit_event(store, "{}", &err), 21);
 }
@@ -312,6 +334,7 @@ int main(void)
         T(trimming_spares_open_jobs_and_those_a_file_names),
         T(an_event_that_was_rolled_back_leaves_no_gap),
         T(events_are_read_from_any_number_on),
+        T(many_events_are_trimmed_some_at_a_time),
         T(trimmed_events_are_never_numbered_again),
     };
 
