@@ -7,7 +7,7 @@
 struct config_line {
     const char *context; /* NULL: above all sections */
     const char *key, *value;
-    const char *where; /* "/home/x/.config/vmmd/config line 3" */
+    const char *where; /* "~/.config/vmmd/config line 3" */
 };
 
 /* $VMMD_CONFIG, else $XDG_CONFIG_HOME/vmmd/config, else ~/.config/vmmd/config; NULL when there is

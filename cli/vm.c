@@ -90,6 +90,11 @@ const struct command vm_commands[] = {
      "  vmmctl vm wait web db --for off --timeout 10m\n"
      "  vmmctl vm wait web --for 'serial:login: $'",
      vm_wait_run, false},
+    {"insert", "VM ISO", 2, 2, USES_OUTPUT, vm_media_flags, "put a medium into a CD drive",
+     "vmmctl media list shows what there is. A running VM has it at once.",
+     "  vmmctl vm insert web debian-12.iso", vm_insert_run, false},
+    {"eject", "VM", 1, 1, USES_OUTPUT, vm_media_flags, "empty a CD drive", NULL,
+     "  vmmctl vm eject web --drive 1", vm_eject_run, false},
     {"key", "VM KEYS...", 2, MANY, 0, vm_key_flags, "press keys together, as ctrl-alt-delete",
      "Names are places on a US keyboard: docs/keys.md lists them. Several words are pressed one "
      "after the other.",

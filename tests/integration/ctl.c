@@ -175,6 +175,20 @@ static void vms_come_from_templates_and_from_each_other(void **state)
     expect("vmmctl rm --filter label.from==t --force -q >/dev/null", 0, "");
 }
 
+static void a_medium_is_put_in_and_taken_out(void **state)
+{
+    expect("mkdir -p main/media && echo iso >main/media/a.iso && chmod -R a+rX main/media", 0, "");
+    expect("vmmctl media list -o name", 0, "a.iso\n");
+    expect("vmmctl vm create cd --backend fake --cdrom empty -q >/dev/null && vmmctl start cd -q "
+           ">/dev/null",
+           0, "");
+    expect("vmmctl vm insert cd a.iso -o csv --fields cdroms.media --no-headers", 0, "a.iso\r\n");
+    expect("vmmctl vm insert cd b.iso", 5, NULL);
+    expect("vmmctl vm insert cd a.iso --drive 1", 6, NULL);
+    expect("vmmctl eject cd -o csv --fields cdroms.media --no-headers", 0, "\r\n");
+    expect("vmmctl rm cd --force -q >/dev/null", 0, "");
+}
+
 static void documents_become_templates(void **state)
 {
     write_file("t.yaml", "kind: template\nname: doc\nspec: {memory: 64M, backend: fake}\n---\n"
@@ -306,6 +320,7 @@ int main(void)
         cmocka_unit_test(what_no_document_names_any_more_is_pruned),
         cmocka_unit_test(waiting_ends_with_the_state),
         cmocka_unit_test(vms_come_from_templates_and_from_each_other),
+        cmocka_unit_test(a_medium_is_put_in_and_taken_out),
         cmocka_unit_test(documents_become_templates),
         cmocka_unit_test(every_list_has_the_members_that_its_table_shows),
         cmocka_unit_test(a_login_trusts_a_named_certificate_and_remembers_what_works),

@@ -25,7 +25,8 @@ static void what_cannot_be_meant_is_refused_before_any_request(void **state)
     static const char *const cases[][2] = {
         {"- 1\n", "document 1 is no mapping"},
         {"kind: vm\n", "document 1 has no name"},
-        {"kind: 7\nname: a\n", "document 1 has a kind that is not known (vm, template, pool, webhook)"},
+        {"kind: 7\nname: a\n",
+         "document 1 has a kind that is not known (vm, template, pool, webhook)"},
         {"name: a\n---\nname: a\n", "document 2: vm/a is described twice"},
         {"name: a\nname: b\n", "line 2"},
         {"# nothing\n", "there is nothing in it"},

@@ -78,6 +78,37 @@ static void an_nmi_has_no_body(void **state)
     assert_non_null(strstr(err_text, "web is off"));
 }
 
+static void another_medium_is_a_patch_of_the_drives_as_they_were(void **state)
+{
+    static const struct step steps[] = {
+        {.line = "GET /api/v1/vms/web HTTP",
+         .status = 200,
+         .head = "ETag: \"7.1\"\r\n",
+         .body = "{\"cdroms\":[{\"media\":\"a.iso\"},{\"media\":\"b.iso\"}]}"},
+        {.line = "PATCH /api/v1/vms/web HTTP",
+         .status = 200,
+         .wants = "{\"cdroms\":[{\"media\":\"a.iso\"},{\"media\":null}]}",
+         .body = "{\"pending_reason\":\"the guest keeps the tray locked\"}"},
+    };
+    static const struct step insert[] = {
+        {.line = "GET /api/v1/vms/web HTTP",
+         .status = 200,
+         .body = "{\"cdroms\":[{\"media\":null}]}"},
+        {.line = "PATCH /api/v1/vms/web HTTP",
+         .status = 200,
+         .wants = "{\"cdroms\":[{\"media\":\"c.iso\"}]}",
+         .body = "{}"},
+    };
+    static const struct step none[] = {
+        {.line = "GET /api/v1/vms/web HTTP", .status = 200, .body = "{\"cdroms\":[]}"}};
+
+    assert_int_equal(RUN("vm|eject|web|--drive|1", steps), CLI_OK);
+    assert_non_null(strstr(err_text, "next start: the guest keeps the tray locked"));
+    assert_int_equal(RUN("insert|web|c.iso", insert), CLI_OK);
+    assert_int_equal(RUN("insert|web|c.iso", none), CLI_CONFLICT);
+    assert_non_null(strstr(err_text, "web has 0 CD drives"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,6 +118,7 @@ int main(void)
         cmocka_unit_test(the_text_is_a_word_or_a_file),
         cmocka_unit_test(a_click_presses_and_lets_go),
         cmocka_unit_test(an_nmi_has_no_body),
+        cmocka_unit_test(another_medium_is_a_patch_of_the_drives_as_they_were),
     };
 
     return cmocka_run_group_tests_name("cli/input", tests, set_up, tear_down);
