@@ -16,7 +16,8 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX], log_path[PATH_MAX];
 static int log_fd = -1;
-static _Thread_local bool holds_mutex;
+/* Reached without __tls_get_addr(), which a sanitizer replaces by its own before that is ready. */
+static _Thread_local bool holds_mutex __attribute__((tls_model("initial-exec")));
 
 void *real_call(const char *name)
 {
