@@ -9,7 +9,9 @@
 #include "core/core/parts.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
+#include "core/template/template.h"
 #include "core/user/token.h"
+#include "core/vm/bulk.h"
 #include "tests/store/with_store.h"
 
 #include <dirent.h>
@@ -32,13 +34,14 @@ struct truth {
     int notes; /* the VM's, NO_VM when there is none */
     bool runs; /* ran when the power went */
     bool token, pool;
-    bool key; /* the Idempotency-Key of the VM's creation is known */
+    bool key;     /* the Idempotency-Key of the VM's creation is known */
+    int template; /* its revision, 0 when there is none */
 };
 
 struct actor {
     struct world *w;
     unsigned number;
-    char vm[16], token[16], pool[16], key[24];
+    char vm[16], token[16], pool[16], key[24], template[16];
     void (*mark)(const char *note);
     unsigned from, to; /* steps */
     pthread_t thread;
@@ -52,6 +55,7 @@ static void name_actor(struct actor *a, struct world *w, unsigned number)
     snprintf(a->token, sizeof a->token, "token-%u", number);
     snprintf(a->pool, sizeof a->pool, "pool-%u", number);
     snprintf(a->key, sizeof a->key, "key-of-%u", number);
+    snprintf(a->template, sizeof a->template, "template-%u", number);
 }
 
 static struct origin origin_of(const struct actor *a)
@@ -165,28 +169,75 @@ static bool edit_2(struct actor *a, struct err *err)
     return edit(a, "2", err);
 }
 
+static bool act_all(struct actor *a, enum vm_verb verb, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *refs = json_pack("[s,s]", "nobody", a->vm);
+    CLEANUP(json_decrefp)
+    json_t *done = vm_act_all(a->w->core, refs, verb, NULL, &world_admin, err);
+    const char *op;
+    struct uuid id;
+
+    op = json_get_text(json_array_get(json_object_get(done, "items"), 1), "operation");
+    return op && uuid_parse(op, &id) && ended_well(a->w, &id, err);
+}
+
+static bool start_all(struct actor *a, struct err *err)
+{
+    return act_all(a, VM_VERB_START, err);
+}
+
+static bool stop_all(struct actor *a, struct err *err)
+{
+    return act_all(a, VM_VERB_STOP, err);
+}
+
+static bool make_template(struct actor *a, struct err *err)
+{
+    CLEANUP(json_decrefp)
+    json_t *body = json_pack("{s:s,s:{s:i}}", "name", a->template, "spec", "vcpus", 2);
+    struct uuid id;
+
+    return template_create(a->w->core, body, &world_admin, &id, err);
+}
+
+static bool edit_template(struct actor *a, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *patch = json_pack("{s:{s:i}}", "spec", "vcpus", 3);
+    struct uuid id;
+
+    return template_edit(a->w->core, a->template, patch, NULL, &world_admin, &id, err);
+}
+
+static bool drop_template(struct actor *a, struct err *err)
+{
+    return template_delete(a->w->core, a->template, NULL, &world_admin, err);
+}
+
 static const struct step {
     bool (*act)(struct actor *a, struct err *err);
     struct truth after;
 } steps[] = {
-    {NULL, {NO_VM, false, false, false, false}}, /* before the first */
-    {make_pool, {NO_VM, false, false, true, false}},
-    {make_vm, {0, false, false, true, true}},
-    {make_token, {0, false, true, true, true}},
-    {edit_1, {1, false, true, true, true}},
-    {start, {1, true, true, true, true}},
-    {edit_2, {2, true, true, true, true}},
-    {stop, {2, false, true, true, true}},
-    {edit_1, {1, false, true, true, true}}, /* the daemon is started anew before this one */
-    {drop_token, {1, false, false, true, true}},
-    {start, {1, true, false, true, true}},
-    {stop, {1, false, false, true, true}},
-    {make_token, {1, false, true, true, true}},
-    {drop_vm, {NO_VM, false, true, true, true}},
-    {drop_pool, {NO_VM, false, true, false, true}},
+    {NULL, {NO_VM, false, false, false, false, 0}}, /* before the first */
+    {make_pool, {NO_VM, false, false, true, false, 0}},
+    {make_vm, {0, false, false, true, true, 0}},
+    {make_token, {0, false, true, true, true, 0}},
+    {make_template, {0, false, true, true, true, 1}},
+    {edit_1, {1, false, true, true, true, 1}},
+    {start, {1, true, true, true, true, 1}},
+    {edit_2, {2, true, true, true, true, 1}},
+    {stop, {2, false, true, true, true, 1}},
+    {edit_1, {1, false, true, true, true, 1}}, /* the daemon is started anew before this one */
+    {edit_template, {1, false, true, true, true, 2}},
+    {drop_token, {1, false, false, true, true, 2}},
+    {start_all, {1, true, false, true, true, 2}},
+    {stop_all, {1, false, false, true, true, 2}},
+    {make_token, {1, false, true, true, true, 2}},
+    {drop_template, {1, false, true, true, true, 0}},
+    {drop_vm, {NO_VM, false, true, true, true, 0}},
+    {drop_pool, {NO_VM, false, true, false, true, 0}},
 };
 #define STEPS   (ARRAY_LEN(steps) - 1)
-#define RESTART 7
+#define RESTART 8
 
 static void *play(void *arg)
 {
@@ -310,6 +361,8 @@ static struct truth look(const struct actor *a)
     struct err err = {0};
     CLEANUP(json_decrefp) json_t *token = token_show(core, a->token, &err);
     CLEANUP(json_decrefp) json_t *pool = pool_show(core, a->pool, &err);
+    CLEANUP(json_decrefp) json_t *template = NULL;
+    uint64_t revision = 0;
     struct uuid object;
     char type[16];
 
@@ -321,6 +374,8 @@ static struct truth look(const struct actor *a)
     }
     t.token = token != NULL;
     t.pool = pool != NULL;
+    template = template_show(core, a->template, &revision, &err);
+    t.template = template ? (int)revision : 0;
     err_ignore(core_idem_find(core, &origin, &t.key, type, &object, &err), &err);
     return t;
 }
@@ -344,6 +399,9 @@ static const char *actor_is_right(const struct actor *a, unsigned acked, unsigne
         return say("%s %s", a->token, is.token ? "is back" : "is lost");
     if (!is_one_of(is.pool, was->pool, becomes->pool))
         return say("%s %s", a->pool, is.pool ? "is back" : "is lost");
+    if (!is_one_of(is.template, was->template, becomes->template))
+        return say("%s is at revision %d (0: it is not there), acknowledged was %d", a->template,
+                   is.template, was->template);
     if (!is_one_of(is.key, was->key, becomes->key))
         return say("%s %s", a->key, is.key ? "came before its effect" : "is lost");
     if (acked == 1 && is.key != (is.notes != NO_VM))
