@@ -3,6 +3,7 @@
 #include "core/vm/bulk.h"
 #include "api/handlers.h"
 #include "api/idem.h"
+#include "api/rate.h"
 #include "api/server.h"
 #include "core/base/clock.h"
 #include "core/job/job.h"
@@ -83,6 +84,17 @@ static bool reply_items(struct request *rq, json_t *take, struct err *err)
     return reply_json(rq, 200, take);
 }
 
+static unsigned operations_in(const json_t *done)
+{
+    unsigned n = 0;
+    json_t *item;
+    size_t i;
+
+    json_array_foreach (json_object_get(done, "items"), i, item)
+        n += json_get_text(item, "operation") != NULL;
+    return n;
+}
+
 static bool reply_repeated(struct request *rq, const struct origin *origin, struct err *err)
 {
     json_t *note = core_idem_note(rq->api->config.core, origin, err);
@@ -122,6 +134,7 @@ bool vms_act_all(struct request *rq, struct err *err)
     done = act(rq, &args, &origin, err);
     if (!done)
         return idem_lost_race(rq, &origin, "batch", &none, err) && reply_repeated(rq, &origin, err);
+    rate_owe(rq, operations_in(done));
     if (!origin.dry_run)
         return reply_items(rq, done, err);
     json_put_bool(done, "dry_run", true);

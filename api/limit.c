@@ -87,6 +87,21 @@ static unsigned wait_s(const struct limit *limit, double level)
     return level >= 1 ? 0 : (unsigned)((1 - level) / limit->per_s) + 1;
 }
 
+/* The bucket of 'key' with its level as it is now. */
+static struct limit_bucket *find(struct limit *limit, const char *key, int64_t now_ms)
+    REQUIRES(limit->lock);
+static struct limit_bucket *find(struct limit *limit, const char *key, int64_t now_ms)
+{
+    struct limit_bucket *b;
+
+    HASH_FIND_STR(limit->buckets, key, b);
+    if (!b)
+        b = add(limit, key, now_ms);
+    b->level = level_at(limit, b, now_ms);
+    b->since_ms = now_ms;
+    return b;
+}
+
 unsigned limit_take(struct limit *limit, const char *key, int64_t now_ms)
 {
     struct limit_bucket *b;
@@ -95,14 +110,19 @@ unsigned limit_take(struct limit *limit, const char *key, int64_t now_ms)
     if (limit->per_s <= 0)
         return 0;
     lock_take(&limit->lock);
-    HASH_FIND_STR(limit->buckets, key, b);
-    if (!b)
-        b = add(limit, key, now_ms);
-    b->level = level_at(limit, b, now_ms);
-    b->since_ms = now_ms;
+    b = find(limit, key, now_ms);
     wait = wait_s(limit, b->level);
     if (!wait)
         b->level -= 1;
     lock_drop(&limit->lock);
     return wait;
+}
+
+void limit_owe(struct limit *limit, const char *key, unsigned n, int64_t now_ms)
+{
+    if (limit->per_s <= 0)
+        return;
+    lock_take(&limit->lock);
+    find(limit, key, now_ms)->level -= n;
+    lock_drop(&limit->lock);
 }

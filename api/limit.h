@@ -19,3 +19,6 @@ void limit_clear(struct limit *limit);
 /* Takes one from the bucket of 'key' at 'now_ms' (monotonic). 0: there was one. Else seconds until
  * there will be, at least 1. */
 unsigned limit_take(struct limit *limit, const char *key, int64_t now_ms);
+/* Takes 'n' more, whether they are there or not: who has had more than its share waits the longer
+ * afterwards. */
+void limit_owe(struct limit *limit, const char *key, unsigned n, int64_t now_ms);

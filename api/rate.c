@@ -29,6 +29,12 @@ bool rate_check(struct request *rq, struct err *err)
                    rq->who.principal, rq->api->config.changes_per_s);
 }
 
+void rate_owe(struct request *rq, unsigned n)
+{
+    if (!rq->conn->is_unix && n > 1)
+        limit_owe(&rq->api->changes, rq->who.principal, n - 1, clock_mono_ms());
+}
+
 bool rate_wrong_token(struct request *rq, const struct err *wrong, struct err *err)
 {
     unsigned wait = 0;

@@ -6,6 +6,8 @@
 
 /* After authentication. RATE_LIMITED when the principal makes changes too fast. */
 bool rate_check(struct request *rq, struct err *err) MUST_USE;
+/* The request has made 'n' changes in place of one: its principal's next ones wait for them. */
+void rate_owe(struct request *rq, unsigned n);
 /* For a token that was not good, with what is 'wrong': counts it for the address. Fills *err with
  * that or, when there were too many, with RATE_LIMITED and ends the connection; always false. Good
  * tokens of the same address go on working: one broken client behind a shared address locks nobody

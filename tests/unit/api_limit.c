@@ -53,6 +53,17 @@ static void nobody_pays_for_another(void **state)
     assert_int_equal(take("b", 50, 0), 10);
 }
 
+static void who_takes_much_at_once_waits_for_all_of_it(void **state)
+{
+    assert_int_equal(take("a", 1, 0), 1);
+    limit_owe(&limit, "a", 29, 0); /* 20 more than there were */
+    assert_int_equal(limit_take(&limit, "a", 0), 11);
+    assert_int_equal(take("a", 50, 10000), 0);
+    assert_int_equal(take("a", 50, 11000), 2);
+    limit_owe(&limit, "b", 4, 0); /* one nobody knew before */
+    assert_int_equal(take("b", 50, 0), 6);
+}
+
 static void no_rate_is_no_limit(void **state)
 {
     limit_clear(&limit);
@@ -79,6 +90,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_burst_is_allowed_and_then_the_rate),
         TEST(who_must_wait_is_told_how_long),
+        TEST(who_takes_much_at_once_waits_for_all_of_it),
         TEST(nobody_pays_for_another),
         TEST(no_rate_is_no_limit),
         TEST(a_flood_of_keys_takes_no_more_memory_and_frees_nobody_who_is_busy),
