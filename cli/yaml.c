@@ -31,6 +31,27 @@ static bool is_plain(const char *s)
            s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-")] == 0;
 }
 
+/* A multi-byte character, of which jansson gives well-formed ones only: as it is, or by its number
+ * when a terminal would not show it. Returns its bytes. */
+static size_t write_character(const char *s, struct strbuf *out)
+{
+    unsigned char lead = (unsigned char)*s;
+    size_t n = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+    uint32_t code = lead & (0x7fu >> n);
+    char one[8] = "";
+    CLEANUP(mem_freep) char *safe = NULL;
+
+    memcpy(one, s, n);
+    for (size_t i = 1; i < n; i++)
+        code = code << 6 | ((unsigned char)s[i] & 0x3f);
+    safe = text_escape(one);
+    if (str_eq(safe, one))
+        strbuf_adds(out, one);
+    else
+        strbuf_addf(out, code > 0xffff ? "\\U%08x" : "\\u%04x", (unsigned)code);
+    return n;
+}
+
 static void write_text(const char *s, struct strbuf *out)
 {
     if (is_plain(s)) {
@@ -47,12 +68,8 @@ static void write_text(const char *s, struct strbuf *out)
             strbuf_adds(out, one);
         } else if ((unsigned char)*s < 0x80) {
             strbuf_addf(out, "\\x%02x", (unsigned char)*s);
-        } else { /* a multi-byte character: jansson gives well-formed ones only */
-            size_t n = (unsigned char)*s >= 0xf0 ? 4 : (unsigned char)*s >= 0xe0 ? 3 : 2;
-            memcpy(one, s, n);
-            CLEANUP(mem_freep) char *safe = text_escape(one);
-            strbuf_adds(out, safe);
-            s += n - 1;
+        } else {
+            s += write_character(s, out) - 1;
         }
     }
     strbuf_adds(out, "\"");

@@ -189,6 +189,26 @@ static void a_medium_is_put_in_and_taken_out(void **state)
     expect("vmmctl rm cd --force -q >/dev/null", 0, "");
 }
 
+static void a_guest_is_waited_for_by_what_it_writes_and_what_is_typed(void **state)
+{
+    const char *why;
+
+    if (!rig_possible(&why)) {
+        print_message("%s\n", why);
+        skip();
+    }
+    expect("vmmctl vm create g --kernel tiny --cmdline 'console=ttyS0 quiet' --memory 192M --start "
+           "--wait='serial:VMMD-GUEST READY' --timeout 2m -q >/dev/null",
+           0, "");
+    expect("echo 'echo $((6 * 7))-answer' | vmmctl console g --until '42-answer' --timeout 60s "
+           ">/dev/null",
+           0, "");
+    expect("vmmctl vm wait g --for 'serial:^42-answer' --history 4096 --timeout 60s", 0, "");
+    expect("vmmctl vm log g --serial -n 5 | grep -c '^42-answer'", 0, "1\n");
+    expect("vmmctl vm key g ctrl-c && vmmctl vm pointer g --at 0.5,0.5 --click left", 0, "");
+    expect("vmmctl stop g --force -q >/dev/null; vmmctl rm g -q >/dev/null", 0, "");
+}
+
 static void documents_become_templates(void **state)
 {
     write_file("t.yaml", "kind: template\nname: doc\nspec: {memory: 64M, backend: fake}\n---\n"
@@ -322,6 +342,7 @@ int main(void)
         cmocka_unit_test(vms_come_from_templates_and_from_each_other),
         cmocka_unit_test(a_medium_is_put_in_and_taken_out),
         cmocka_unit_test(documents_become_templates),
+        cmocka_unit_test(a_guest_is_waited_for_by_what_it_writes_and_what_is_typed),
         cmocka_unit_test(every_list_has_the_members_that_its_table_shows),
         cmocka_unit_test(a_login_trusts_a_named_certificate_and_remembers_what_works),
         cmocka_unit_test(a_person_compares_the_fingerprint_and_types_the_token_unseen),
