@@ -5,21 +5,19 @@
   bare   QEMU with the very same arguments, from spawn until it has answered qmp_capabilities
   virsh  'virsh start' of a domain with the same devices, until the command has ended
 
-The arguments of 'bare' are those of vmmd's own QEMU, read from /proc while it runs. Its descriptors are
-replaced by equal ones: sockets by socket pairs, the disk by a new open of the same image.
+The arguments of 'bare' are those of vmmd's own QEMU, read from /proc while it runs: see bare.py.
 
 usage: bench/vm_start.py GUEST_DIR ROUNDS [LIBVIRT_URI]     prints {"vmmd": [ms...], "bare": ..., "virsh": ...}
 """
 import json
 import os
-import re
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
+from bare import Bare
 from client import Api, vm_spec
 
 VM = "bench-start"
@@ -31,87 +29,16 @@ def now_ms():
 
 # ---- bare QEMU ----
 
-class Bare:
-    """A QEMU like the one of a running VM."""
-
-    def __init__(self, uuid, guest_dir):
-        pid = self.find(uuid)
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            argv = file.read().decode().rstrip("\0").split("\0")
-        inputs = {"/in/kernel": f"{guest_dir}/vmlinuz", "/in/initrd": f"{guest_dir}/initrd.img"}
-        self.argv = [inputs.get(word, word) for word in argv]
-        self.sockets, self.files = self.descriptors()
-        self.disk, self.disk_flags = self.open_disk(pid)
-        self.monitor = self.monitor_number()
-
-    @staticmethod
-    def find(uuid):
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if f"guest=vm-{uuid}".encode() in file.read().split(b"\0"):
-                        return int(pid)
-            except OSError:
-                pass  # it ended while we looked
-        raise RuntimeError(f"found no QEMU of VM {uuid}")
-
-    def descriptors(self):
-        """The numbers on the command line: those of sockets, those of files."""
-        text = "\n".join(self.argv)
-        files = [int(n) for n in re.findall(r"^fd=(\d+),set=", text, re.M)]
-        numbers = [int(n) for n in re.findall(r'[,"]fd[="]+(\d+)', text)]
-        numbers += [int(n) for n in re.findall(r'"type":"fd","str":"(\d+)"', text)]
-        return sorted(set(numbers) - set(files)), files
-
-    def open_disk(self, pid):
-        """QEMU has duplicates of what it was given; any of them that is a regular file is the disk."""
-        for number in os.listdir(f"/proc/{pid}/fd"):
-            path = f"/proc/{pid}/fd/{number}"
-            if os.readlink(path).endswith(".qcow2") or os.path.isfile(path):
-                with open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as file:
-                    flags = int(re.search(r"^flags:\s*(\d+)", file.read(), re.M).group(1), 8)
-                flags &= os.O_ACCMODE | os.O_DIRECT
-                if flags & os.O_ACCMODE == os.O_RDWR:
-                    return os.open(path, flags), flags
-        raise RuntimeError("found no disk among QEMU's descriptors")
-
-    def monitor_number(self):
-        name = re.search(r"chardev=(\w+),mode=control", " ".join(self.argv)).group(1)
-        return int(re.search(rf"socket,id={name},fd=(\d+)", " ".join(self.argv)).group(1))
-
-    def run(self):
-        """One start; milliseconds. A disk that was opened anew each time, since locks go with the open."""
-        ours, actions = [], []
-        monitor = None
-        high = 200  # so that no number is overwritten before it was used
-        for number in self.sockets:
-            near, far = socket.socketpair()
-            ours += [near, far]
-            monitor = near if number == self.monitor else monitor
-            actions.append((far.fileno(), number))
-        disk = os.open(f"/proc/self/fd/{self.disk}", self.disk_flags)
-        actions += [(disk, number) for number in self.files]
-        moves = [(os.POSIX_SPAWN_DUP2, fd, high + i) for i, (fd, _) in enumerate(actions)]
-        moves += [(os.POSIX_SPAWN_DUP2, high + i, to) for i, (_, to) in enumerate(actions)]
-        moves += [(os.POSIX_SPAWN_CLOSE, high + i) for i in range(len(actions))]
+def bare_run(bare):
+    """One start; milliseconds."""
+    bare.prepare()
+    try:
         begin = now_ms()
-        pid = os.posix_spawn(self.argv[0], self.argv, os.environ, file_actions=moves)
-        for fd in ours[1::2]:
-            fd.close()
-        lines = monitor.makefile("rb")
-        lines.readline()
-        monitor.sendall(b'{"execute":"qmp_capabilities"}\n')
-        answer = lines.readline()
-        taken = now_ms() - begin
-        os.kill(pid, 9)
-        os.waitpid(pid, 0)
-        os.close(disk)
-        lines.close()
-        for fd in ours[0::2]:
-            fd.close()
-        if b"return" not in answer:
-            raise RuntimeError("the bare QEMU has not answered; its words are above")
-        return taken
+        bare.spawn()
+        bare.await_monitor()
+        return now_ms() - begin
+    finally:
+        bare.end()
 
 
 # ---- virsh ----
@@ -194,20 +121,21 @@ def measure(guest_dir, rounds, uri, folder):
     vmmd = Vmmd()
     try:
         vmmd.start()
-        bare = Bare(vmmd.uuid, guest_dir)
+        bare = Bare(vmmd.uuid, {"/in/kernel": f"{guest_dir}/vmlinuz", "/in/initrd": f"{guest_dir}/initrd.img"})
         accel = vmmd.accel()
         vmmd.stop()
-        ways = {"vmmd": vmmd, "bare": bare}
+        ways = {"vmmd": vmmd.run, "bare": lambda: bare_run(bare)}
         if uri:
-            ways["virsh"] = Virsh(uri, guest_dir, accel, folder)
+            virsh = Virsh(uri, guest_dir, accel, folder)
+            ways["virsh"] = virsh.run
         times = {name: [] for name in ways}
         for number in range(rounds + 1):
             for name, way in ways.items():
-                taken = way.run()
+                taken = way()
                 if number:  # the first round warms caches
                     times[name].append(round(taken, 1))
         if uri:
-            ways["virsh"].close()
+            virsh.close()
         return times
     finally:
         try:
