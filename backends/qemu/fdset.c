@@ -2,12 +2,15 @@
  * and is found only when it is opened with exactly the access mode the descriptor has. */
 #include "backends/qemu/machine.h"
 
-bool fdset_lend(struct machine *m, int fd, unsigned *set, struct err *err)
+#include "core/base/str.h"
+
+bool fdset_lend(struct machine *m, int fd, const char *owner, unsigned *set, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *reply = NULL;
     uint64_t number;
 
-    if (!link_qmp(m->link, "add-fd", NULL, &fd, 1, QMP_MS, &reply, err))
+    if (!link_qmp(m->link, "add-fd", json_pack("{s:s}", "opaque", owner), &fd, 1, QMP_MS, &reply,
+                  err))
         return false;
     number = json_get_u64(reply, "fdset-id", UINT32_MAX);
     *set = (unsigned)number;
@@ -22,4 +25,21 @@ void fdset_take_back(struct machine *m, unsigned set)
                        0, QMP_MS, NULL, &err);
 
     err_ignore(ok, &err);
+}
+
+void fdset_take_back_all(struct machine *m, const char *owner)
+{
+    CLEANUP(json_decrefp) json_t *all = NULL;
+    struct err ignored = {0};
+    const json_t *set;
+    size_t i;
+
+    if (!link_qmp(m->link, "query-fdsets", NULL, NULL, 0, QMP_MS, &all, &ignored))
+        return;
+    json_array_foreach (all, i, set) {
+        uint64_t number = json_get_u64(set, "fdset-id", UINT32_MAX);
+        const json_t *first = json_array_get(json_object_get(set, "fds"), 0);
+        if (number < UINT32_MAX && str_eq(json_get_text(first, "opaque"), owner))
+            fdset_take_back(m, (unsigned)number);
+    }
 }

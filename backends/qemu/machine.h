@@ -65,8 +65,12 @@ bool machine_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct
 
 /* Turns QEMU's words about a display that is not there into those of the API. */
 void screen_explain(unsigned head, struct err *err);
-/* Hands 'fd' (the caller's) to QEMU; '*set' is the number of its descriptor set. */
-bool fdset_lend(struct machine *m, int fd, unsigned *set, struct err *err) MUST_USE;
+/* Hands 'fd' (the caller's) to QEMU, in the name of 'owner'; '*set' is the number of its descriptor
+ * set. */
+bool fdset_lend(struct machine *m, int fd, const char *owner, unsigned *set,
+                struct err *err) MUST_USE;
+/* All that this owner lent. */
+void fdset_take_back_all(struct machine *m, const char *owner);
 void fdset_take_back(struct machine *m, unsigned set); /* as far as QEMU answers */
 
 /* Which events of a VM this process has delivered, across machines: seen.c. */

@@ -123,6 +123,39 @@ static bool take_out(struct machine *m, const struct tray *tray, struct err *err
            (of_drive(m, "blockdev-remove-medium", tray, err) && drop_node(m, tray->node, err));
 }
 
+/* What a change left that was cut off: nodes that are in no drive, and descriptors without a node.
+ * The medium of this drive is out. */
+static void sweep(struct machine *m, const struct tray *tray)
+{
+    CLEANUP(json_decrefp) json_t *all = NULL;
+    struct err ignored = {0};
+    unsigned drive, set;
+    const json_t *one;
+    char id[16], rest;
+    size_t i;
+
+    if (!link_qmp(m->link, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), NULL, 0,
+                  QMP_MS, &all, &ignored))
+        return;
+    json_array_foreach (all, i, one) {
+        const char *node = json_get_text(one, "node-name");
+        if (!node || sscanf(node, "cd%u-%u%c", &drive, &set, &rest) != 2)
+            continue;
+        snprintf(id, sizeof id, "cd%u", drive);
+        if (str_eq(id, tray->id))
+            err_ignore(drop_node(m, node, &ignored), &ignored);
+    }
+    fdset_take_back_all(m, tray->id);
+}
+
+static bool clear(struct machine *m, const struct tray *tray, struct err *err)
+{
+    if (!take_out(m, tray, err))
+        return false;
+    sweep(m, tray);
+    return true;
+}
+
 static bool insert(struct machine *m, const struct tray *tray, const char *node, struct err *err)
 {
     return link_qmp(m->link, "blockdev-insert-medium",
@@ -137,7 +170,7 @@ static bool put_in(struct machine *m, unsigned drive, const struct tray *tray, i
     char node[40];
     unsigned set;
 
-    if (!fdset_lend(m, fd, &set, err))
+    if (!fdset_lend(m, fd, tray->id, &set, err))
         return false;
     snprintf(node, sizeof node, "cd%u-%u", drive, set);
     if (!link_qmp(m->link, "blockdev-add", media_node(drive, set), NULL, 0, QMP_MS, NULL, err)) {
@@ -155,7 +188,7 @@ static bool change(struct machine *m, unsigned drive, int fd, struct err *err)
     struct tray tray;
 
     return FAILPOINT("qemu.media", err) && open_tray(m, drive, &tray, err) &&
-           FAILPOINT_AROUND("qemu.media.out", take_out(m, &tray, err), err) &&
+           FAILPOINT_AROUND("qemu.media.out", clear(m, &tray, err), err) &&
            (fd < 0 || put_in(m, drive, &tray, fd, err)) &&
            FAILPOINT_AROUND("qemu.media.close", of_drive(m, "blockdev-close-tray", &tray, err),
                             err);

@@ -60,7 +60,7 @@ static bool dump_to(struct machine *m, unsigned head, int fd, struct err *err)
     unsigned set;
     bool ok;
 
-    if (!fdset_lend(m, fd, &set, err))
+    if (!fdset_lend(m, fd, "screen", &set, err))
         return false;
     snprintf(path, sizeof path, "/dev/fdset/%u", set);
     ok = link_qmp(m->link, "screendump",

@@ -286,6 +286,18 @@ static void its_state_is_as_acknowledged(struct owned *vm, const json_t *json)
                  vm->state, is, json_get_text(json_object_get(json, "run"), "reason"));
 }
 
+/* What was said first: the guest goes on. While it is off nothing tells where its image lies. */
+static void what_its_guest_said_is_on_its_disk(const struct owned *vm)
+{
+    uint32_t said = counter_said(rig, vm->name);
+    pid_t qemu = rig_pids(rig, vm->name).qemu;
+    CLEANUP(mem_freep) char *image = qemu ? counter_image(rig, qemu) : NULL;
+
+    if (image && counter_on_disk(image) < said)
+        fail_msg("the guest of %s said it wrote %x, on its disk is %x", vm->name, said,
+                 counter_on_disk(image));
+}
+
 static void check(struct owned *vm)
 {
     CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s", vm->name);
@@ -301,7 +313,7 @@ static void check(struct owned *vm)
         return;
     its_notes_are_as_acknowledged(vm, json);
     its_state_is_as_acknowledged(vm, json);
-    (void)counter_said(rig, vm->name);
+    what_its_guest_said_is_on_its_disk(vm);
 }
 
 void history_check(void)

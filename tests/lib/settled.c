@@ -6,10 +6,12 @@
 #include "core/base/str.h"
 #include "tests/lib/proc.h"
 
+#include <dirent.h>
 #include <glob.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define QEMU "/usr/bin/qemu-system-x86_64"
 
@@ -115,6 +117,41 @@ static unsigned matching(struct look *look, const char *below)
     return n;
 }
 
+/* The cgroup that holds the leaves of the workers, which vmmd keeps open; "" when there is none. */
+static void base_of_leaves(struct look *look, char *out, size_t size)
+{
+    CLEANUP(mem_freep) char *fds = str_format("/proc/%d/fd", (int)look->r->vmmd);
+    DIR *dir = opendir(fds);
+
+    *out = 0;
+    for (struct dirent *e; dir && !*out && (e = readdir(dir));) {
+        char target[256] = "";
+        (void)!readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1);
+        if (str_starts(target, "/sys/fs/cgroup/") && strstr(target, "/vmmd-"))
+            str_copy(out, size, target);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static bool a_leaf_for_each_vm_that_runs(struct look *look)
+{
+    CLEANUP(mem_freep) char *pattern = NULL;
+    glob_t found = {0};
+    char base[256];
+    unsigned n;
+
+    base_of_leaves(look, base, sizeof base);
+    if (!*base)
+        return true; /* no cgroups here */
+    pattern = str_format("%s/vm-*", base);
+    n = glob(pattern, GLOB_NOSORT, NULL, &found) == 0 ? (unsigned)found.gl_pathc : 0;
+    globfree(&found);
+    return n == look->live ||
+           untrue(look, "a cgroup leaf for each VM that runs and no other: %u for %u", n,
+                  look->live);
+}
+
 static bool nothing_is_left_over(struct look *look)
 {
     unsigned workers = proc_users("vmmd-worker", look->r->dir, NULL, 0);
@@ -134,7 +171,7 @@ static bool nothing_is_left_over(struct look *look)
     if (matching(look, "state/vm/*") != look->vms)
         return untrue(look, "a directory for each VM and no other: %u for %u",
                       matching(look, "state/vm/*"), look->vms);
-    return true;
+    return a_leaf_for_each_vm_that_runs(look);
 }
 
 void settled_await(struct rig *r, int ms)

@@ -8,6 +8,7 @@
  *   a VM is whole or absent                     a VM that runs has a worker and a QEMU
  *   no worker and no QEMU without a VM that runs
  *   no image without a VM, no VM without its image, no directory without a VM
+ *   a cgroup leaf for each VM that runs and no other, where there are cgroups
  * Every VM of the rig has one disk. Fails after 'ms' with the sentence that is not true. */
 void settled_await(struct rig *r, int ms);
 /* Waits until the daemon answers. */

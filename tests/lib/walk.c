@@ -324,22 +324,27 @@ static size_t case_at(const struct walk_operation *op, enum victim victim, const
     return i + 1;
 }
 
-/* The step fails at the point. Where that is the last word of a database's flush, main leaves. */
+/* The step fails at the point. Where that is a flush of the database, main leaves (R10). */
 static void failure_at(const struct walk_operation *op, const struct point *point)
 {
     CLEANUP(mem_freep) char *image = NULL;
     struct request q;
-    pid_t guest;
+    pid_t guest, main;
+    bool hit;
 
     begin(op);
     guest = qemu_pid();
     image = guest ? counter_image(&rig, guest) : NULL;
     snprintf(now, sizeof now, "failed at %s, passage %u", point->name, point->nth);
+    main = rig_child(&rig, "vmmd-main");
     points_arm(point, true);
     send_request(&q, op);
-    failed += await_point(&q);
+    hit = await_point(&q);
+    failed += hit;
     points_release(); /* one that was not reached must not fail what comes next */
     pthread_join(q.thread, NULL);
+    if (hit && str_starts(point->name, "store.sync"))
+        rig_await_dead(main, SETTLED_MS);
     settled_service(&rig, SETTLED_MS);
     if (op->again)
         op->again(&rig);
@@ -350,19 +355,26 @@ static void failure_at(const struct walk_operation *op, const struct point *poin
 
 /* ---- the walk ---- */
 
-static bool is_of_the_database(const struct point *p)
+/* The points a victim is killed at. Those of the database matter to main alone: to another process
+ * they are but moments between two other points. While worker or jail stand somewhere, vmmd's end
+ * is main's, and QEMU waits for what is relayed. */
+static bool is_worth(const struct point *p, enum victim victim)
 {
-    return str_starts(p->name, "store.");
+    bool below = str_starts(p->name, "worker.") || str_starts(p->name, "jail.");
+
+    if (victim == MAIN)
+        return true;
+    if (str_starts(p->name, "store.") || (victim == PARENT && below))
+        return false;
+    return victim != GUEST || !str_starts(p->name, "worker.qmp");
 }
 
-/* The points a victim is killed at. Those of the database matter to main alone: to another process
- * they are but moments between two other points. */
 static size_t choose(enum victim victim, const struct point *all, size_t n, struct point *out)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < n; i++)
-        if (victim == MAIN || !is_of_the_database(&all[i]))
+        if (is_worth(&all[i], victim))
             out[kept++] = all[i];
     return kept;
 }
