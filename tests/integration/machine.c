@@ -10,7 +10,6 @@
 #include "core/base/str.h"
 
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +19,7 @@
 #define BOOT_MS 150000
 #define WORD_MS 40000
 
-#define IMAGE_BYTES (64u << 20)
-#define BY_KERNEL   "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"}"
+#define BY_KERNEL "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"}"
 #define ON_DISK                                                                                    \
     "\"disks\":[{\"size_bytes\":67108864,\"format\":\"raw\",\"bus\":\"virtio\",\"pool\":\"main\"}" \
     "]"
@@ -147,23 +145,6 @@ static bool have_image(char *path, size_t size)
     return have_uefi() && access(path, R_OK) == 0;
 }
 
-/* Onto the only raw disk there is yet. */
-static void write_disk(const char *image)
-{
-    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.raw", rig.dir);
-    CLEANUP(mem_freep) char *data = NULL;
-    CLEANUP(closep) int from = open(image, O_RDONLY | O_CLOEXEC), to = -1;
-    struct err err = {0};
-    glob_t found;
-    size_t len;
-
-    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
-    to = open(found.gl_pathv[0], O_WRONLY | O_CLOEXEC);
-    globfree(&found);
-    assert_true(from >= 0 && to >= 0 && fs_read_all(from, IMAGE_BYTES, &data, &len, &err) &&
-                fs_write_all(to, data, len, &err));
-}
-
 static void it_boots_from_its_disk_by_uefi(void **state)
 {
     char image[256];
@@ -176,7 +157,7 @@ static void it_boots_from_its_disk_by_uefi(void **state)
 
     json_decref(rig_do(&rig, "POST", "/api/v1/vms", body, 201));
     if (from_disk)
-        write_disk(image);
+        rig_fill_disk(&rig, "raw", image);
     else
         print_message("without its disk: run tools/guest/build-disk\n");
     boot("m");

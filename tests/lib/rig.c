@@ -10,6 +10,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -341,6 +342,25 @@ void rig_create_tiny(struct rig *r, const char *name)
                             name);
 
     json_decref(rig_do(r, "POST", "/api/v1/vms", body, 201));
+}
+
+void rig_fill_disk(struct rig *r, const char *suffix, const char *image)
+{
+    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.%s", r->dir, suffix);
+    CLEANUP(closep) int from = open(image, O_RDONLY | O_CLOEXEC);
+    glob_t found;
+    ssize_t n;
+    int to;
+
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    to = open(found.gl_pathv[0], O_WRONLY | O_CLOEXEC);
+    globfree(&found);
+    assert_true(from >= 0 && to >= 0);
+    while ((n = copy_file_range(from, NULL, to, NULL, 64u << 20, 0)) > 0)
+        ;
+    assert_int_equal(n, 0);
+    close(to);
 }
 
 void rig_act(struct rig *r, const char *name, const char *verb)

@@ -41,6 +41,8 @@ char *rig_get_bytes(struct rig *r, const char *path, size_t *len);
 
 /* Creates a VM from the members in 'more' and returns nothing; the tiny guest boots in it. */
 void rig_create_tiny(struct rig *r, const char *name);
+/* Writes the file 'image' over the only disk of the pool "main" whose file ends in ".<suffix>". */
+void rig_fill_disk(struct rig *r, const char *suffix, const char *image);
 void rig_act(struct rig *r, const char *name, const char *verb); /* must succeed */
 /* Waits until run.state (and run.reason unless NULL) of the VM is as said; fails after 'ms'. */
 void rig_await(struct rig *r, const char *name, const char *state, const char *reason, int ms);
