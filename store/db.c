@@ -152,7 +152,7 @@ bool store_poison_check(struct store *store, struct err *err)
 {
     return !store_is_poisoned(store) ||
            err_set(
-               err, ERR_INTERNAL,
+               err, ERR_UNAVAILABLE,
                "the database could not be written and is closed: vmmd ends itself and recovers");
 }
 

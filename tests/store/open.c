@@ -281,8 +281,8 @@ static void a_failing_flush_poisons_the_store_for_good(void **state)
     MUST_FAIL(commit_event(store, "{}", &err), ERR_INTERNAL);
     failpoint_arm(NULL);
     assert_true(store_is_poisoned(store));
-    MUST_FAIL(commit_event(store, "{}", &err), ERR_INTERNAL);
-    MUST_FAIL(store_event_each(store, 0, 100, count_event, &n, &err), ERR_INTERNAL);
+    MUST_FAIL(commit_event(store, "{}", &err), ERR_UNAVAILABLE);
+    MUST_FAIL(store_event_each(store, 0, 100, count_event, &n, &err), ERR_UNAVAILABLE);
     store_close(store);
     assert_true(exists("vmmd.db-wal")); /* nothing more was written, not even on closing */
 
