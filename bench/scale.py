@@ -22,7 +22,7 @@ from client import Api
 from define import CLIENTS, Vmmd, names, together
 from wire import Wire
 
-FEW, SOME, GETS, LISTS, ROUNDS = 10, 1000, 5000, 100, 7
+FEW, SOME, GETS, LISTS, ROUNDS = 10, 1000, 5000, 200, 7
 
 
 def p99(times):
