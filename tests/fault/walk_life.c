@@ -1,4 +1,5 @@
 /* The kill walk over a VM's making, changing, starting and deleting: see tests/lib/walk.h. */
+#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -26,15 +27,27 @@ static void it_is_changed(struct rig *r)
     assert_string_equal(notes, "new");
 }
 
-/* What is being deleted can only be deleted. */
-static void once_more(struct rig *r)
+static bool is_being_deleted(struct rig *r)
 {
     int status;
     CLEANUP(json_decrefp)
     json_t *vm = rig_call(r, "GET", "/api/v1/vms/" WALK_VM, NULL, &status);
 
-    if (status == 200 && strcmp(json_get_text(vm, "state"), "deleting") == 0)
-        json_decref(rig_do(r, "DELETE", "/api/v1/vms/" WALK_VM, NULL, 200));
+    return status == 200 && strcmp(json_get_text(vm, "state"), "deleting") == 0;
+}
+
+/* What is being deleted can only be deleted; a daemon that began anew goes on by itself. */
+static void once_more(struct rig *r)
+{
+    int64_t deadline = clock_mono_ms() + 15000;
+    int status;
+
+    while (is_being_deleted(r)) {
+        assert_true(clock_mono_ms() < deadline);
+        json_decref(rig_call(r, "DELETE", "/api/v1/vms/" WALK_VM, NULL, &status));
+        assert_true(status / 100 == 2 || status == 0 || status == 404 || status == 409 ||
+                    status == 503);
+    }
 }
 
 static const char *const off[] = {"off", NULL};
