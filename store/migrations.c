@@ -253,6 +253,31 @@ static const char templates[] = "CREATE TABLE template ("
                                 "    created_by TEXT"
                                 ") STRICT;";
 
+/* The tree of snapshots. What a VM stands on has no reference: a VM is there before its snapshots
+ * and goes after them. */
+static const char snapshots[] =
+    "CREATE TABLE snapshot ("
+    "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    vm         BLOB NOT NULL REFERENCES vm (id),"
+    "    name       TEXT NOT NULL,"
+    "    notes      TEXT NOT NULL,"
+    "    parent     BLOB REFERENCES snapshot (id) CHECK (parent <> id),"
+    "    level      TEXT NOT NULL CHECK (level IN ('disk')),"
+    "    spec       TEXT NOT NULL CHECK (json_valid(spec)),"
+    "    created_ms INTEGER NOT NULL,"
+    "    UNIQUE (vm, name)"
+    ") STRICT;"
+    "CREATE INDEX snapshot_parent ON snapshot (parent) WHERE parent IS NOT NULL;"
+    "CREATE TABLE snapshot_disk ("
+    "    snapshot BLOB NOT NULL REFERENCES snapshot (id) ON DELETE CASCADE,"
+    "    disk     BLOB NOT NULL REFERENCES disk (id),"
+    "    file     BLOB NOT NULL REFERENCES file (id),"
+    "    PRIMARY KEY (snapshot, disk)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX snapshot_disk_disk ON snapshot_disk (disk);"
+    "CREATE INDEX snapshot_disk_file ON snapshot_disk (file);"
+    "ALTER TABLE vm ADD COLUMN stands_on BLOB;";
+
 const char *const migrations[] = {first,     open_reasons, vm_restarts, webhooks,
-                                  idem_note, parents,      templates};
+                                  idem_note, parents,      templates,   snapshots};
 const unsigned n_migrations = ARRAY_LEN(migrations);

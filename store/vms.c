@@ -15,15 +15,15 @@ bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err 
 {
     static const char sql[] =
         "INSERT INTO vm (id, name, spec, active, phase, run, reason, desired, detail, slot,"
-        " revision, state_revision, created_ms, updated_ms, state_since_ms, restarts)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " revision, state_revision, created_ms, updated_ms, state_since_ms, restarts,"
+        " stands_on) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET name = excluded.name, spec = excluded.spec,"
         " active = excluded.active, phase = excluded.phase, run = excluded.run,"
         " reason = excluded.reason, desired = excluded.desired, detail = excluded.detail,"
         " slot = excluded.slot, revision = excluded.revision,"
         " state_revision = excluded.state_revision, created_ms = excluded.created_ms,"
         " updated_ms = excluded.updated_ms, state_since_ms = excluded.state_since_ms,"
-        " restarts = excluded.restarts";
+        " restarts = excluded.restarts, stands_on = excluded.stands_on";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
@@ -44,6 +44,7 @@ bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err 
     stmt_bind_int(&s, vm->updated_ms);
     stmt_bind_int(&s, vm->state_since_ms);
     stmt_bind_text(&s, vm->restarts);
+    stmt_bind_uuid_or_null(&s, &vm->stands_on);
     return stmt_put(&s, "VM", vm->name, err);
 }
 
@@ -100,6 +101,7 @@ static struct vm_record row(struct stmt *s)
         .updated_ms = stmt_int(s, 13),
         .state_since_ms = stmt_int(s, 14),
         .restarts = stmt_text(s, 15),
+        .stands_on = stmt_uuid(s, 16),
     };
 }
 
@@ -108,8 +110,8 @@ bool store_vm_each(struct store *store, bool (*each)(void *ctx, const struct vm_
 {
     static const char sql[] =
         "SELECT id, name, spec, active, phase, run, reason, desired, detail, slot, revision,"
-        " state_revision, created_ms, updated_ms, state_since_ms, restarts FROM vm ORDER BY name, "
-        "id";
+        " state_revision, created_ms, updated_ms, state_since_ms, restarts, stands_on FROM vm"
+        " ORDER BY name, id";
     CLEANUP(read_end) struct read r = {0};
     int n;
 

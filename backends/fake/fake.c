@@ -54,7 +54,10 @@ struct machine {
     bool ended GUARDED_BY(lock);    /* EXITED is queued or told */
     bool released GUARDED_BY(lock); /* nothing is told any more */
     unsigned vcpus GUARDED_BY(lock);
-    unsigned max_vcpus, heads, drives; /* constant; no heads: no graphics card */
+    unsigned max_vcpus, heads, drives;     /* constant; no heads: no graphics card */
+    struct uuid *leaves GUARDED_BY(lock);  /* the file each disk writes to */
+    size_t n_disks;                        /* constant */
+    struct uuid streamed GUARDED_BY(lock); /* a copy that ended and was not dismissed */
     uint64_t ticks GUARDED_BY(lock);
     int64_t next_tick_ms GUARDED_BY(lock);
     char line[TYPED_MAX] GUARDED_BY(lock); /* what was typed so far */
@@ -240,6 +243,7 @@ static void fake_free(struct machine *m)
     for (unsigned i = 0; i < VM_SERIAL_PORTS_MAX; i++)
         if (m->logs[i] >= 0)
             close(m->logs[i]);
+    free(m->leaves);
     lock_drop(&m->lock);
     lock_clear(&m->lock);
     cond_clear(&m->changed);
@@ -269,6 +273,11 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
         m->heads = spec->video.model == VIDEO_NONE ? 0 : spec->video.heads ? spec->video.heads : 1;
         m->drives = (unsigned)spec->n_cdroms;
     }
+    m->n_disks = plan->n_disks;
+    m->leaves = mem_array(plan->n_disks + 1, sizeof *m->leaves);
+    for (size_t i = 0; i < plan->n_disks; i++)
+        if (plan->disks[i].files)
+            m->leaves[i] = plan->disks[i].files[0];
     memcpy(m->logs, plan->serial_log_fds, sizeof m->logs);
     plan_close(plan, true);
     if (FAILPOINT("fake.start", err) && open_logs(m, err) &&
@@ -506,6 +515,81 @@ static bool fake_media(struct machine *m, unsigned drive, int fd, struct err *er
     return ok;
 }
 
+static bool fake_snapshot(struct machine *m, const struct machine_overlay *overlays, size_t n,
+                          struct err *err)
+{
+    bool ok = FAILPOINT("fake.snapshot", err);
+
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    for (size_t i = 0; ok && i < n; i++)
+        if (overlays[i].disk < m->n_disks)
+            m->leaves[overlays[i].disk] = overlays[i].file;
+    lock_drop(&m->lock);
+    for (size_t i = 0; i < n; i++) {
+        int fd = overlays[i].fd;
+        closep(&fd);
+    }
+    return ok;
+}
+
+static bool fake_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, bool *yes,
+                         struct err *err)
+{
+    bool ok;
+
+    lock_take(&m->lock);
+    ok = is_there(m, err);
+    *yes = ok && disk < m->n_disks && uuid_eq(&m->leaves[disk], file);
+    lock_drop(&m->lock);
+    return ok;
+}
+
+/* There is nothing to copy: it is over at once. */
+static bool fake_stream(struct machine *m, const struct machine_stream *stream, struct err *err)
+{
+    int fd = stream->top_fd;
+    bool ok = FAILPOINT("fake.stream", err);
+
+    closep(&fd);
+    lock_take(&m->lock);
+    ok = ok && is_there(m, err);
+    if (ok)
+        m->streamed = stream->top;
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static bool fake_block_job(struct machine *m, const struct uuid *top, struct machine_block_job *out,
+                           struct err *err)
+{
+    bool ok;
+
+    lock_take(&m->lock);
+    ok = is_there(m, err);
+    *out = (struct machine_block_job){.state = uuid_eq(&m->streamed, top) ? BLOCK_JOB_ENDED
+                                                                          : BLOCK_JOB_NONE};
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static bool fake_block_job_end(struct machine *m, const struct uuid *top, bool cancel,
+                               struct err *err)
+{
+    bool ok;
+
+    lock_take(&m->lock);
+    ok = is_there(m, err);
+    m->streamed = (struct uuid){0};
+    lock_drop(&m->lock);
+    return ok;
+}
+
+static bool fake_drop_file(struct machine *m, const struct uuid *file, struct err *err)
+{
+    return true;
+}
+
 const struct backend backend_fake = {
     .name = "fake",
     .start = fake_start,
@@ -522,4 +606,10 @@ const struct backend backend_fake = {
     .nmi = fake_nmi,
     .set_vcpus = fake_set_vcpus,
     .media = fake_media,
+    .snapshot = fake_snapshot,
+    .is_leaf = fake_is_leaf,
+    .stream = fake_stream,
+    .block_job = fake_block_job,
+    .block_job_end = fake_block_job_end,
+    .drop_file = fake_drop_file,
 };

@@ -65,11 +65,17 @@ int launch_fd(struct builder *b, const char *role)
 
 unsigned launch_set(struct builder *b, int fd)
 {
+    return launch_set_named(b, fd, NULL);
+}
+
+unsigned launch_set_named(struct builder *b, int fd, const char *name)
+{
     int number = b->next_fd++;
 
     json_array_append_new(b->fds, json_pack("{s:i,s:s,s:i}", "fd", number, "role", "file", "index",
                                             (int)launch_attach(b, fd)));
-    arg(b, "-add-fd", "fd=%d,set=%u", number, b->next_set);
+    arg(b, "-add-fd", "fd=%d,set=%u%s%s", number, b->next_set, name ? ",opaque=" : "",
+        name ? name : "");
     return b->next_set++;
 }
 

@@ -24,3 +24,8 @@ struct launch {
 bool launch_build(const struct machine_plan *plan, const struct argv_facts *facts,
                   struct launch *out, struct err *err) MUST_USE;
 void launch_clear(struct launch *launch);
+
+/* The block node of an image file: "f" and the first digits of its id. With "-f" behind it, the
+ * node of the plain file below. */
+#define NODE_BYTES 32
+void file_node_name(const struct uuid *file, char out[NODE_BYTES]);

@@ -51,7 +51,7 @@ static json_t *cache(bool direct)
 /* The file node that reads 'fd' through a set of its own. */
 static json_t *file_node(struct builder *b, const char *name, int fd, bool base, bool direct)
 {
-    unsigned set = launch_set(b, fd);
+    unsigned set = name[0] == 'f' ? launch_set_named(b, fd, name) : launch_set(b, fd);
     char node[40], path[32];
 
     snprintf(node, sizeof node, "%s-f", name);
@@ -70,6 +70,31 @@ static const char *driver_of(const struct plan_disk *disk, size_t layer)
     return disk_format_names[format];
 }
 
+void file_node_name(const struct uuid *file, char out[NODE_BYTES])
+{
+    char text[UUID_TEXT];
+    size_t n = 0;
+
+    uuid_text(file, text);
+    out[n++] = 'f';
+    for (const char *p = text; *p && n < NODE_BYTES - 4; p++)
+        if (*p != '-')
+            out[n++] = *p;
+    out[n] = 0;
+}
+
+/* Nodes are named after their files, which are what they were when the disk has others. */
+static void layer_node(const struct plan_disk *disk, size_t index, size_t layer,
+                       char out[NODE_BYTES])
+{
+    if (disk->files)
+        file_node_name(&disk->files[layer], out);
+    else if (layer)
+        snprintf(out, NODE_BYTES, "disk%zu-b%zu", index, layer);
+    else
+        snprintf(out, NODE_BYTES, "disk%zu", index);
+}
+
 /* The chain from 'layer' down to its last base. Built from the bottom up, since a node holds its
  * backing node. */
 static json_t *chain(struct builder *b, size_t index)
@@ -79,12 +104,9 @@ static json_t *chain(struct builder *b, size_t index)
     json_t *below = NULL;
 
     for (size_t layer = disk->n_fds; layer-- > 0;) {
-        char name[32];
+        char name[NODE_BYTES];
         json_t *node;
-        if (layer)
-            snprintf(name, sizeof name, "disk%zu-b%zu", index, layer);
-        else
-            snprintf(name, sizeof name, "disk%zu", index);
+        layer_node(disk, index, layer, name);
         node = json_pack("{s:s,s:s,s:b,s:s,s:o,s:o}", "driver", driver_of(disk, layer), "node-name",
                          name, "read-only", layer > 0, "discard", "unmap", "cache", cache(direct),
                          "file", file_node(b, name, disk->fds[layer], layer > 0, direct));
@@ -145,12 +167,12 @@ static bool disk_add(struct builder *b, size_t index, struct err *err)
 {
     static const char *const drivers[] = {"virtio-blk-pci", "scsi-hd", "ide-hd"};
     const struct plan_disk *disk = &b->plan->disks[index];
-    char node[32], id[32], serial[UUID_TEXT];
+    char node[NODE_BYTES], id[32], serial[UUID_TEXT];
     json_t *device;
 
     uuid_text(&disk->id, serial);
     serial[SERIAL_BYTES] = 0;
-    snprintf(node, sizeof node, "disk%zu", index);
+    layer_node(disk, index, 0, node);
     snprintf(id, sizeof id, "diskdev%zu", index);
     arg_json(b, "-blockdev", chain(b, index));
     /* A write error pauses the guest instead of reaching it: a full disk can be made room on. */

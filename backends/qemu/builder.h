@@ -27,6 +27,8 @@ unsigned launch_attach(struct builder *b, int fd);
 int launch_fd(struct builder *b, const char *role);
 /* Announces 'fd' as a descriptor set of its own; returns its number: "/dev/fdset/<number>". */
 unsigned launch_set(struct builder *b, int fd);
+/* The same with a name, by which it is found again when it is not needed any more. */
+unsigned launch_set_named(struct builder *b, int fd, const char *name);
 bool is_q35(const struct builder *b);
 /* Adds "bus": the next PCI slot that can be hot-plugged. */
 void place_on_pci(struct builder *b, json_t *device);

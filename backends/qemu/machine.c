@@ -3,6 +3,7 @@
  * process. Core calls it through core/port/backend.h. */
 #include "backends/qemu/machine.h"
 
+#include "backends/qemu/layers.h"
 #include "backends/qemu/media.h"
 #include "backends/qemu/qemu.h"
 #include "core/base/failpoint.h"
@@ -128,4 +129,10 @@ const struct backend backend_qemu = {
     .nmi = machine_nmi,
     .set_vcpus = machine_set_vcpus,
     .media = machine_media,
+    .snapshot = machine_snapshot,
+    .is_leaf = machine_is_leaf,
+    .stream = machine_stream,
+    .block_job = machine_block_job,
+    .block_job_end = machine_block_job_end,
+    .drop_file = machine_drop_file,
 };

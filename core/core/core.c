@@ -9,6 +9,7 @@
 #include "core/core/parts.h"
 #include "core/disk/disks.h"
 #include "core/host/survey.h"
+#include "core/snap/tree.h"
 #include "core/vm/autostart.h"
 #include "core/vm/recover.h"
 #include "core/vm/registry.h"
@@ -48,7 +49,7 @@ static bool open_services(struct core *core, struct err *err)
 static bool load(struct core *core, struct err *err)
 {
     return disks_load(core, err) && templates_load(core, err) && vms_load(core, err) &&
-           jobs_load(core, err);
+           snapshots_load(core, err) && jobs_load(core, err);
 }
 
 /* What goes on by itself from now on. */
@@ -84,6 +85,7 @@ struct core *core_open(const struct core_config *config, struct err *err)
     autostart_look(core, &reset, &autostart);
     vms_take_up(core, reset);
     vms_sweep(core);
+    files_settle(core);
     disks_sweep(core);
     core->copies = copies_start(core, err);
     if (!core->copies) {

@@ -33,6 +33,7 @@ struct vm_shown {
     struct vm *prev, *next; /* of those that are kept, oldest first */
 };
 
+struct snapshot; /* core/snap/tree.h */
 struct restarts; /* core/model/restarts.h */
 struct restarter;
 
@@ -58,6 +59,7 @@ struct vm {
     char *detail;              /* last words of a crash, or NULL */
     struct restarts *restarts; /* by its policy; NULL when there was none lately */
     uint32_t slot;
+    uint32_t helper_slot; /* of a QEMU that works on its disks while it is off: core/snap */
     uint64_t revision, state_revision;
     int64_t updated_ms, state_since_ms;
     struct uuid job;          /* holds the claim; zero when free */
@@ -74,6 +76,8 @@ struct vm {
     char accel_reason[256];
     uint64_t serial_from; /* where this guest's words begin in the serial log; 0: not known */
     struct vm_shown shown;
+    struct snapshot *snapshots; /* oldest first: core/snap */
+    struct uuid stands_on;      /* the snapshot it goes on from; zero: none */
 
     UT_hash_handle by_id, by_name;
 };
@@ -110,7 +114,9 @@ struct file {
     struct uuid parent; /* zero: a base */
     int format;         /* enum disk_format */
     uint64_t size_bytes;
-    unsigned children; /* files whose parent it is */
+    unsigned children;                                              /* files whose parent it is */
+    enum file_state { FILE_CREATING, FILE_LIVE, FILE_TRASH } state; /* of what is to be settled */
+    struct uuid job;                                                /* that makes or unmakes it */
     struct file *next; /* of the same VM, in no order */
     UT_hash_handle by_id;
 };
@@ -224,6 +230,7 @@ bool job_done_at_once(struct core *core, struct job_order *order, const struct o
  * there is one, is that of a "batch", with 'note' as its note. */
 bool job_submit_all(struct core *core, struct job_order *orders, size_t n, const json_t *note,
                     const struct origin *origin, struct err *err) MUST_USE;
+bool job_is_open(struct core *core, const struct uuid *id);    /* false for a zero id */
 void job_ask_cancel(struct core *core, const struct uuid *id); /* no checks: 'stop' does this */
 extern const struct job_kind *const job_kinds[];               /* NULL-terminated */
 const struct job_kind *job_kind_find(const char *name);

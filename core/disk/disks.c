@@ -169,6 +169,22 @@ bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm
     return ok;
 }
 
+bool disk_write_leaf(struct core *core, struct store_txn *txn, const struct uuid *disk,
+                     const struct uuid *leaf, struct err *err)
+{
+    struct disk copy = {0}, *found;
+
+    lock_take(&core->registry.lock);
+    found = disk_find(core, disk);
+    if (found)
+        copy = *found;
+    lock_drop(&core->registry.lock);
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "there is no such disk");
+    copy.leaf = *leaf;
+    return write_disk(txn, &copy, err);
+}
+
 bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uuid *vm,
                        struct err *err)
 {
@@ -210,30 +226,40 @@ bool disks_unlink(struct core *core, const struct uuid *vm, struct err *err)
     return ok;
 }
 
-static bool open_one(struct core *core, const struct disk *d, struct plan_disk *out,
+bool disk_open_chain(struct core *core, const struct uuid *leaf, struct plan_disk *out,
                      struct err *err)
 {
     CLEANUP(mem_freep) struct layer *chain = NULL;
     size_t n;
 
-    chain = chain_of_leaf(core, &d->leaf, &n);
+    chain = chain_of_leaf(core, leaf, &n);
     if (!n)
-        return err_set(err, ERR_INTERNAL, "disk %u has no file", d->position);
-    *out = (struct plan_disk){.id = d->id,
-                              .format = chain[0].format,
-                              .bus = d->bus,
-                              .size_bytes = d->size_bytes,
+        return err_set(err, ERR_INTERNAL, "it has no file");
+    *out = (struct plan_disk){.format = chain[0].format,
+                              .size_bytes = chain[0].size_bytes,
+                              .files = mem_array(n, sizeof *out->files),
                               .fds = mem_array(n, sizeof *out->fds),
                               .base_formats = mem_array(n, sizeof *out->base_formats)};
     for (size_t k = 0; k < n; k++) {
+        out->files[k] = chain[k].id;
         if (k)
             out->base_formats[k - 1] = chain[k].format;
         out->fds[k] = layer_open(&chain[k], k ? O_RDONLY : O_RDWR, err);
         if (out->fds[k] < 0)
-            return err_prefix(err, "disk %u", d->position);
+            return false;
         out->n_fds++;
     }
     return true;
+}
+
+static bool open_one(struct core *core, const struct disk *d, struct plan_disk *out,
+                     struct err *err)
+{
+    bool ok = disk_open_chain(core, &d->leaf, out, err);
+
+    out->id = d->id;
+    out->bus = d->bus;
+    return ok || err_prefix(err, "disk %u", d->position);
 }
 
 bool disks_open(struct core *core, const struct uuid *vm, struct plan_disk **out, size_t *n,
@@ -260,6 +286,7 @@ void disks_close(struct plan_disk *disks, size_t n)
             closep(&disks[i].fds[k]);
         free(disks[i].fds);
         free(disks[i].base_formats);
+        free(disks[i].files);
     }
     free(disks);
 }

@@ -36,6 +36,9 @@ bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm
                  const struct uuid *job, struct err *err) MUST_USE;
 bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uuid *vm,
                        struct err *err) MUST_USE;
+/* One disk's row with another leaf; memory is left as it is. */
+bool disk_write_leaf(struct core *core, struct store_txn *txn, const struct uuid *disk,
+                     const struct uuid *leaf, struct err *err) MUST_USE;
 /* Makes the files of a VM's disks; those that exist are made anew. */
 bool disks_make(struct core *core, const struct uuid *vm, struct err *err) MUST_USE;
 bool disks_unlink(struct core *core, const struct uuid *vm, struct err *err) MUST_USE;
@@ -43,6 +46,9 @@ bool disks_unlink(struct core *core, const struct uuid *vm, struct err *err) MUS
  * writing. */
 bool disks_open(struct core *core, const struct uuid *vm, struct plan_disk **out, size_t *n,
                 struct err *err) MUST_USE;
+/* One chain from a leaf down, as disks_open() does; position and bus are left open. */
+bool disk_open_chain(struct core *core, const struct uuid *leaf, struct plan_disk *out,
+                     struct err *err) MUST_USE;
 void disks_close(struct plan_disk *disks, size_t n);
 /* Removes files in our pools that have a uuid name but no row: what a crash left before its row. */
 void disks_sweep(struct core *core);

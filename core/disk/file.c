@@ -73,6 +73,10 @@ static bool load_file(void *ctx, const struct file_record *r)
                           .pool = r->pool,
                           .parent = r->parent,
                           .vm = r->vm,
+                          .job = r->job,
+                          .state = str_eq(r->state, "trash")      ? FILE_TRASH
+                                   : str_eq(r->state, "creating") ? FILE_CREATING
+                                                                  : FILE_LIVE,
                           .size_bytes = r->size_bytes};
     for (int i = 0; disk_format_names[i]; i++)
         file->format = str_eq(disk_format_names[i], r->format) ? i : file->format;

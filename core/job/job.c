@@ -75,6 +75,17 @@ void jobs_stop(struct jobs *jobs)
     lock_drop(&jobs->lock);
 }
 
+bool job_is_open(struct core *core, const struct uuid *id)
+{
+    struct jobs *jobs = core->jobs;
+    struct job *job;
+
+    lock_take(&jobs->lock);
+    HASH_FIND(hh, jobs->open, id, sizeof *id, job);
+    lock_drop(&jobs->lock);
+    return job != NULL;
+}
+
 const struct job_kind *job_kind_find(const char *name)
 {
     for (unsigned i = 0; job_kinds[i]; i++)

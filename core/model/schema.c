@@ -14,6 +14,7 @@ static const char *const desires[] = {VM_DESIRES(X) NULL};
 /* As in core/job and core/user, which no lower room may include. */
 static const char *const job_states[] = {"queued", "running",   "cancelling",  "succeeded",
                                          "failed", "cancelled", "interrupted", NULL};
+static const char *const snapshot_levels[] = {"disk", NULL};
 static const char *const hook_states[] = {"ok", "failing", "disabled", NULL};
 static const char *const roles[] = {"viewer", "operator", "admin", NULL};
 
@@ -96,6 +97,18 @@ static const struct query_field disk_members[] = {
     {"bus",        QUERY_WORD,   disk_bus_names},
     {"created_at", QUERY_TIME,   NULL},
 };
+static const struct query_field snapshot_members[] = {
+    {"id",         QUERY_TEXT,   NULL},
+    {"vm",         QUERY_TEXT,   NULL},
+    {"name",       QUERY_TEXT,   NULL},
+    {"notes",      QUERY_PROSE,  NULL},
+    {"parent",     QUERY_TEXT,   NULL},
+    {"level",      QUERY_WORD,   snapshot_levels},
+    {"current",    QUERY_BOOL,   NULL},
+    {"disks",      QUERY_NUMBER, NULL},
+    {"file_bytes", QUERY_NUMBER, NULL},
+    {"created_at", QUERY_TIME,   NULL},
+};
 static const struct query_field medium_members[] = {
     {"name",        QUERY_TEXT,   NULL},
     {"root",        QUERY_TEXT,   NULL},
@@ -141,6 +154,8 @@ const struct query_schema schema_event = SCHEMA("event", event_members, NULL, "s
 const struct query_schema schema_token = SCHEMA("token", token_members, NULL, "name", "id");
 const struct query_schema schema_pool = SCHEMA("pool", pool_members, NULL, "created_at", "id");
 const struct query_schema schema_disk = SCHEMA("disk", disk_members, NULL, "id", "id");
+const struct query_schema schema_snapshot =
+    SCHEMA("snapshot", snapshot_members, NULL, "created_at", "id");
 const struct query_schema schema_medium =
     SCHEMA("medium", medium_members, NULL, "name", "name,root");
 const struct query_schema schema_webhook = SCHEMA("webhook", webhook_members, NULL, "name", "id");

@@ -47,6 +47,9 @@
     X(PAUSE, "pause", true, "pause")                                                               \
     X(RESUME, "resume", true, "resume")                                                            \
     X(DELETE, "delete", true, "delete")                                                            \
+    X(SNAPSHOT, "snapshot", true, "take a snapshot of")                                            \
+    X(REVERT, "revert", true, "revert")                                                            \
+    X(DELETE_SNAPSHOT, "delete-snapshot", true, "delete a snapshot of")                            \
     X(SEND_KEY, "send-key", false, "press keys on")                                                \
     X(TYPE, "type", false, "type on")                                                              \
     X(POINTER, "pointer", false, "move the pointer of")                                            \

@@ -37,7 +37,8 @@ struct plan_disk {
     struct uuid id;
     int format, bus; /* enum disk_format of the leaf, enum disk_bus */
     uint64_t size_bytes;
-    int *fds; /* leaf first (O_RDWR), then bases (O_RDONLY); taken by start() */
+    struct uuid *files; /* n_fds file ids; the nodes are named after them. NULL: no snapshots */
+    int *fds;           /* leaf first (O_RDWR), then bases (O_RDONLY); taken by start() */
     size_t n_fds;
     int *base_formats; /* n_fds - 1 × enum disk_format; NULL: all qcow2 */
 };
@@ -89,6 +90,27 @@ struct machine_usage {
     uint64_t uptime_ms; /* since QEMU began: reboots of the guest do not count, pauses do */
 };
 
+/* A new file that a disk writes to from now on, on top of the one it wrote to. */
+struct machine_overlay {
+    unsigned disk;    /* index in the plan's disks */
+    struct uuid file; /* qcow2, of the disk's size, empty */
+    int fd;           /* O_RDWR; taken */
+};
+
+/* Copying into 'top' what the files between it and 'base' have, so that it lies on 'base'. Named
+ * after 'top' from now on. */
+struct machine_stream {
+    struct uuid top, base; /* 'base' zero: everything */
+    const char *base_name; /* for the image's header; NULL without a base */
+    int top_fd;            /* O_RDWR, taken; -1 when it is a leaf, which is open for writing */
+};
+
+struct machine_block_job {
+    enum { BLOCK_JOB_NONE, BLOCK_JOB_RUNNING, BLOCK_JOB_ENDED } state;
+    uint64_t done, total; /* bytes, as QEMU estimates them */
+    char error[256];      /* ENDED: "" when it succeeded */
+};
+
 struct backend {
     const char *name;
     /* Starts with the guest stopped before its first instruction. HYPERVISOR with QEMU's words;
@@ -123,6 +145,22 @@ struct backend {
                       struct err *err) MUST_USE;
     /* Puts a medium into a CD drive, or takes it out (fd -1); 'fd' is taken. */
     bool (*media)(struct machine *machine, unsigned drive, int fd, struct err *err) MUST_USE;
+    /* All disks write to their overlays from one moment on, or none does. The guest goes on. */
+    bool (*snapshot)(struct machine *machine, const struct machine_overlay *overlays, size_t n,
+                     struct err *err) MUST_USE;
+    /* Whether the disk writes to this file. */
+    bool (*is_leaf)(struct machine *machine, unsigned disk, const struct uuid *file, bool *yes,
+                    struct err *err) MUST_USE;
+    /* Begins; block_job() says how it stands. WRONG_STATE: the machine does not use the file. */
+    bool (*stream)(struct machine *machine, const struct machine_stream *stream,
+                   struct err *err) MUST_USE;
+    bool (*block_job)(struct machine *machine, const struct uuid *top,
+                      struct machine_block_job *out, struct err *err) MUST_USE;
+    /* Asks a running job to end ('cancel'), or has one forgotten that has ended. */
+    bool (*block_job_end)(struct machine *machine, const struct uuid *top, bool cancel,
+                          struct err *err) MUST_USE;
+    /* Closes a file that no disk needs any more. */
+    bool (*drop_file)(struct machine *machine, const struct uuid *file, struct err *err) MUST_USE;
     /* False when the host does not tell. NULL: it never does. Does not block on the machine. */
     bool (*usage)(struct machine *machine, struct machine_usage *out) MUST_USE;
 };

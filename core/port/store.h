@@ -55,16 +55,17 @@ void store_rollback(struct store_txn **txn); /* for CLEANUP(store_rollback); NUL
 struct vm_record {
     struct uuid id;
     const char *name;
-    const char *spec;     /* JSON of struct vm_spec (model vm_model) */
-    const char *active;   /* the same as it was started with, NULL when off */
-    const char *phase;    /* "creating", "defined", "deleting" */
-    const char *run;      /* last observed, vm_run_text() */
-    const char *reason;   /* vm_reason_text() */
-    const char *desired;  /* vm_desired_text() */
-    const char *detail;   /* last words of a crash, or NULL */
-    const char *restarts; /* JSON of struct restarts (core/model/restarts.h), or NULL */
-    uint32_t slot;        /* uid slot while live; UINT32_MAX when none */
-    uint64_t revision;    /* of the configuration */
+    const char *spec;      /* JSON of struct vm_spec (model vm_model) */
+    const char *active;    /* the same as it was started with, NULL when off */
+    const char *phase;     /* "creating", "defined", "deleting" */
+    const char *run;       /* last observed, vm_run_text() */
+    const char *reason;    /* vm_reason_text() */
+    const char *desired;   /* vm_desired_text() */
+    const char *detail;    /* last words of a crash, or NULL */
+    const char *restarts;  /* JSON of struct restarts (core/model/restarts.h), or NULL */
+    struct uuid stands_on; /* the snapshot it goes on from; zero: none */
+    uint32_t slot;         /* uid slot while live; UINT32_MAX when none */
+    uint64_t revision;     /* of the configuration */
     uint64_t state_revision;
     int64_t created_ms, updated_ms, state_since_ms;
 };
@@ -127,6 +128,31 @@ bool store_disk_put(struct store_txn *txn, const struct disk_record *disk,
 bool store_disk_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
 bool store_disk_each(struct store *store, bool (*each)(void *ctx, const struct disk_record *),
                      void *ctx, struct err *err) MUST_USE;
+
+/* ---- Snapshots, a parent before its children; their disks with them ---- */
+struct snapshot_disk_record {
+    struct uuid disk;
+    struct uuid file; /* what it wrote to until then */
+};
+struct snapshot_record {
+    struct uuid id;
+    struct uuid vm;
+    const char *name; /* once in a VM */
+    const char *notes;
+    struct uuid parent; /* zero: the VM stood on none */
+    const char *level;  /* "disk" */
+    const char *spec;   /* JSON of the VM's configuration then */
+    int64_t created_ms;
+    const struct snapshot_disk_record *disks;
+    size_t n_disks;
+};
+bool store_snapshot_put(struct store_txn *txn, const struct snapshot_record *snapshot,
+                        struct err *err) MUST_USE;
+bool store_snapshot_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+/* Oldest first. */
+bool store_snapshot_each(struct store *store,
+                         bool (*each)(void *ctx, const struct snapshot_record *), void *ctx,
+                         struct err *err) MUST_USE;
 
 /* ---- Jobs ("operations" in the API) ---- */
 struct job_record {

@@ -11,6 +11,7 @@
 #include "core/base/mem.h"
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
+#include "core/snap/tree.h"
 #include "core/vm/registry.h"
 
 #include <fcntl.h>
@@ -61,6 +62,47 @@ static json_t *chain_of(struct core *core, const struct uuid *vm)
     return list;
 }
 
+/* What the snapshots froze, by disk; the files' parents are among the files. */
+static json_t *snapshots_of(struct core *core, const struct vm *vm)
+{
+    json_t *list = json_array();
+
+    lock_take(&core->registry.lock);
+    for (struct snapshot *s = vm->snapshots; s; s = s->next) {
+        json_t *one = json_object(), *disks = json_object();
+
+        json_put_text(one, "id", UUID_STR(&s->id));
+        json_put_text(one, "name", s->name);
+        json_put_text(one, "parent", uuid_is_zero(&s->parent) ? NULL : UUID_STR(&s->parent));
+        for (size_t i = 0; i < s->n_disks; i++)
+            json_put_text(disks, UUID_STR(&s->disks[i].disk), UUID_STR(&s->disks[i].file));
+        json_put(one, "disks", disks);
+        json_array_append_new(list, one);
+    }
+    lock_drop(&core->registry.lock);
+    return list;
+}
+
+static json_t *files_of(struct core *core, const struct uuid *vm)
+{
+    json_t *list = json_array();
+    struct disk_owner *owner;
+
+    lock_take(&core->registry.lock);
+    owner = disk_owner_find(core, vm);
+    for (struct file *f = owner ? owner->files : NULL; f; f = f->next) {
+        json_t *one = json_object();
+
+        json_put_text(one, "id", UUID_STR(&f->id));
+        json_put_text(one, "pool", UUID_STR(&f->pool));
+        json_put_text(one, "format", disk_format_names[f->format]);
+        json_put_text(one, "parent", uuid_is_zero(&f->parent) ? NULL : UUID_STR(&f->parent));
+        json_array_append_new(list, one);
+    }
+    lock_drop(&core->registry.lock);
+    return list;
+}
+
 static char *copy_text(struct core *core, const struct vm *vm)
 {
     CLEANUP(json_decrefp) json_t *copy = json_object();
@@ -68,6 +110,8 @@ static char *copy_text(struct core *core, const struct vm *vm)
     json_put_u64(copy, "version", 1);
     json_put_text(copy, "id", UUID_STR(&vm->id));
     json_put(copy, "chains", chain_of(core, &vm->id));
+    json_put(copy, "files", files_of(core, &vm->id));
+    json_put(copy, "snapshots", snapshots_of(core, vm));
     lock_take(&core->registry.lock);
     json_put_u64(copy, "revision", vm->revision);
     json_put(copy, "spec", model_encode(&vm_model, &vm->spec));

@@ -12,6 +12,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/disk/disks.h"
+#include "core/snap/tree.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 
@@ -73,7 +74,7 @@ static bool remove_rows(struct core *core, struct vm *vm, struct err *err)
     data = json_object();
     json_put_text(data, "name", vm->name);
     return event_add(txn, "vm.deleted", "vm", &vm->id, data, err) &&
-           disks_remove_rows(core, txn, &vm->id, err) && store_vm_remove(txn, &vm->id, err) &&
+           snapshots_remove_rows(txn, vm, err) && disks_remove_rows(core, txn, &vm->id, err) && store_vm_remove(txn, &vm->id, err) &&
            FAILPOINT("vm.delete.rows", err) && store_commit(&txn, err);
 }
 

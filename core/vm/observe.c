@@ -34,6 +34,7 @@ void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_tex
         .desired = vm_desired_text(vm->desired),
         .detail = vm->detail,
         .restarts = texts->restarts,
+        .stands_on = vm->stands_on,
         .slot = vm->slot,
         .revision = vm->revision,
         .state_revision = vm->state_revision,

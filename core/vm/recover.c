@@ -59,6 +59,7 @@ static void fill(struct vm *vm, const struct vm_record *r)
     vm->detail = str_dup(r->detail);
     fill_restarts(vm, r->restarts);
     vm->active = decode_active(r->active, &ignored);
+    vm->stands_on = r->stands_on;
     vm->slot = r->slot;
     vm->revision = r->revision;
     vm->state_revision = r->state_revision;

@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/snap/tree.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ static void vm_free(struct vm *vm)
         free(vm->active);
     }
     vm_spec_clear(&vm->spec);
+    while (vm->snapshots)
+        snapshot_delist(vm, vm->snapshots);
     lock_clear(&vm->writing);
     free(vm->detail);
     free(vm->restarts);
@@ -142,7 +145,7 @@ struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *s
     vm->spec = *spec;
     str_copy(vm->name, sizeof vm->name, spec->name);
     vm->backend = spec->backend;
-    vm->slot = NO_SLOT;
+    vm->slot = vm->helper_slot = NO_SLOT;
     vm->refs = 1;
     lock_init(&vm->writing);
     *spec = (struct vm_spec){0};

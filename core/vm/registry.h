@@ -95,6 +95,8 @@ bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, voi
 bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm, void *ctx),
              void *ctx, int64_t deadline_mono_ms);
 
+/* Gives a helper (core/snap) the lowest uid slot that nobody has: vm->helper_slot. */
+bool vm_slot_take(struct core *core, struct vm *vm, uint32_t *slot, struct err *err) MUST_USE;
 /* Ends whatever of a VM's worker still lives; and removes its run directory, the exit record in it.
  * Failures are logged. */
 void vm_sweep_worker(const struct vm *vm);

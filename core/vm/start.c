@@ -162,11 +162,10 @@ static bool choose_slot(struct core *core, uint32_t *slot, struct err *err)
     uint32_t n;
 
     lock_take(&core->registry.lock);
-    n = HASH_CNT(by_id, core->registry.vms_by_id) + 1;
-    used = mem_alloc(n);
+    n = 2 * HASH_CNT(by_id, core->registry.vms_by_id) + 1;
+    used = mem_alloc(n + 1);
     for (struct vm *vm = core->registry.vms_by_id; vm; vm = vm->by_id.next)
-        if (vm->slot < n)
-            used[vm->slot] = 1;
+        used[vm->slot < n ? vm->slot : n] = used[vm->helper_slot < n ? vm->helper_slot : n] = 1;
     lock_drop(&core->registry.lock);
     for (*slot = 0; *slot < n && used[*slot]; (*slot)++)
         ;
@@ -234,24 +233,40 @@ static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct e
            disks_open(core, &vm->id, &m->disks, &m->n_disks, err);
 }
 
+static struct lock choosing = {PTHREAD_MUTEX_INITIALIZER};
+
+bool vm_slot_take(struct core *core, struct vm *vm, uint32_t *slot, struct err *err)
+{
+    bool ok;
+
+    lock_take(&choosing);
+    ok = choose_slot(core, slot, err);
+    if (ok) {
+        lock_take(&core->registry.lock);
+        vm->helper_slot = *slot;
+        lock_drop(&core->registry.lock);
+    }
+    lock_drop(&choosing);
+    return ok;
+}
+
 /* Step 1. The slot is chosen and written while no other start can choose: one at a time. */
 static bool mark_starting(struct core *core, struct vm *vm, const struct vm_spec *spec,
                           uint32_t *slot, struct err *err)
 {
-    static struct lock one = {PTHREAD_MUTEX_INITIALIZER};
     const enum vm_desired desired = VM_DESIRED_RUNNING;
     const struct vm_change change = {
         .run = VM_STARTING, .desired = &desired, .slot = slot, .active = spec};
     bool ok;
 
-    lock_take(&one);
+    lock_take(&choosing);
     ok = choose_slot(core, slot, err);
     if (ok) {
         lock_take(&core->registry.lock);
         vm->slot = *slot;
         lock_drop(&core->registry.lock);
     }
-    lock_drop(&one);
+    lock_drop(&choosing);
     return ok && FAILPOINT("vm.start.mark", err) && vm_change_state(core, vm, &change, err);
 }
 

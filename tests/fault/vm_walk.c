@@ -12,6 +12,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/job/job.h"
+#include "core/snap/snap.h"
 #include "core/vm/bulk.h"
 
 #include <fcntl.h>
@@ -266,6 +267,101 @@ static void the_next_edit_makes_it_good(struct world *w)
     assert_string_equal(world_vm(w, "web", "pending_reason"), "null");
 }
 
+/* ---- snapshots ---- */
+
+static unsigned snapshots(struct world *w)
+{
+    CLEANUP(strbuf_clear) struct strbuf out = {0};
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(json_decrefp) json_t *list = NULL;
+    const struct query_ask ask = {.page_size = 100};
+    struct err err = {0};
+
+    assert_true(query_parse(&schema_snapshot, &ask, &query, &err));
+    if (!snapshot_list(w->core, name_of(w), &query, &out, &err))
+        return 0;
+    list = json_loadb(out.data, out.len, 0, NULL);
+    return (unsigned)json_array_size(json_object_get(list, "items"));
+}
+
+static bool ended_well(struct world *w, bool submitted, const struct uuid *op)
+{
+    CLEANUP(json_decrefp) json_t *job = submitted ? world_end_of(w, op) : NULL;
+
+    return job && str_eq(json_get_text(job, "state"), "succeeded");
+}
+
+static bool take(struct world *w, const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return ended_well(w, snapshot_create(w->core, "web", name, NULL, &world_admin, &op, &err), &op);
+}
+
+static bool take_one(struct world *w)
+{
+    return take(w, "third");
+}
+
+static bool go_back(struct world *w)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return ended_well(w, snapshot_revert(w->core, "web", "first", &world_admin, &op, &err), &op);
+}
+
+static bool drop_one(struct world *w)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return ended_well(w, snapshot_delete(w->core, "web", "first", &world_admin, &op, &err), &op);
+}
+
+static bool rename_one(struct world *w)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp)
+    json_t *done = snapshot_edit(w->core, "web", "first", "zero", NULL, &world_admin, &err);
+
+    return done != NULL;
+}
+
+static void has_two(struct world *w)
+{
+    exists(w);
+    assert_true(take(w, "first") && take(w, "second"));
+}
+
+static void has_two_and_runs(struct world *w)
+{
+    has_two(w);
+    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
+}
+
+static void has_two_branches(struct world *w)
+{
+    has_two(w);
+    assert_true(go_back(w));
+}
+
+static void there_are_three(struct world *w)
+{
+    assert_int_equal(snapshots(w), 3);
+}
+
+static void there_are_two(struct world *w)
+{
+    assert_int_equal(snapshots(w), 2);
+}
+
+static void there_is_one(struct world *w)
+{
+    assert_int_equal(snapshots(w), 1);
+}
+
 static const struct operation operations[] = {
     {"create", nothing, create, it_is_there, NULL},
     {"create and start", nothing, create_and_start, it_is_there, NULL},
@@ -283,6 +379,14 @@ static const struct operation operations[] = {
     {"reset", runs, reset, it_is_there, NULL},
     {"start all", exists, start_all, it_is_there, NULL},
     {"delete all", exists, delete_all, it_is_gone, NULL},
+    {"snapshot", has_two, take_one, there_are_three, NULL},
+    {"snapshot, running", has_two_and_runs, take_one, there_are_three, NULL},
+    {"revert", has_two, go_back, there_are_two, NULL},
+    {"delete snapshot", has_two, drop_one, there_is_one, NULL},
+    {"delete snapshot, running", has_two_and_runs, drop_one, there_is_one, NULL},
+    {"delete snapshot, branches", has_two_branches, drop_one, there_is_one, NULL},
+    {"rename snapshot", has_two, rename_one, there_are_two, NULL},
+    {"delete with snapshots", has_two_branches, delete, it_is_gone, NULL},
 };
 
 /* ---- the invariants, each a sentence ---- */
@@ -315,7 +419,8 @@ static void a_vm_is_whole_or_absent(struct world *w)
     if (world_has_vm(w, name_of(w))) {
         assert_string_not_equal(world_vm(w, name_of(w), "state"), "creating");
         assert_string_not_equal(world_vm(w, name_of(w), "state"), "deleting");
-        assert_int_equal(world_files(w), 2);
+        /* on each of the two disks a file for each snapshot, and the one that is written to */
+        assert_int_equal(world_files(w), 2 * (1 + snapshots(w)));
     } else {
         assert_int_equal(world_files(w), 0);
     }

@@ -58,8 +58,7 @@ static void what_a_vm_needs_passes(void **state)
                                         "send-key",
                                         "stop",
                                         "system_powerdown",
-                                        "system_reset",
-                                        "transaction"};
+                                        "system_reset"};
 
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)
         if (verdict_on(names[i], "{}") != ERR_NONE)
@@ -144,6 +143,20 @@ static void only_processors_are_plugged_in(void **state)
                      ERR_FORBIDDEN);
 }
 
+static void a_transaction_changes_known_nodes(void **state)
+{
+    assert_int_equal(verdict_on("transaction",
+                                "{\"actions\":[{\"type\":\"blockdev-snapshot\",\"data\":"
+                                "{\"node\":\"a\",\"overlay\":\"b\"}}]}"),
+                     ERR_NONE);
+    assert_int_equal(verdict_on("transaction",
+                                "{\"actions\":[{\"type\":\"blockdev-snapshot-sync\",\"data\":"
+                                "{\"device\":\"a\",\"snapshot-file\":\"/etc/x\"}}]}"),
+                     ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("transaction", "{\"actions\":[]}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("transaction", "{}"), ERR_FORBIDDEN);
+}
+
 static void a_block_node_reads_what_was_lent(void **state)
 {
     static const char *const refused[] = {
@@ -173,6 +186,7 @@ int main(void)
         cmocka_unit_test(what_leads_out_of_the_jail_does_not),
         cmocka_unit_test(streams_and_files_are_passed_descriptors),
         cmocka_unit_test(only_processors_are_plugged_in),
+        cmocka_unit_test(a_transaction_changes_known_nodes),
         cmocka_unit_test(a_block_node_reads_what_was_lent),
         cmocka_unit_test(a_request_has_its_two_members_only),
     };

@@ -58,6 +58,22 @@ static bool is_lent_node(const json_t *node, struct err *err)
     return true;
 }
 
+/* Several changes of block nodes at once. blockdev-snapshot-sync and its like would open files by
+ * name. */
+static bool is_node_transaction(const json_t *arguments, struct err *err)
+{
+    static const char *const types[] = {"blockdev-snapshot",          "block-dirty-bitmap-add",
+                                        "block-dirty-bitmap-clear",   "block-dirty-bitmap-enable",
+                                        "block-dirty-bitmap-disable", "block-dirty-bitmap-merge"};
+    const json_t *actions = json_object_get(arguments, "actions"), *one;
+    bool ok = json_array_size(actions) > 0;
+    size_t i;
+
+    json_array_foreach (actions, i, one)
+        ok &= is_one_of(json_get_text(one, "type"), types, ARRAY_LEN(types));
+    return ok || err_set(err, ERR_FORBIDDEN, "a transaction changes known block nodes only");
+}
+
 /* Sorted: looked up by bisection. 'fd_member' names an argument that must be "fd:…", 'file_member'
  * one that must lie in /dev/fdset/; 'check' looks at all of them. */
 static const struct rule {
@@ -135,7 +151,7 @@ static const struct rule {
     {"system_powerdown", NULL, NULL, NULL},
     {"system_reset", NULL, NULL, NULL},
     {"system_wakeup", NULL, NULL, NULL},
-    {"transaction", NULL, NULL, NULL},
+    {"transaction", NULL, NULL, is_node_transaction},
 };
 
 static int compare(const void *name, const void *rule)

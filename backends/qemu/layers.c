@@ -1,0 +1,292 @@
+/* The files of running disks: see layers.h. Called by core through backend_qemu.
+ *
+ *   snapshot   lend each overlay's descriptor ─► its node, lying on nothing ─► one transaction puts
+ *              them all on top of the disks' nodes: guest writes go there from then on
+ *   stream     (a writable descriptor for a file in the middle) ─► block-stream, a job named as the
+ *              file's node, which is asked for and dismissed by that name
+ *
+ * Nodes are named after their files, so what QEMU has is found again by whoever asks next. A VM
+ * that an older vmmd started has other names: it is told to be started again. */
+#include "backends/qemu/layers.h"
+
+#include "backends/qemu/argv.h"
+#include "backends/qemu/machine.h"
+#include "core/base/failpoint.h"
+#include "core/base/fs.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool qmp(struct machine *m, const char *command, json_t *arguments, struct err *err)
+{
+    return link_qmp(m->link, command, arguments, NULL, 0, QMP_MS, NULL, err);
+}
+
+/* ---- which node a disk writes to ---- */
+
+struct top {
+    char node[64];
+    bool direct;
+};
+
+/* A device's name, or a path with it: "/machine/peripheral/diskdev0/virtio-backend". */
+static bool is_device(const char *qdev, const char *id)
+{
+    const char *at = qdev ? strstr(qdev, id) : NULL;
+
+    return at && (at == qdev || at[-1] == '/') && (!at[strlen(id)] || at[strlen(id)] == '/');
+}
+
+static bool find_top(struct machine *m, unsigned disk, struct top *out, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *all = NULL;
+    const json_t *one;
+    char id[32];
+    size_t i;
+
+    snprintf(id, sizeof id, "diskdev%u", disk);
+    if (!link_qmp(m->link, "query-block", NULL, NULL, 0, QMP_MS, &all, err))
+        return false;
+    json_array_foreach (all, i, one) {
+        const json_t *inserted = json_object_get(one, "inserted");
+        const char *node = json_get_text(inserted, "node-name");
+        const char *qdev = json_get_text(one, "qdev");
+        if (!node || !is_device(qdev, id))
+            continue;
+        str_copy(out->node, sizeof out->node, node);
+        out->direct = json_get_bool(json_object_get(inserted, "cache"), "direct", false);
+        return true;
+    }
+    return err_set(err, ERR_HYPERVISOR, "QEMU does not know disk %u", disk);
+}
+
+bool machine_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, bool *yes,
+                     struct err *err)
+{
+    char node[NODE_BYTES];
+    struct top top;
+
+    file_node_name(file, node);
+    if (!find_top(m, disk, &top, err))
+        return false;
+    *yes = str_eq(top.node, node);
+    return true;
+}
+
+/* ---- letting go ---- */
+
+/* Sets whose descriptors were lent for this node. */
+static void take_sets_back(struct machine *m, const char *node)
+{
+    CLEANUP(json_decrefp) json_t *sets = NULL;
+    struct err err = {0};
+    const json_t *set;
+    size_t i;
+
+    if (!link_qmp(m->link, "query-fdsets", NULL, NULL, 0, QMP_MS, &sets, &err))
+        return;
+    json_array_foreach (sets, i, set) {
+        const json_t *first = json_array_get(json_object_get(set, "fds"), 0);
+        const char *lent_for = json_get_text(first, "opaque");
+        if (str_eq(lent_for, node))
+            fdset_take_back(m, (unsigned)json_get_u64(set, "fdset-id", 0));
+    }
+}
+
+static void drop_node(struct machine *m, const char *node)
+{
+    struct err err = {0};
+
+    err_ignore(qmp(m, "blockdev-del", json_pack("{s:s}", "node-name", node), &err), &err);
+    take_sets_back(m, node);
+}
+
+bool machine_drop_file(struct machine *m, const struct uuid *file, struct err *err)
+{
+    char node[NODE_BYTES];
+
+    file_node_name(file, node);
+    lock_take(&m->changing);
+    drop_node(m, node);
+    lock_drop(&m->changing);
+    return true;
+}
+
+/* ---- snapshot ---- */
+
+static bool lend(struct machine *m, const char *node, int fd, unsigned *set, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *reply = NULL;
+
+    if (!link_qmp(m->link, "add-fd", json_pack("{s:s}", "opaque", node), &fd, 1, QMP_MS, &reply,
+                  err))
+        return false;
+    *set = (unsigned)json_get_u64(reply, "fdset-id", 0);
+    return true;
+}
+
+static json_t *overlay_node(const char *node, unsigned set, bool direct)
+{
+    char path[32], file[NODE_BYTES + 2];
+
+    snprintf(path, sizeof path, "/dev/fdset/%u", set);
+    snprintf(file, sizeof file, "%s-f", node);
+    return json_pack("{s:s,s:s,s:s,s:n,s:{s:b,s:b},s:{s:s,s:s,s:s,s:s,s:s,s:{s:b,s:b}}}", "driver",
+                     "qcow2", "node-name", node, "discard", "unmap", "backing", "cache", "direct",
+                     direct, "no-flush", 0, "file", "driver", "file", "node-name", file, "filename",
+                     path, "locking", "on", "discard", "unmap", "cache", "direct", direct,
+                     "no-flush", 0);
+}
+
+/* What an attempt that was cut off left goes first. */
+static bool add_overlay(struct machine *m, const struct machine_overlay *overlay, json_t *actions,
+                        struct err *err)
+{
+    char node[NODE_BYTES];
+    struct top top;
+    unsigned set;
+
+    file_node_name(&overlay->file, node);
+    drop_node(m, node);
+    if (!find_top(m, overlay->disk, &top, err) || !lend(m, node, overlay->fd, &set, err) ||
+        !FAILPOINT("qemu.snapshot.node", err) ||
+        !qmp(m, "blockdev-add", overlay_node(node, set, top.direct), err))
+        return false;
+    json_array_append_new(actions, json_pack("{s:s,s:{s:s,s:s}}", "type", "blockdev-snapshot",
+                                             "data", "node", top.node, "overlay", node));
+    return true;
+}
+
+static bool switch_all(struct machine *m, const struct machine_overlay *overlays, size_t n,
+                       struct err *err)
+{
+    json_t *actions = json_array();
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < n; i++)
+        ok = add_overlay(m, &overlays[i], actions, err);
+    if (!ok) {
+        json_decref(actions);
+        return false;
+    }
+    return FAILPOINT_AROUND(
+        "qemu.snapshot", qmp(m, "transaction", json_pack("{s:o}", "actions", actions), err), err);
+}
+
+bool machine_snapshot(struct machine *m, const struct machine_overlay *overlays, size_t n,
+                      struct err *err)
+{
+    bool ok;
+
+    lock_take(&m->changing);
+    ok = switch_all(m, overlays, n, err);
+    lock_drop(&m->changing);
+    for (size_t i = 0; i < n; i++) {
+        int fd = overlays[i].fd;
+        closep(&fd);
+    }
+    return ok;
+}
+
+/* ---- streams ---- */
+
+/* The set through which QEMU reads a file in the middle of a chain. */
+static bool set_of(struct machine *m, const char *node, unsigned *set, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *all = NULL;
+    char file[NODE_BYTES + 2];
+    const json_t *one;
+    size_t i;
+
+    snprintf(file, sizeof file, "%s-f", node);
+    if (!link_qmp(m->link, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), NULL, 0,
+                  QMP_MS, &all, err))
+        return false;
+    json_array_foreach (all, i, one) {
+        const char *path = json_get_text(one, "file");
+        if (str_eq(json_get_text(one, "node-name"), file) && path &&
+            sscanf(path, "/dev/fdset/%u", set) == 1)
+            return true;
+    }
+    return err_set(err, ERR_WRONG_STATE,
+                   "the running VM does not use that file: it lies on another branch, or an older "
+                   "vmmd started the VM; stop the VM and try again");
+}
+
+/* QEMU opens the file for writing as soon as a writable descriptor is in its set. */
+static bool make_writable(struct machine *m, const char *node, int fd, struct err *err)
+{
+    unsigned set;
+
+    return fd < 0 || (set_of(m, node, &set, err) &&
+                      link_qmp(m->link, "add-fd",
+                               json_pack("{s:i,s:s}", "fdset-id", (int)set, "opaque", node), &fd, 1,
+                               QMP_MS, NULL, err));
+}
+
+static bool is_known(struct machine *m, const char *node, struct err *err)
+{
+    unsigned set;
+
+    return set_of(m, node, &set, err);
+}
+
+bool machine_stream(struct machine *m, const struct machine_stream *stream, struct err *err)
+{
+    CLEANUP(closep) int top_fd = stream->top_fd;
+    char top[NODE_BYTES], base[NODE_BYTES];
+    json_t *arguments;
+    bool ok;
+
+    file_node_name(&stream->top, top);
+    arguments = json_pack("{s:s,s:s,s:b,s:s}", "job-id", top, "device", top, "auto-dismiss", 0,
+                          "on-error", "report");
+    if (!uuid_is_zero(&stream->base)) {
+        file_node_name(&stream->base, base);
+        json_put_text(arguments, "base-node", base);
+        json_put_text(arguments, "backing-file", stream->base_name);
+    }
+    lock_take(&m->changing);
+    ok = is_known(m, top, err) && make_writable(m, top, top_fd, err);
+    if (!ok)
+        json_decref(arguments);
+    ok = ok && FAILPOINT_AROUND("qemu.stream", qmp(m, "block-stream", arguments, err), err);
+    lock_drop(&m->changing);
+    return ok;
+}
+
+bool machine_block_job(struct machine *m, const struct uuid *top, struct machine_block_job *out,
+                       struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *jobs = NULL;
+    char id[NODE_BYTES];
+    const json_t *job;
+    size_t i;
+
+    *out = (struct machine_block_job){.state = BLOCK_JOB_NONE};
+    file_node_name(top, id);
+    if (!link_qmp(m->link, "query-jobs", NULL, NULL, 0, QMP_MS, &jobs, err))
+        return false;
+    json_array_foreach (jobs, i, job) {
+        const char *error = json_get_text(job, "error");
+        if (!str_eq(json_get_text(job, "id"), id))
+            continue;
+        out->state =
+            str_eq(json_get_text(job, "status"), "concluded") ? BLOCK_JOB_ENDED : BLOCK_JOB_RUNNING;
+        out->done = json_get_u64(job, "current-progress", 0);
+        out->total = json_get_u64(job, "total-progress", 0);
+        str_copy(out->error, sizeof out->error, error ? error : "");
+    }
+    return true;
+}
+
+bool machine_block_job_end(struct machine *m, const struct uuid *top, bool cancel, struct err *err)
+{
+    char id[NODE_BYTES];
+
+    file_node_name(top, id);
+    return qmp(m, cancel ? "job-cancel" : "job-dismiss", json_pack("{s:s}", "id", id), err);
+}

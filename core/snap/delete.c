@@ -1,0 +1,262 @@
+/* Deleting a snapshot (docs/storage.md): what lies on its files takes over what it still needs of
+ * them, one file after the other, and then they go.
+ *
+ *   for each disk, for each file C on the snapshot's file F:
+ *     1 QEMU copies F's data into C ("stream"), where C has none of its own
+ *     2 * C's parent is F's parent                                       one transaction
+ *   3 * the snapshot's row goes, F to the trash                          one transaction
+ *   4 F is removed
+ *
+ * Nothing is taken away before 3: until then the snapshot can be reverted to, and a cancelled or
+ * interrupted deletion is taken up where it was. A running VM's QEMU does the work, for a VM that
+ * is off one that never runs its guest. */
+#include "core/base/clock.h"
+#include "core/base/failpoint.h"
+#include "core/base/fs.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/disks.h"
+#include "core/snap/merge.h"
+#include "core/snap/snap.h"
+#include "core/snap/tree.h"
+#include "core/vm/kinds.h"
+#include "core/vm/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the request ---- */
+
+bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
+                     const struct origin *origin, struct uuid *op, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
+    CLEANUP(json_decrefp) json_t *args = json_object();
+    struct snapshot *s;
+
+    *op = (struct uuid){0};
+    if (!hold.vm)
+        return false;
+    lock_take(&core->registry.lock);
+    s = snapshot_need(core, hold.vm, snapshot, err);
+    if (s)
+        json_put_text(args, "snapshot", UUID_STR(&s->id));
+    lock_drop(&core->registry.lock);
+    return s &&
+           vm_submit(core, hold.vm, VM_VERB_DELETE_SNAPSHOT, args, origin, op, NULL, NULL, err);
+}
+
+/* ---- the operation ---- */
+
+struct work {
+    struct core *core;
+    struct job *job;
+    struct vm *vm;
+    struct uuid id;
+    uint64_t done; /* bytes of the streams that are over */
+};
+
+/* The files of the snapshot, copied. */
+static struct layer *files_of(struct work *w, size_t *n)
+{
+    struct layer *list = NULL;
+    struct snapshot *s;
+
+    *n = 0;
+    lock_take(&w->core->registry.lock);
+    s = snapshot_get(w->vm, &w->id);
+    list = mem_array((s ? s->n_disks : 0) + 1, sizeof *list);
+    for (size_t i = 0; s && i < s->n_disks; i++) {
+        struct file *file = file_find(w->core, &s->disks[i].file);
+        if (file)
+            list[(*n)++] = layer_of_file(w->core, file);
+    }
+    lock_drop(&w->core->registry.lock);
+    return list;
+}
+
+/* Some file whose parent is 'file'; false when there is none. */
+static bool child_of(struct work *w, const struct uuid *file, struct layer *out)
+{
+    struct disk_owner *owner;
+    bool found = false;
+
+    lock_take(&w->core->registry.lock);
+    owner = disk_owner_find(w->core, &w->vm->id);
+    for (struct file *f = owner ? owner->files : NULL; f && !found; f = f->next) {
+        found = uuid_eq(&f->parent, file);
+        if (found)
+            *out = layer_of_file(w->core, f);
+    }
+    lock_drop(&w->core->registry.lock);
+    return found;
+}
+
+static bool write_parent(struct work *w, const struct layer *child, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(w->core->store, err);
+    const struct uuid none = {0};
+
+    return txn && layer_write(txn, child, "live", &none, err) &&
+           FAILPOINT("snapshot.merge.commit", err) && store_commit(&txn, err);
+}
+
+/* Steps 1 and 2 for one child. */
+static bool take_over(struct work *w, const struct layer *from, struct layer *child,
+                      struct err *err)
+{
+    struct file *file;
+
+    if (!FAILPOINT("snapshot.merge.stream", err) ||
+        !merge_stream(w->core, w->vm, w->job, from, child, err))
+        return false;
+    child->parent = from->parent;
+    if (!write_parent(w, child, err))
+        return false;
+    lock_take(&w->core->registry.lock);
+    file = file_find(w->core, &child->id);
+    if (file)
+        file_set_parent(w->core, file, &child->parent);
+    lock_drop(&w->core->registry.lock);
+    merge_forget(w->core, w->vm, from);
+    return true;
+}
+
+/* ---- step 3 ---- */
+
+static bool write_children(struct work *w, struct store_txn *txn, const struct uuid *parent,
+                           struct err *err)
+{
+    for (struct snapshot *s = w->vm->snapshots; s; s = s->next) {
+        struct snapshot_record row;
+        if (!uuid_eq(&s->parent, &w->id))
+            continue;
+        snapshot_record_fill(s, &row);
+        row.parent = *parent;
+        if (!store_snapshot_put(txn, &row, err))
+            return false;
+    }
+    return true;
+}
+
+static bool write_vm(struct work *w, struct store_txn *txn, const struct uuid *parent,
+                     struct err *err)
+{
+    struct vm_record record;
+    struct vm_texts texts;
+    bool ok;
+
+    lock_take(&w->core->registry.lock);
+    vm_record_fill(w->vm, &record, &texts);
+    lock_drop(&w->core->registry.lock);
+    if (uuid_eq(&record.stands_on, &w->id))
+        record.stands_on = *parent;
+    record.state_revision++;
+    ok = store_vm_put(txn, &record, err);
+    vm_texts_clear(&texts);
+    return ok;
+}
+
+static bool write_gone(struct work *w, const struct snapshot *s, const struct layer *files,
+                       size_t n, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(w->core->store, err);
+    json_t *data;
+    bool ok = txn != NULL;
+
+    if (!txn)
+        return false;
+    for (size_t i = 0; ok && i < n; i++)
+        ok = layer_write(txn, &files[i], "trash", job_id(w->job), err);
+    data = json_object();
+    json_put_text(data, "name", s->name);
+    json_put_text(data, "vm", UUID_STR(&w->vm->id));
+    ok = event_add(txn, "snapshot.deleted", "snapshot", &w->id, data, err) && ok;
+    return ok && write_children(w, txn, &s->parent, err) && write_vm(w, txn, &s->parent, err) &&
+           store_snapshot_remove(txn, &w->id, err) && FAILPOINT("snapshot.delete.commit", err) &&
+           store_commit(&txn, err);
+}
+
+static void apply_gone(struct work *w, struct snapshot *s)
+{
+    lock_take(&w->core->registry.lock);
+    for (struct snapshot *child = w->vm->snapshots; child; child = child->next)
+        if (uuid_eq(&child->parent, &w->id))
+            child->parent = s->parent;
+    if (uuid_eq(&w->vm->stands_on, &w->id))
+        w->vm->stands_on = s->parent;
+    w->vm->state_revision++;
+    snapshot_delist(w->vm, s);
+    lock_drop(&w->core->registry.lock);
+}
+
+static bool commit(struct work *w, const struct layer *files, size_t n, struct err *err)
+{
+    struct snapshot *s;
+    bool ok;
+
+    lock_take(&w->vm->writing);
+    s = snapshot_get(w->vm, &w->id);
+    ok = !s || write_gone(w, s, files, n, err);
+    if (s && ok) {
+        files_discard(w->core, files, n);
+        apply_gone(w, s);
+    }
+    lock_drop(&w->vm->writing);
+    if (ok) {
+        events_ring(w->core);
+        vm_copy_later(w->core, &w->vm->id);
+    }
+    return ok;
+}
+
+static bool take_all_over(struct work *w, const struct layer *files, size_t n, struct err *err)
+{
+    struct layer child;
+
+    for (size_t i = 0; i < n; i++)
+        while (child_of(w, &files[i].id, &child)) {
+            if (job_cancelled(w->job))
+                return err_set(err, ERR_CANCELLED, "the snapshot is still there");
+            if (!take_over(w, &files[i], &child, err))
+                return false;
+        }
+    return true;
+}
+
+static bool run(struct core *core, struct job *job, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
+    struct work w = {.core = core, .job = job, .vm = hold.vm};
+    CLEANUP(mem_freep) struct layer *files = NULL;
+    struct err ignored = {0};
+    size_t n;
+
+    if (!w.vm)
+        return false;
+    if (!uuid_parse(json_get_text(job_args(job), "snapshot"), &w.id))
+        return err_set(err, ERR_INTERNAL, "the operation has no snapshot");
+    files = files_of(&w, &n);
+    if (!take_all_over(&w, files, n, err) || !commit(&w, files, n, err))
+        return false;
+    err_ignore(nvram_forget(core, w.vm, &w.id, &ignored), &ignored);
+    files_settle_vm(core, &w.vm->id);
+    return true;
+}
+
+static void settle(struct core *core, struct job *job, bool ok)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
+
+    if (!hold.vm)
+        return;
+    vm_unclaim(core, hold.vm, job_id(job));
+}
+
+const struct job_kind vm_delete_snapshot_kind = {.name = "vm.delete-snapshot",
+                                                 .lane = JOB_LANE_COPY,
+                                                 .cancellable = true,
+                                                 .run = run,
+                                                 .settle = settle,
+                                                 .adopt = vm_adopt};

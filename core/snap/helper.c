@@ -1,0 +1,104 @@
+/* See helper.h. It is a machine like any other, with as little in it as there can be and the guest
+ * stopped before its first instruction. No row says that it lives: what a dead daemon leaves of it
+ * is swept as every worker that belongs to no running VM. */
+#include "core/snap/helper.h"
+
+#include "core/base/failpoint.h"
+#include "core/base/fs.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/disks.h"
+#include "core/vm/registry.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+static void ignore(void *ctx, const struct uuid *vm, const struct machine_event *event)
+{
+}
+
+/* The least of a machine, of the VM's backend. */
+static struct vm_spec *bare_spec(const struct vm *vm, struct err *err)
+{
+    CLEANUP(json_decrefp)
+    json_t *json = json_pack("{s:s,s:s,s:i,s:i,s:i,s:b,s:s,s:s,s:[],s:{s:s}}", "name", "helper",
+                             "backend", vm_backend_names[vm->backend], "vcpus", 1, "memory_bytes",
+                             16 << 20, "serial_ports", 0, "rng", 0, "machine", "pc", "accel", "tcg",
+                             "nics", "video", "model", "none");
+    struct vm_spec *spec = mem_alloc(sizeof *spec);
+
+    if (model_decode(&vm_model, json, MODEL_STORED, spec, err))
+        return spec;
+    free(spec);
+    return NULL;
+}
+
+static bool open_log(struct core *core, const struct vm *vm, int *fd, struct err *err)
+{
+    CLEANUP(closep) int dir = vm_dir_open(core, vm, true, err);
+
+    *fd = dir < 0 ? -1 : fs_open(dir, "qemu.log", O_RDWR | O_CREAT | O_APPEND, 0600, err);
+    return *fd >= 0;
+}
+
+static void give_slot_back(struct core *core, struct vm *vm)
+{
+    lock_take(&core->registry.lock);
+    vm->helper_slot = NO_SLOT;
+    lock_drop(&core->registry.lock);
+}
+
+static struct machine *launch(struct core *core, struct vm *vm, struct machine_plan *plan,
+                              struct err *err)
+{
+    const struct machine_owner owner = {ignore, core};
+    struct machine *machine = NULL;
+
+    bool ok;
+
+    if (!FAILPOINT("snapshot.helper", err) || !vm_slot_take(core, vm, &plan->slot, err))
+        return NULL;
+    ok = core_backend(vm->backend)->start(plan, &owner, &machine, err);
+    plan->disks[0].n_fds = 0; /* closed by start(), whatever came out */
+    plan->qemu_log_fd = -1;
+    if (!ok)
+        give_slot_back(core, vm);
+    return ok ? machine : NULL;
+}
+
+struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid *leaf,
+                             struct err *err)
+{
+    struct vm_spec *spec = bare_spec(vm, err);
+    struct plan_disk *disk = mem_alloc(sizeof *disk);
+    struct machine_plan plan = {
+        .vm = vm->id, .spec = spec, .accel = VM_ACCEL_TCG, MACHINE_PLAN_NO_FDS};
+    struct machine *machine = NULL;
+
+    plan.disks = disk;
+    plan.n_disks = 1;
+    if (spec && open_log(core, vm, &plan.qemu_log_fd, err) &&
+        disk_open_chain(core, leaf, disk, err))
+        machine = launch(core, vm, &plan, err);
+    closep(&plan.qemu_log_fd);
+    disks_close(disk, 1);
+    if (spec) {
+        vm_spec_clear(spec);
+        free(spec);
+    }
+    return machine;
+}
+
+void helper_stop(struct core *core, struct vm *vm, struct machine *machine)
+{
+    const struct backend *backend = core_backend(vm->backend);
+    struct err err = {0};
+
+    if (!backend->kill(machine, &err))
+        log_warn("a helper of %s did not end by request: %s", VM_NAME(core, vm), err.detail);
+    backend->release(machine);
+    vm_sweep_worker(vm);
+    vm_sweep_run_dir(vm);
+    give_slot_back(core, vm);
+}

@@ -1,0 +1,10 @@
+/* A QEMU that holds the disk of a VM that is off and never runs its guest. For core/snap only. */
+#pragma once
+#include "core/core/parts.h"
+
+/* 'leaf' is opened for writing, what it lies on for reading. In a jail of the VM's own, as when it
+ * runs; should this daemon die, the next one ends it. The VM is claimed by the caller's operation.
+ */
+struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid *leaf,
+                             struct err *err) MUST_USE;
+void helper_stop(struct core *core, struct vm *vm, struct machine *machine);

@@ -1,0 +1,186 @@
+/* New files on top of others, one for each disk of a VM: planned in a job's arguments, made,
+ * written to by the disks, or dropped. See tree.h; called by the operations on snapshots. */
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/disks.h"
+#include "core/snap/tree.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool fill_layer(struct core *core, const struct uuid *vm, struct overlay *o)
+    REQUIRES(core->registry.lock);
+static bool fill_layer(struct core *core, const struct uuid *vm, struct overlay *o)
+{
+    struct file *parent = file_find(core, &o->parent);
+
+    if (!parent)
+        return false;
+    o->layer = layer_of_file(core, parent);
+    o->layer.id = o->file;
+    o->layer.parent = o->parent;
+    o->layer.vm = *vm;
+    o->layer.format = DISK_QCOW2;
+    return true;
+}
+
+struct overlay *overlays_plan(struct core *core, const struct uuid *vm,
+                              const struct uuid *(*parent_of)(void *ctx, const struct disk *disk),
+                              void *ctx, size_t *n, struct err *err)
+{
+    struct overlay *list = NULL;
+    size_t count = 0;
+    bool ok = true;
+
+    lock_take(&core->registry.lock);
+    for (struct disk *d = disks_of(core, vm); ok && d; d = d->next) {
+        const struct uuid *parent = parent_of(ctx, d);
+        if (!parent)
+            continue;
+        list = mem_resize(list, count + 1, sizeof *list);
+        list[count] = (struct overlay){.disk = d->id, .file = uuid_new(), .parent = *parent};
+        ok = fill_layer(core, vm, &list[count++]);
+    }
+    lock_drop(&core->registry.lock);
+    if (!ok) {
+        mem_freep(&list);
+        err_set(err, ERR_INTERNAL, "a disk of the VM has no file");
+        return NULL;
+    }
+    *n = count;
+    return list ? list : mem_alloc(sizeof *list);
+}
+
+json_t *overlays_json(const struct overlay *list, size_t n)
+{
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *one = json_object();
+        json_put_text(one, "disk", UUID_STR(&list[i].disk));
+        json_put_text(one, "file", UUID_STR(&list[i].file));
+        json_put_text(one, "parent", UUID_STR(&list[i].parent));
+        json_array_append_new(array, one);
+    }
+    return array;
+}
+
+/* After a restart memory has the file from its row. */
+static void enlist(struct core *core, const struct overlay *o) REQUIRES(core->registry.lock);
+static void enlist(struct core *core, const struct overlay *o)
+{
+    struct file *file;
+
+    if (file_find(core, &o->file))
+        return;
+    file = mem_alloc(sizeof *file);
+    *file = (struct file){.id = o->file,
+                          .pool = o->layer.pool,
+                          .vm = o->layer.vm,
+                          .parent = o->parent,
+                          .format = o->layer.format,
+                          .size_bytes = o->layer.size_bytes};
+    file_index_add(core, file);
+}
+
+struct overlay *overlays_of_job(struct core *core, const struct uuid *vm, struct job *job,
+                                size_t *n, struct err *err)
+{
+    const json_t *array = json_object_get(job_args(job), "disks"), *one;
+    struct overlay *list = mem_array(json_array_size(array) + 1, sizeof *list);
+    bool ok = true;
+    size_t i;
+
+    lock_take(&core->registry.lock);
+    json_array_foreach (array, i, one) {
+        struct overlay *o = &list[i];
+        ok = ok && uuid_parse(json_get_text(one, "disk"), &o->disk) &&
+             uuid_parse(json_get_text(one, "file"), &o->file) &&
+             uuid_parse(json_get_text(one, "parent"), &o->parent) && fill_layer(core, vm, o);
+        if (ok)
+            enlist(core, o);
+    }
+    lock_drop(&core->registry.lock);
+    *n = json_array_size(array);
+    if (ok)
+        return list;
+    mem_freep(&list);
+    err_set(err, ERR_INTERNAL, "the operation names a file that is not known");
+    return NULL;
+}
+
+bool overlays_write(struct store_txn *txn, const struct overlay *list, size_t n, const char *state,
+                    const struct uuid *job, struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!layer_write(txn, &list[i].layer, state, job, err))
+            return false;
+    return true;
+}
+
+bool overlays_make(struct core *core, const struct overlay *list, size_t n, struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!layer_make(core, &list[i].layer, err))
+            return false;
+    return true;
+}
+
+static bool remove_rows(struct core *core, const struct overlay *list, size_t n, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+
+    for (size_t i = 0; txn && i < n; i++)
+        if (!store_file_remove(txn, &list[i].file, err))
+            return false;
+    return txn && store_commit(&txn, err);
+}
+
+void overlays_drop(struct core *core, const struct overlay *list, size_t n)
+{
+    struct err err = {0};
+    bool ok = true;
+
+    for (size_t i = 0; ok && i < n; i++)
+        ok = layer_unlink(&list[i].layer, &err);
+    if (!ok || !remove_rows(core, list, n, &err)) {
+        log_warn("new files of an operation that failed are left for the next start: %s",
+                 err.detail);
+        return;
+    }
+    lock_take(&core->registry.lock);
+    for (size_t i = 0; i < n; i++) {
+        struct file *file = file_find(core, &list[i].file);
+        if (file)
+            file_index_drop(core, file);
+    }
+    lock_drop(&core->registry.lock);
+}
+
+bool overlays_write_leaves(struct core *core, struct store_txn *txn, const struct overlay *list,
+                           size_t n, struct err *err)
+{
+    const struct uuid none = {0};
+
+    if (!overlays_write(txn, list, n, "live", &none, err))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!disk_write_leaf(core, txn, &list[i].disk, &list[i].file, err))
+            return false;
+    return true;
+}
+
+void overlays_set_leaves(struct core *core, const struct overlay *list, size_t n)
+{
+    lock_take(&core->registry.lock);
+    for (size_t i = 0; i < n; i++) {
+        struct disk *disk = disk_find(core, &list[i].disk);
+        struct file *file = file_find(core, &list[i].file);
+        if (disk)
+            disk->leaf = list[i].file;
+        if (file)
+            file->state = FILE_LIVE;
+    }
+    lock_drop(&core->registry.lock);
+}

@@ -1,0 +1,296 @@
+/* Reverting a VM to one of its snapshots (docs/storage.md):
+ *
+ *   1 job, rows of new leaves on the snapshot's files 'creating'     one transaction, at the
+ * request 2 they are made 3 * disks write to them, the configuration is the snapshot's (but the
+ * name), the old leaves 'trash', the VM stands on the snapshot                         one
+ * transaction 4 firmware variables put back, old leaves removed
+ *
+ * Before 3 the new leaves go; after it only forward. */
+#include "core/base/clock.h"
+#include "core/base/failpoint.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/disks.h"
+#include "core/snap/snap.h"
+#include "core/snap/tree.h"
+#include "core/vm/kinds.h"
+#include "core/vm/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the request ---- */
+
+static const struct uuid *file_of(void *ctx, const struct disk *disk)
+{
+    const struct snapshot *s = ctx;
+
+    for (size_t i = 0; i < s->n_disks; i++)
+        if (uuid_eq(&s->disks[i].disk, &disk->id))
+            return &s->disks[i].file;
+    return NULL;
+}
+
+struct rows {
+    const struct overlay *overlays;
+    size_t n;
+    const struct uuid *job;
+};
+
+static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
+{
+    const struct rows *rows = ctx;
+
+    return overlays_write(txn, rows->overlays, rows->n, "creating", rows->job, err) &&
+           FAILPOINT("vm.revert.rows", err);
+}
+
+/* The snapshot's disks, copied: the list may change once the lock is dropped. */
+static struct snapshot *copy_of(struct core *core, struct vm *vm, const char *ref, struct err *err)
+{
+    struct snapshot *found, *copy = NULL;
+
+    lock_take(&core->registry.lock);
+    found = snapshot_need(core, vm, ref, err);
+    if (found) {
+        copy = mem_dup(found, sizeof *found);
+        copy->name = str_dup(found->name);
+        copy->notes = str_dup(found->notes);
+        copy->spec = str_dup(found->spec);
+        copy->disks = mem_dup(found->disks, (found->n_disks + 1) * sizeof *found->disks);
+    }
+    lock_drop(&core->registry.lock);
+    return copy;
+}
+
+static void drop_copy(struct snapshot **copy)
+{
+    if (*copy)
+        snapshot_free(*copy);
+}
+
+bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
+                     const struct origin *origin, struct uuid *op, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
+    CLEANUP(drop_copy) struct snapshot *to = NULL;
+    CLEANUP(json_decrefp) json_t *args = json_object();
+    CLEANUP(mem_freep) struct overlay *overlays = NULL;
+    struct rows rows = {.job = op};
+    bool ok;
+
+    *op = (struct uuid){0};
+    if (!hold.vm)
+        return false;
+    lock_take(&hold.vm->writing);
+    to = copy_of(core, hold.vm, snapshot, err);
+    overlays = to ? overlays_plan(core, &hold.vm->id, file_of, to, &rows.n, err) : NULL;
+    rows.overlays = overlays;
+    if (overlays) {
+        json_put_text(args, "snapshot", UUID_STR(&to->id));
+        json_put(args, "disks", overlays_json(overlays, rows.n));
+    }
+    ok = overlays &&
+         vm_submit(core, hold.vm, VM_VERB_REVERT, args, origin, op, write_rows, &rows, err);
+    lock_drop(&hold.vm->writing);
+    return ok;
+}
+
+/* ---- the operation ---- */
+
+struct work {
+    struct core *core;
+    struct job *job;
+    struct vm *vm;
+    struct uuid id; /* of the snapshot */
+    struct overlay *overlays;
+    size_t n;
+};
+
+static void work_clear(struct work *w)
+{
+    free(w->overlays);
+}
+
+static bool begin(struct work *w, struct err *err)
+{
+    if (!w->vm || !uuid_parse(json_get_text(job_args(w->job), "snapshot"), &w->id))
+        return w->vm && err_set(err, ERR_INTERNAL, "the operation has no snapshot");
+    w->overlays = overlays_of_job(w->core, &w->vm->id, w->job, &w->n, err);
+    return w->overlays != NULL;
+}
+
+/* Step 3 was committed: the disks write to the new leaves. */
+static bool is_done(struct work *w)
+{
+    bool done = w->n > 0;
+
+    lock_take(&w->core->registry.lock);
+    for (size_t i = 0; i < w->n; i++) {
+        struct disk *disk = disk_find(w->core, &w->overlays[i].disk);
+        done &= disk && uuid_eq(&disk->leaf, &w->overlays[i].file);
+    }
+    done &= uuid_eq(&w->vm->stands_on, &w->id);
+    lock_drop(&w->core->registry.lock);
+    return done;
+}
+
+/* The leaves that nobody needs once the disks write elsewhere. */
+static struct layer *old_leaves(struct work *w, size_t *n)
+{
+    struct layer *list = mem_array(w->n + 1, sizeof *list);
+
+    *n = 0;
+    lock_take(&w->core->registry.lock);
+    for (size_t i = 0; i < w->n; i++) {
+        struct disk *disk = disk_find(w->core, &w->overlays[i].disk);
+        struct file *leaf = disk ? file_find(w->core, &disk->leaf) : NULL;
+        if (leaf && !leaf->children && !snapshots_with_file(w->vm, &leaf->id))
+            list[(*n)++] = layer_of_file(w->core, leaf);
+    }
+    lock_drop(&w->core->registry.lock);
+    return list;
+}
+
+/* The configuration as it was, under today's name and with an identity of its own: what is
+ * remembered of the future must not repeat itself. */
+static struct vm_spec *spec_of(struct work *w, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *json = NULL;
+    struct vm_spec *spec = mem_alloc(sizeof *spec);
+    struct snapshot *s;
+
+    lock_take(&w->core->registry.lock);
+    s = snapshot_get(w->vm, &w->id);
+    json = s ? json_loads(s->spec, 0, NULL) : NULL;
+    if (json)
+        json_put_text(json, "name", w->vm->spec.name);
+    lock_drop(&w->core->registry.lock);
+    if (!json)
+        err_set(err, ERR_NOT_FOUND, "the snapshot is gone");
+    else if (model_decode(&vm_model, json, MODEL_STORED, spec, err)) {
+        if (!uuid_is_zero(&spec->generation_id))
+            spec->generation_id = uuid_new();
+        return spec;
+    }
+    free(spec);
+    return NULL;
+}
+
+static json_t *event_of(const struct work *w)
+{
+    json_t *data = json_object();
+
+    json_put_text(data, "name", w->vm->name);
+    json_put_text(data, "snapshot", UUID_STR(&w->id));
+    return data;
+}
+
+static bool write_revert(struct work *w, const struct vm_spec *spec, const struct layer *old,
+                         size_t n_old, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(w->core->store, err);
+    CLEANUP(json_decrefp) json_t *json = model_encode(&vm_model, spec);
+    CLEANUP(mem_freep) char *text = json_write(json);
+    struct vm_record record;
+    struct vm_texts texts;
+    bool ok = txn != NULL;
+
+    if (!txn)
+        return false;
+    lock_take(&w->core->registry.lock);
+    vm_record_fill(w->vm, &record, &texts);
+    lock_drop(&w->core->registry.lock);
+    record.spec = text;
+    record.stands_on = w->id;
+    record.revision++;
+    record.state_revision++;
+    record.updated_ms = clock_wall_ms();
+    for (size_t i = 0; ok && i < n_old; i++)
+        ok = layer_write(txn, &old[i], "trash", job_id(w->job), err);
+    ok = ok && overlays_write_leaves(w->core, txn, w->overlays, w->n, err) &&
+         store_vm_put(txn, &record, err) &&
+         event_add(txn, "vm.reverted", "vm", &w->vm->id, event_of(w), err) &&
+         FAILPOINT("vm.revert.commit", err) && store_commit(&txn, err);
+    vm_texts_clear(&texts);
+    return ok;
+}
+
+static void apply(struct work *w, struct vm_spec *spec, const struct layer *old, size_t n_old)
+{
+    struct vm *vm = w->vm;
+    struct vm_spec before;
+
+    files_discard(w->core, old, n_old);
+    overlays_set_leaves(w->core, w->overlays, w->n);
+    lock_take(&w->core->registry.lock);
+    before = vm->spec;
+    vm->spec = *spec;
+    *spec = before;
+    vm->stands_on = w->id;
+    vm->revision++;
+    vm->state_revision++;
+    vm->updated_ms = clock_wall_ms();
+    lock_drop(&w->core->registry.lock);
+}
+
+static bool commit(struct work *w, struct err *err)
+{
+    CLEANUP(mem_freep) struct layer *old = NULL;
+    struct vm_spec *spec;
+    size_t n_old;
+    bool ok;
+
+    lock_take(&w->vm->writing);
+    old = old_leaves(w, &n_old);
+    spec = spec_of(w, err);
+    ok = spec && write_revert(w, spec, old, n_old, err);
+    if (ok)
+        apply(w, spec, old, n_old);
+    lock_drop(&w->vm->writing);
+    if (spec) {
+        vm_spec_clear(spec);
+        free(spec);
+    }
+    if (ok) {
+        events_ring(w->core);
+        vm_copy_later(w->core, &w->vm->id);
+    }
+    return ok;
+}
+
+static bool run(struct core *core, struct job *job, struct err *err)
+{
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
+    CLEANUP(work_clear) struct work w = {.core = core, .job = job, .vm = hold.vm};
+
+    if (!begin(&w, err))
+        return false;
+    if (!is_done(&w) && (!FAILPOINT("vm.revert.files", err) ||
+                         !overlays_make(core, w.overlays, w.n, err) || !commit(&w, err)))
+        return false;
+    if (!FAILPOINT("vm.revert.variables", err) || !nvram_put_back(core, w.vm, &w.id, err))
+        return false;
+    files_settle_vm(core, &w.vm->id);
+    return true;
+}
+
+static void settle(struct core *core, struct job *job, bool ok)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
+    CLEANUP(work_clear) struct work w = {.core = core, .job = job, .vm = hold.vm};
+
+    if (!hold.vm)
+        return;
+    if (!ok && begin(&w, &err) && !is_done(&w))
+        overlays_drop(core, w.overlays, w.n);
+    vm_unclaim(core, hold.vm, job_id(job));
+}
+
+const struct job_kind vm_revert_kind = {.name = "vm.revert",
+                                        .lane = JOB_LANE_LIFECYCLE,
+                                        .run = run,
+                                        .settle = settle,
+                                        .adopt = vm_adopt};

@@ -1,0 +1,275 @@
+/* Snapshots on the fake backend: the tree, what files there are and which lies on which, and what
+ * a restart of the daemon makes of it. That the guest's data is right is shown with a real one:
+ * tests/integration/snapshots.c. */
+#include "tests/lib/world.h"
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/job/job.h"
+#include "core/snap/snap.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DISKS "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
+
+static struct world w;
+
+static int setup(void **state)
+{
+    world_make(&w);
+    world_create(&w, "web", DISKS);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_remove(&w);
+    return 0;
+}
+
+/* What came of an operation: "succeeded", or the error's slug. */
+static const char *outcome(bool submitted, const struct uuid *op, const struct err *err)
+{
+    static char text[64];
+
+    if (!submitted)
+        return err_slug(err->code);
+    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, op);
+    const char *state = json_get_text(job, "state");
+    str_copy(text, sizeof text,
+             str_eq(state, "failed") ? json_get_text(json_object_get(job, "error"), "code")
+                                     : state);
+    return text;
+}
+
+static const char *take(const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return outcome(snapshot_create(w.core, "web", name, "why", &world_admin, &op, &err), &op, &err);
+}
+
+static const char *revert(const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return outcome(snapshot_revert(w.core, "web", name, &world_admin, &op, &err), &op, &err);
+}
+
+static const char *drop(const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return outcome(snapshot_delete(w.core, "web", name, &world_admin, &op, &err), &op, &err);
+}
+
+static void start(void)
+{
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+}
+
+static void stop(void)
+{
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+}
+
+/* The tree as text: each snapshot as "name<parent", the current one with a star, by name. */
+static const char *tree(void)
+{
+    static char text[512];
+    CLEANUP(strbuf_clear) struct strbuf out = {0};
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(json_decrefp) json_t *list = NULL;
+    const struct query_ask ask = {.order = "name", .page_size = 100};
+    const json_t *one, *other;
+    struct err err = {0};
+    size_t i, k;
+
+    assert_true(query_parse(&schema_snapshot, &ask, &query, &err));
+    assert_true(snapshot_list(w.core, "web", &query, &out, &err));
+    list = json_loadb(out.data, out.len, 0, NULL);
+    text[0] = 0;
+    json_array_foreach (json_object_get(list, "items"), i, one) {
+        const char *parent = json_get_text(one, "parent"), *name = "-";
+        size_t len = strlen(text);
+        json_array_foreach (json_object_get(list, "items"), k, other)
+            if (str_eq(json_get_text(other, "id"), parent))
+                name = json_get_text(other, "name");
+        snprintf(text + len, sizeof text - len, "%s%s<%s%s", len ? " " : "",
+                 json_get_text(one, "name"), name,
+                 json_is_true(json_object_get(one, "current")) ? "*" : "");
+    }
+    return text;
+}
+
+static void restart(void)
+{
+    world_close(&w);
+    assert_true(world_open(&w));
+}
+
+static void a_snapshot_is_a_new_file_on_each_disk(void **state)
+{
+    assert_int_equal(world_files(&w), 2);
+    assert_string_equal(take("clean"), "succeeded");
+    assert_int_equal(world_files(&w), 4);
+    assert_string_equal(tree(), "clean<-*");
+    assert_string_equal(take("clean"), "exists");
+    restart();
+    assert_string_equal(tree(), "clean<-*");
+    assert_int_equal(world_files(&w), 4);
+}
+
+static void a_running_vm_goes_on_while_it_is_taken(void **state)
+{
+    start();
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "state"), "running");
+    assert_string_equal(take("b"), "succeeded");
+    assert_string_equal(tree(), "a<- b<a*");
+    stop();
+    start(); /* with three files a disk */
+    assert_string_equal(world_vm(&w, "web", "state"), "running");
+}
+
+static void reverting_goes_back_to_the_disks_and_the_configuration(void **state)
+{
+    CLEANUP(json_decrefp) json_t *patch = json_pack("{s:i,s:s}", "vcpus", 3, "name", "shop");
+    CLEANUP(json_decrefp) json_t *vm = NULL;
+    struct etag etag;
+    struct err err = {0};
+    struct uuid op;
+
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    assert_int_equal(world_files(&w), 6);
+    vm = vm_edit(w.core, "web", patch, NULL, &world_admin, &etag, &err);
+    assert_non_null(vm);
+    assert_string_equal(
+        outcome(snapshot_revert(w.core, "shop", "a", &world_admin, &op, &err), &op, &err),
+        "succeeded");
+    assert_string_equal(world_vm(&w, "shop", "vcpus"), "1");
+    assert_int_equal(world_files(&w), 6); /* the leaves above b went, those above a came */
+    restart();
+    assert_string_equal(world_vm(&w, "shop", "vcpus"), "1");
+    assert_int_equal(world_files(&w), 6);
+}
+
+static void a_branch_grows_from_where_the_vm_stands(void **state)
+{
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    assert_string_equal(revert("a"), "succeeded");
+    assert_string_equal(take("c"), "succeeded");
+    assert_string_equal(tree(), "a<- b<a c<a*");
+    restart();
+    assert_string_equal(tree(), "a<- b<a c<a*");
+}
+
+static void a_running_vm_is_not_reverted(void **state)
+{
+    assert_string_equal(take("a"), "succeeded");
+    start();
+    assert_string_equal(revert("a"), "wrong-state");
+    assert_string_equal(revert("nothing"), "not-found");
+}
+
+static void deleting_leaves_what_others_need(void **state)
+{
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    assert_string_equal(take("c"), "succeeded");
+    assert_int_equal(world_files(&w), 8);
+    assert_string_equal(drop("b"), "succeeded");
+    assert_string_equal(tree(), "a<- c<a*");
+    assert_int_equal(world_files(&w), 6);
+    assert_string_equal(drop("a"), "succeeded");
+    assert_string_equal(drop("c"), "succeeded");
+    assert_string_equal(tree(), "");
+    assert_int_equal(world_files(&w), 2);
+    restart();
+    assert_int_equal(world_files(&w), 2);
+    start();
+}
+
+static void deleting_while_it_runs_and_with_two_branches(void **state)
+{
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    assert_string_equal(revert("a"), "succeeded");
+    assert_string_equal(drop("a"), "succeeded"); /* b's files and the leaves take it over */
+    assert_string_equal(tree(), "b<-");
+    assert_int_equal(world_files(&w), 4);
+    start();
+    assert_string_equal(take("c"), "succeeded");
+    assert_string_equal(drop("c"), "succeeded");
+    assert_string_equal(tree(), "b<-");
+    assert_int_equal(world_files(&w), 4);
+}
+
+static void a_snapshot_is_renamed(void **state)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *done = NULL;
+
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    done = snapshot_edit(w.core, "web", "a", "first", NULL, &world_admin, &err);
+    assert_non_null(done);
+    assert_string_equal(json_get_text(done, "notes"), "why");
+    assert_null(snapshot_edit(w.core, "web", "b", "first", NULL, &world_admin, &err));
+    assert_int_equal(err.code, ERR_EXISTS);
+    restart();
+    assert_string_equal(tree(), "b<first* first<-");
+}
+
+static void deleting_the_vm_takes_its_snapshots_along(void **state)
+{
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    assert_string_equal(revert("a"), "succeeded");
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(world_files(&w), 0);
+    world_create(&w, "web", DISKS);
+    assert_string_equal(tree(), "");
+}
+
+static void a_vm_without_disks_has_snapshots_of_its_configuration(void **state)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    world_create(&w, "bare", "\"vcpus\":2");
+    assert_string_equal(
+        outcome(snapshot_create(w.core, "bare", "a", NULL, &world_admin, &op, &err), &op, &err),
+        "succeeded");
+    assert_string_equal(
+        outcome(snapshot_revert(w.core, "bare", "a", &world_admin, &op, &err), &op, &err),
+        "succeeded");
+    assert_string_equal(
+        outcome(snapshot_delete(w.core, "bare", "a", &world_admin, &op, &err), &op, &err),
+        "succeeded");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_snapshot_is_a_new_file_on_each_disk),
+        T(a_running_vm_goes_on_while_it_is_taken),
+        T(reverting_goes_back_to_the_disks_and_the_configuration),
+        T(a_branch_grows_from_where_the_vm_stands),
+        T(a_running_vm_is_not_reverted),
+        T(deleting_leaves_what_others_need),
+        T(deleting_while_it_runs_and_with_two_branches),
+        T(a_snapshot_is_renamed),
+        T(deleting_the_vm_takes_its_snapshots_along),
+        T(a_vm_without_disks_has_snapshots_of_its_configuration),
+    };
+
+    return cmocka_run_group_tests_name("core/snapshots", tests, NULL, NULL);
+}
