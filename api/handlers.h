@@ -18,6 +18,8 @@ route_handler webhooks_list, webhooks_create, webhooks_get, webhooks_edit;      
 route_handler webhooks_delete, webhooks_test, webhooks_deliveries;                /* webhooks.c */
 route_handler templates_list, templates_create, templates_get, templates_edit;    /* templates.c */
 route_handler templates_delete;                                                   /* templates.c */
+route_handler snapshots_list, snapshots_create, snapshots_get, snapshots_edit;    /* snapshots.c */
+route_handler snapshots_delete, snapshots_revert;                                 /* snapshots.c */
 route_handler pools_list, pools_create, pools_get, pools_delete;                  /* pools.c */
 route_handler disks_list, disks_get;                                              /* pools.c */
 route_handler media_get;                                                          /* media.c */

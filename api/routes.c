@@ -19,6 +19,7 @@
 #define TPL  "/api/v1/templates"
 #define POOL "/api/v1/pools"
 #define DISK "/api/v1/disks"
+#define SNAP "/api/v1/snapshots"
 
 /* clang-format off */ /* a table: one route a line */
 const struct route routes[] = {
@@ -54,6 +55,12 @@ const struct route routes[] = {
     {"POST",   ACT "type",                "typeText",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            text_type,         0},
     {"POST",   ACT "pointer",             "sendPointer",   ROLE_OPERATOR, BODY_JSON,          "dry_run",            pointer_send,      0},
     {"POST",   ACT "nmi",                 "sendNmi",       ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            nmi_send,          0},
+    {"GET",    VM "/snapshots",           "listSnapshots", ROLE_VIEWER,   BODY_NONE,          LIST,                 snapshots_list,    0},
+    {"POST",   VM "/snapshots",           "createSnapshot", ROLE_OPERATOR, BODY_JSON,         "dry_run",            snapshots_create,  0},
+    {"POST",   ACT "revert",              "revertVm",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            snapshots_revert,  0},
+    {"GET",    SNAP "/{id}",              "getSnapshot",   ROLE_VIEWER,   BODY_NONE,          "fields",             snapshots_get,     0},
+    {"PATCH",  SNAP "/{id}",              "editSnapshot",  ROLE_OPERATOR, BODY_PATCH,         "dry_run",            snapshots_edit,    0},
+    {"DELETE", SNAP "/{id}",              "deleteSnapshot", ROLE_OPERATOR, BODY_NONE,         "dry_run",            snapshots_delete,  0},
     {"GET",    VM "/serial",               "readSerial",     ROLE_OPERATOR, BODY_NONE,          "offset limit wait follow port", serial_read,  0},
     {"POST",   VM "/serial",               "writeSerial",    ROLE_OPERATOR, BODY_BYTES,         "port",               serial_write,      0},
     {"GET",    VM "/log",                  "readLog",        ROLE_OPERATOR, BODY_NONE,          "source lines port",  log_read,          0},

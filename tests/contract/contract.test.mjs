@@ -247,6 +247,43 @@ describe('the life of a VM', () => {
     });
 });
 
+describe('snapshots', () => {
+    const SHOTS = `${VMS}/shot/snapshots`, list = async (query = '') => (await api.expect(200, 'GET', SHOTS + query)).json.items;
+    const take = (name, more = {}) => api.expect(200, 'POST', SHOTS, {headers: WAIT, json: {name, ...more}});
+    test('are taken on top of each other, and listed as a tree', async () => {
+        await api.expect(201, 'POST', VMS, {headers: WAIT, json: {name: 'shot', backend: 'fake', nics: [], disks: [{size_bytes: 1 << 20}]}});
+        assert.ok((await api.expect(200, 'POST', `${SHOTS}?dry_run=true`, {json: {name: 'a'}})).json.dry_run);
+        const first = (await take('a', {notes: 'clean'})).json;
+        await take('b');
+        const [a, b] = await list('?order=name');
+        assert.deepEqual([a.id, a.notes, a.parent, a.current, a.disks], [first.result.snapshot, 'clean', null, false, 1]);
+        assert.deepEqual([b.parent, b.current], [a.id, true]);
+        assert.deepEqual((await list('?filter=current==true&fields=name')), [{name: 'b'}]);
+        await api.refused(409, 'exists', 'POST', SHOTS, {json: {name: 'a'}});
+        await api.refused(422, 'invalid', 'POST', SHOTS, {json: {name: 'no good'}});
+    });
+    test('are renamed and shown by their id', async () => {
+        const [a] = await list('?order=name'), path = `${V1}/snapshots/${a.id}`;
+        assert.ok((await api.expect(200, 'PATCH', `${path}?dry_run=true`, {json: {name: 'x'}})).json.dry_run);
+        assert.equal((await api.expect(200, 'PATCH', path, {json: {name: 'first'}})).json.notes, 'clean');
+        assert.equal((await api.expect(200, 'GET', `${path}?fields=name`)).json.name, 'first');
+        await api.refused(404, 'not-found', 'GET', `${V1}/snapshots/first`);
+        await api.refused(409, 'exists', 'PATCH', path, {json: {name: 'b'}});
+    });
+    test('are gone back to while the VM is off, and deleted', async () => {
+        const back = (snapshot) => ['POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot}}];
+        await api.expect(200, 'POST', `${VMS}/shot/actions/start`, {headers: WAIT});
+        await api.refused(409, 'wrong-state', ...back('first'));
+        await api.expect(200, 'POST', `${VMS}/shot/actions/stop`, {headers: WAIT});
+        await api.expect(200, ...back('first'));
+        await api.refused(404, 'not-found', ...back('none'));
+        for (const one of await list())
+            await api.expect(200, 'DELETE', `${V1}/snapshots/${one.id}`, {headers: WAIT});
+        assert.deepEqual(await list(), []);
+        await api.expect(200, 'DELETE', `${VMS}/shot`, {headers: WAIT});
+    });
+});
+
 describe('templates', () => {
     const TPL = `${V1}/templates`, body = {name: 'builder', labels: {team: 'x'}, spec: {backend: 'fake', nics: [], vcpus: 2, cpu: {max_vcpus: 4}, disks: [{size_bytes: 1 << 20}], labels: {built: 'yes'}}};
     let template;

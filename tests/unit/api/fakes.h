@@ -3,4 +3,5 @@
 #include "tests/unit/api/fake_core.c"
 #include "tests/unit/api/fake_input.c"
 #include "tests/unit/api/fake_many.c"
+#include "tests/unit/api/fake_snap.c"
 #include "tests/unit/api/fake_trail.c"

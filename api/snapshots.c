@@ -1,0 +1,157 @@
+/* Snapshots: made and listed below their VM, each a resource of its own by its id. */
+#include "api/handlers.h"
+#include "api/idem.h"
+#include "api/operations.h"
+#include "api/server.h"
+#include "core/snap/snap.h"
+
+struct snapshot_spec {
+    char *name, *notes;
+};
+
+#define FIELDS(required)                                                                           \
+    {                                                                                              \
+        {.name = "name",                                                                           \
+         .type = FIELD_TEXT,                                                                       \
+         .flags = (required),                                                                      \
+         .offset = offsetof(struct snapshot_spec, name),                                           \
+         .min = 1,                                                                                 \
+         .max = NAME_MAX_BYTES,                                                                    \
+         .check = check_name,                                                                      \
+         .help = "unique in the VM"},                                                              \
+            {.name = "notes",                                                                      \
+             .type = FIELD_TEXT,                                                                   \
+             .offset = offsetof(struct snapshot_spec, notes),                                      \
+             .max = SNAPSHOT_NOTES_MAX,                                                            \
+             .help = "free text"},                                                                 \
+    }
+static const struct field new_fields[] = FIELDS(FIELD_REQUIRED);
+static const struct field edit_fields[] = FIELDS(0);
+static const struct model new_model = {"SnapshotSpec", sizeof(struct snapshot_spec), new_fields,
+                                       ARRAY_LEN(new_fields)};
+static const struct model edit_model = {"SnapshotPatch", sizeof(struct snapshot_spec), edit_fields,
+                                        ARRAY_LEN(edit_fields)};
+
+static void snapshot_spec_clear(struct snapshot_spec *spec)
+{
+    model_clear(&new_model, spec);
+}
+
+struct revert_args {
+    char *snapshot;
+};
+static const struct field revert_fields[] = {
+    {.name = "snapshot",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct revert_args, snapshot),
+     .min = 1,
+     .max = NAME_MAX_BYTES,
+     .check = check_line,
+     .help = "name or id"},
+};
+static const struct model revert_model = {"RevertArguments", sizeof(struct revert_args),
+                                          revert_fields, ARRAY_LEN(revert_fields)};
+
+static void revert_args_clear(struct revert_args *args)
+{
+    model_clear(&revert_model, args);
+}
+
+bool snapshots_list(struct request *rq, struct err *err)
+{
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+
+    if (!request_list(rq, &schema_snapshot, &query, err) ||
+        !snapshot_list(rq->api->config.core, rq->ref, &query, &text, err))
+        return false;
+    return reply_text(rq, &text);
+}
+
+bool snapshots_get(struct request *rq, struct err *err)
+{
+    char vm[UUID_TEXT];
+    json_t *snapshot;
+
+    if (!snapshot_vm(rq->api->config.core, rq->ref, vm, err))
+        return false;
+    snapshot = snapshot_show(rq->api->config.core, vm, rq->ref, err);
+    return snapshot && request_show(rq, &schema_snapshot, snapshot, err);
+}
+
+/* What all operations here end with. */
+static bool answer(struct request *rq, const struct origin *origin, struct uuid *op, bool ok,
+                   struct err *err)
+{
+    if (!ok && !idem_lost_race(rq, origin, "operation", op, err))
+        return false;
+    return origin->dry_run ? reply_dry_run(rq, NULL, NULL) : operation_reply(rq, op, err);
+}
+
+bool snapshots_create(struct request *rq, struct err *err)
+{
+    CLEANUP(snapshot_spec_clear) struct snapshot_spec spec = {0};
+    struct origin origin;
+    struct uuid op = {0};
+    bool replay;
+
+    if (!request_decode(rq, &new_model, &spec, err) || !request_origin(rq, &origin, err) ||
+        !idem_find(rq, &origin, "operation", &replay, &op, err))
+        return false;
+    if (replay)
+        return operation_reply(rq, &op, err);
+    return answer(
+        rq, &origin, &op,
+        snapshot_create(rq->api->config.core, rq->ref, spec.name, spec.notes, &origin, &op, err),
+        err);
+}
+
+bool snapshots_edit(struct request *rq, struct err *err)
+{
+    CLEANUP(snapshot_spec_clear) struct snapshot_spec spec = {0};
+    struct origin origin;
+    char vm[UUID_TEXT];
+    json_t *snapshot;
+
+    if (!request_decode(rq, &edit_model, &spec, err) || !request_origin(rq, &origin, err) ||
+        !snapshot_vm(rq->api->config.core, rq->ref, vm, err))
+        return false;
+    snapshot =
+        snapshot_edit(rq->api->config.core, vm, rq->ref, spec.name, spec.notes, &origin, err);
+    if (!snapshot)
+        return false;
+    if (!origin.dry_run)
+        return reply_json(rq, 200, snapshot);
+    json_decref(snapshot);
+    return reply_dry_run(rq, NULL, NULL);
+}
+
+bool snapshots_delete(struct request *rq, struct err *err)
+{
+    struct origin origin;
+    struct uuid op = {0};
+    char vm[UUID_TEXT];
+
+    if (!request_origin(rq, &origin, err) || !snapshot_vm(rq->api->config.core, rq->ref, vm, err) ||
+        !snapshot_delete(rq->api->config.core, vm, rq->ref, &origin, &op, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : operation_reply(rq, &op, err);
+}
+
+bool snapshots_revert(struct request *rq, struct err *err)
+{
+    CLEANUP(revert_args_clear) struct revert_args args = {0};
+    struct origin origin;
+    struct uuid op = {0};
+    bool replay;
+
+    if (!request_decode(rq, &revert_model, &args, err) || !request_origin(rq, &origin, err) ||
+        !idem_find(rq, &origin, "operation", &replay, &op, err))
+        return false;
+    if (replay)
+        return operation_reply(rq, &op, err);
+    return answer(rq, &origin, &op,
+                  snapshot_revert(rq->api->config.core, rq->ref, args.snapshot, &origin, &op, err),
+                  err);
+}
