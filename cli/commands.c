@@ -7,6 +7,7 @@
 
 const struct noun nouns[] = {
     {"vm", "virtual machines", vm_commands, NULL},
+    {"snapshot", "states of a VM to go back to", snapshot_commands, NULL},
     {"template", "configurations to make VMs from", template_commands, NULL},
     {"apply", "objects as files describe them", apply_commands, NULL},
     {"console", "the serial console of a VM", console_commands, NULL},

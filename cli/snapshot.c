@@ -1,0 +1,248 @@
+/* vmmctl snapshot …: states of a VM to go back to. */
+#include "cli/list.h"
+#include "cli/wait.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#include <string.h>
+
+#define DEEPEST 200 /* levels that are drawn; the service allows no more */
+
+static bool snapshot_create_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool snapshot_list_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool snapshot_show_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool snapshot_rename_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool snapshot_revert_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool snapshot_delete_run(struct cli *cli, struct fault *fault) MUST_USE;
+
+static const struct column columns[] = {
+    {"NAME", "name", CELL_TEXT, false},
+    {"CREATED", "created_at", CELL_TIME, false},
+    {"SIZE", "file_bytes", CELL_BYTES, false},
+    {"CURRENT", "current", CELL_TEXT, false},
+    {"NOTES", "notes", CELL_TEXT, false},
+    {"LEVEL", "level", CELL_TEXT, true},
+    {"DISKS", "disks", CELL_TEXT, true},
+    {"PARENT", "parent", CELL_TEXT, true},
+    {"ID", "id", CELL_TEXT, true},
+    {0},
+};
+static const struct flag create_flags[] = {
+    {"notes", 0, "TEXT", "what it is good for"},
+    {0},
+};
+
+const struct command snapshot_commands[] = {
+    {"create", "VM NAME", 2, 2, USES_OUTPUT | USES_WAIT, create_flags, "take a snapshot of a VM",
+     "All disks at one moment, the configuration and the firmware variables. A running VM goes on; "
+     "its memory is not part of it, so to its system the snapshot is like a power cut.",
+     "  vmmctl snapshot create web before-update --notes 'all green'", snapshot_create_run, false},
+    {"list", "VM", 1, 1, USES_LIST | USES_OUTPUT, NULL, "list a VM's snapshots, as a tree",
+     "Each lies below the one it was taken on top of. The VM stands on the one that is current.",
+     NULL, snapshot_list_run, false},
+    {"show", "VM SNAPSHOT", 2, 2, USES_OUTPUT, NULL, "show everything about a snapshot",
+     "SNAPSHOT is its name or id.", NULL, snapshot_show_run, false},
+    {"rename", "VM SNAPSHOT NAME", 3, 3, USES_OUTPUT, NULL, "give a snapshot another name", NULL,
+     NULL, snapshot_rename_run, false},
+    {"revert", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, NULL,
+     "go back to a snapshot; what was written since the last one is gone",
+     "Possible while the VM is off. Its name stays, the rest of its configuration is that of the "
+     "snapshot. To keep what is there now, take a snapshot before.",
+     "  vmmctl stop web && vmmctl snapshot revert web before-update && vmmctl start web",
+     snapshot_revert_run, false},
+    {"delete", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, NULL,
+     "delete a snapshot; the VM and other snapshots keep what they have",
+     "What they still need of its files is copied to theirs first, while the VM runs or is off.",
+     NULL, snapshot_delete_run, false},
+    {0},
+};
+
+/* ---- finding one ---- */
+
+static bool looks_like_id(const char *ref)
+{
+    return strlen(ref) == 36 && strspn(ref, "0123456789abcdefABCDEF-") == 36;
+}
+
+/* The snapshot that the second word of the command line means; owned by the caller. */
+static json_t *find(struct cli *cli, struct fault *fault)
+{
+    const char *vm = cli_word(cli, 0), *ref = cli_word(cli, 1);
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}/snapshots", vm);
+    CLEANUP(json_decrefp) json_t *list = list_fetch(cli, path, 0, fault);
+    const char *member = looks_like_id(ref) ? "id" : "name";
+    json_t *one;
+    size_t i;
+
+    if (!list)
+        return NULL;
+    json_array_foreach (list, i, one)
+        if (str_eq(json_get_text(one, member), ref))
+            return json_incref(one);
+    fault_set(fault, CLI_NOT_FOUND, "%.63s has no snapshot '%.63s'", vm, ref);
+    fault_hint(fault, "vmmctl snapshot list %.63s lists them", vm);
+    return NULL;
+}
+
+/* "/snapshots/<id>" of it; NULL as find(). */
+static char *find_path(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(json_decrefp) json_t *snapshot = find(cli, fault);
+
+    return snapshot ? http_path("/snapshots/{}", json_get_text(snapshot, "id")) : NULL;
+}
+
+/* ---- the tree ---- */
+
+/* The children of 'parent' (NULL: the roots), each followed by its own, with the branch drawn
+ * before the name. */
+static void draw(const json_t *all, const char *parent, const char *indent, unsigned depth,
+                 json_t *out)
+{
+    size_t left = 0, i;
+    const json_t *one;
+
+    json_array_foreach (all, i, one)
+        left += str_eq(json_get_text(one, "parent"), parent) ||
+                (!parent && !json_get_text(one, "parent"));
+    json_array_foreach (all, i, one) {
+        const char *above = json_get_text(one, "parent");
+        if (parent ? !str_eq(above, parent) : above != NULL)
+            continue;
+        left--;
+        CLEANUP(mem_freep)
+        char *name = str_format("%s%s%s", indent,
+                                !depth ? ""
+                                : left ? "├─ "
+                                       : "└─ ",
+                                json_get_text(one, "name"));
+        CLEANUP(mem_freep)
+        char *deeper = str_format("%s%s", indent, !depth ? "" : left ? "│  " : "   ");
+        json_t *drawn = json_deep_copy(one);
+        json_put_text(drawn, "name", name);
+        json_array_append_new(out, drawn);
+        if (depth < DEEPEST)
+            draw(all, json_get_text(one, "id"), deeper, depth + 1, out);
+    }
+}
+
+static bool wants_tree(const struct cli *cli)
+{
+    return (cli->output == OUTPUT_TABLE || cli->output == OUTPUT_WIDE) && !cli->fields &&
+           !cli->quiet && !args_has(cli->args, "filter") && !args_has(cli->args, "order") &&
+           !args_has(cli->args, "limit");
+}
+
+static bool snapshot_list_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}/snapshots", cli_word(cli, 0));
+    CLEANUP(json_decrefp) json_t *all = NULL;
+    CLEANUP(json_decrefp) json_t *drawn = NULL;
+
+    if (!wants_tree(cli))
+        return list_print(cli, path, columns, fault);
+    all = list_fetch(cli, path, 0, fault);
+    if (!all)
+        return false;
+    drawn = json_array();
+    draw(all, NULL, "", 0, drawn);
+    return output_list(cli, drawn, columns, fault);
+}
+
+/* ---- the others ---- */
+
+static bool print(struct cli *cli, const char *id, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/snapshots/{}", id);
+
+    return output_shown(cli, path, columns, fault);
+}
+
+static bool snapshot_create_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}/snapshots", cli_word(cli, 0));
+    CLEANUP(json_decrefp) json_t *body = json_object();
+    CLEANUP(json_decrefp) json_t *end = NULL;
+    const char *id;
+
+    json_put_text(body, "name", cli_word(cli, 1));
+    if (args_has(cli->args, "notes"))
+        json_put_text(body, "notes", args_text(cli->args, "notes"));
+    if (!wait_post(cli, path, body, &end, fault) || !end)
+        return !fault->exit;
+    id = json_get_text(json_object_get(end, "result"), "snapshot");
+    if (id && cli->output_given)
+        return print(cli, id, fault);
+    if (id && cli->quiet)
+        fprintf(cli->out, "%s\n", id);
+    cli_say(cli, "%s has the snapshot %s", cli_word(cli, 0), cli_word(cli, 1));
+    return true;
+}
+
+static bool snapshot_show_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = find_path(cli, fault);
+
+    return path && output_shown(cli, path, columns, fault);
+}
+
+static bool snapshot_rename_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = find_path(cli, fault);
+    CLEANUP(json_decrefp) json_t *patch = json_object();
+    CLEANUP(json_decrefp) json_t *done = NULL;
+    CLEANUP(mem_freep) char *body = NULL;
+    struct http_request request = {
+        .method = "PATCH", .path = path, .content_type = "application/merge-patch+json"};
+
+    if (!path)
+        return false;
+    json_put_text(patch, "name", cli_word(cli, 2));
+    body = json_write(patch);
+    request.body = body;
+    request.body_len = strlen(body);
+    done = http_json(cli->http, &request, fault);
+    if (!done)
+        return false;
+    if (cli->output_given || cli->quiet)
+        return output_object(cli, done, columns, fault);
+    cli_say(cli, "%s is called %s", cli_word(cli, 1), cli_word(cli, 2));
+    return true;
+}
+
+static bool snapshot_revert_run(struct cli *cli, struct fault *fault)
+{
+    const char *vm = cli_word(cli, 0), *ref = cli_word(cli, 1);
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}/actions/revert", vm);
+    CLEANUP(mem_freep)
+    char *question = str_format(
+        "Revert %.63s to %.63s? What was written since its last snapshot is gone", vm, ref);
+    CLEANUP(json_decrefp) json_t *body = json_object();
+
+    json_put_text(body, "snapshot", ref);
+    if (!cli_confirm(cli, question, fault) || !wait_post(cli, path, body, NULL, fault))
+        return false;
+    if (cli->wait)
+        cli_say(cli, "%s is as it was at %s", vm, ref);
+    return true;
+}
+
+static bool snapshot_delete_run(struct cli *cli, struct fault *fault)
+{
+    const char *vm = cli_word(cli, 0), *ref = cli_word(cli, 1);
+    CLEANUP(mem_freep) char *path = find_path(cli, fault);
+    CLEANUP(mem_freep)
+    char *question = str_format("Delete the snapshot %.63s of %.63s?", ref, vm);
+    CLEANUP(json_decrefp) json_t *operation = NULL;
+    struct http_request request = {.method = "DELETE", .path = path};
+
+    if (!path || !cli_confirm(cli, question, fault))
+        return false;
+    operation = http_json(cli->http, &request, fault);
+    if (!operation || !wait_follow(cli, operation, NULL, fault))
+        return false;
+    if (cli->wait)
+        cli_say(cli, "the snapshot %s of %s is deleted", ref, vm);
+    return true;
+}
