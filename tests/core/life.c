@@ -65,7 +65,8 @@ static void what_the_state_forbids_is_refused(void **state)
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "wrong-state");
     assert_string_equal(world_delete(&w, "web"), "wrong-state");
     assert_string_equal(world_vm(&w, "web", "actions"),
-                        "[\"shutdown\",\"stop\",\"reset\",\"pause\",\"send-key\",\"type\","
+                        "[\"shutdown\",\"stop\",\"reset\",\"pause\",\"snapshot\","
+                        "\"delete-snapshot\",\"send-key\",\"type\","
                         "\"pointer\",\"nmi\"]");
 }
 
