@@ -9,6 +9,7 @@
 #include "backends/fake/fake.h"
 
 #include "backends/fake/fake_png.h"
+#include "backends/fake/inside.h"
 #include "backends/qemu/plan.h"
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
@@ -27,7 +28,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TYPED_MAX 256
 #define LOG_BYTES (1u << 20) /* for a log that is still empty */
 #define WIDTH     640
 #define HEIGHT    400
@@ -35,35 +35,6 @@
 #define PAUSED    0xf9a825 /* amber */
 
 int64_t fake_tick_ms = 1000;
-
-struct queued {
-    struct queued *next;
-    struct machine_event event;
-};
-
-struct machine {
-    struct uuid vm;
-    struct machine_owner owner;
-    pthread_t thread;
-
-    struct lock lock;
-    struct cond changed;
-    int logs[VM_SERIAL_PORTS_MAX] GUARDED_BY(lock); /* ring logs; -1: no such port */
-    bool booted GUARDED_BY(lock);
-    bool running GUARDED_BY(lock);
-    bool ended GUARDED_BY(lock);    /* EXITED is queued or told */
-    bool released GUARDED_BY(lock); /* nothing is told any more */
-    unsigned vcpus GUARDED_BY(lock);
-    unsigned max_vcpus, heads, drives;     /* constant; no heads: no graphics card */
-    struct uuid *leaves GUARDED_BY(lock);  /* the file each disk writes to */
-    size_t n_disks;                        /* constant */
-    struct uuid streamed GUARDED_BY(lock); /* a copy that ended and was not dismissed */
-    uint64_t ticks GUARDED_BY(lock);
-    int64_t next_tick_ms GUARDED_BY(lock);
-    char line[TYPED_MAX] GUARDED_BY(lock); /* what was typed so far */
-    size_t line_len GUARDED_BY(lock);
-    struct queued *queue GUARDED_BY(lock);
-};
 
 /* ---- under the lock ---- */
 
@@ -311,17 +282,12 @@ static void fake_release(struct machine *m)
     fake_free(m);
 }
 
-static bool is_there(const struct machine *m, struct err *err) REQUIRES(m->lock)
-{
-    return !m->ended || err_set(err, ERR_UNAVAILABLE, "the machine has ended");
-}
-
 static bool fake_cont(struct machine *m, struct err *err)
 {
     bool ok = FAILPOINT("fake.cont", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err);
+    ok = ok && fake_is_there(m, err);
     if (ok && !m->running) {
         m->running = true;
         m->next_tick_ms = clock_mono_ms() + fake_tick_ms;
@@ -338,7 +304,7 @@ static bool fake_pause(struct machine *m, struct err *err)
     bool ok = FAILPOINT("fake.pause", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err);
+    ok = ok && fake_is_there(m, err);
     if (ok && m->running) {
         m->running = false;
         enqueue_kind(m, MACHINE_PAUSED, VM_REASON_USER);
@@ -352,7 +318,7 @@ static bool fake_reset(struct machine *m, struct err *err)
     bool ok = FAILPOINT("fake.reset", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err);
+    ok = ok && fake_is_there(m, err);
     if (ok)
         reboot(m);
     lock_drop(&m->lock);
@@ -365,7 +331,7 @@ static bool fake_powerdown(struct machine *m, struct err *err)
     bool ok = FAILPOINT("fake.powerdown", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err);
+    ok = ok && fake_is_there(m, err);
     if (ok && m->running) {
         print(m, "\r\npower button\r\n");
         end(m, VM_REASON_GUEST_SHUTDOWN);
@@ -399,7 +365,7 @@ static bool fake_screenshot(struct machine *m, unsigned head, char **png, size_t
     uint32_t colour = PAUSED;
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err) && has_head(m, head, err);
+    ok = ok && fake_is_there(m, err) && has_head(m, head, err);
     if (m->running)
         colour = RUNNING;
     lock_drop(&m->lock);
@@ -415,7 +381,7 @@ static bool fake_serial_write(struct machine *m, unsigned port, const void *data
     bool ok = FAILPOINT("fake.serial", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err) &&
+    ok = ok && fake_is_there(m, err) &&
          (m->running || err_set(err, ERR_BUSY, "the guest does not read its serial port")) &&
          (port == 0 || (port < VM_SERIAL_PORTS_MAX && m->logs[port] >= 0) ||
           err_set(err, ERR_WRONG_STATE, "the VM has no serial port %u", port));
@@ -456,7 +422,7 @@ static bool fake_input(struct machine *m, unsigned head, const struct machine_in
     bool ok = FAILPOINT("fake.input", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err) &&
+    ok = ok && fake_is_there(m, err) &&
          (m->running || err_set(err, ERR_WRONG_STATE,
                                 "the VM is paused: its guest sees no keys until it resumes")) &&
          (!m->heads || !points(events, n) || has_head(m, head, err));
@@ -471,7 +437,7 @@ static bool fake_nmi(struct machine *m, struct err *err)
     bool ok = FAILPOINT("fake.nmi", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err);
+    ok = ok && fake_is_there(m, err);
     if (ok)
         print(m, "nmi\r\n");
     lock_drop(&m->lock);
@@ -484,7 +450,7 @@ static bool fake_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, st
 
     lock_take(&m->lock);
     *now = m->vcpus;
-    ok = ok && is_there(m, err);
+    ok = ok && fake_is_there(m, err);
     if (ok && wanted < m->vcpus)
         ok = err_set(err, ERR_UNSUPPORTED,
                      "the VM has %u processors and they cannot be taken away while it runs",
@@ -506,88 +472,13 @@ static bool fake_media(struct machine *m, unsigned drive, int fd, struct err *er
     bool ok = FAILPOINT("fake.media", err);
 
     lock_take(&m->lock);
-    ok = ok && is_there(m, err) &&
+    ok = ok && fake_is_there(m, err) &&
          (drive < m->drives || err_set(err, ERR_INVALID, "the VM has no CD drive %u", drive));
     if (ok)
         print_done(m, "CD drive %u: %s\r\n", drive, fd >= 0 ? "medium" : "empty");
     lock_drop(&m->lock);
     closep(&fd);
     return ok;
-}
-
-static bool fake_snapshot(struct machine *m, const struct machine_overlay *overlays, size_t n,
-                          struct err *err)
-{
-    bool ok = FAILPOINT("fake.snapshot", err);
-
-    lock_take(&m->lock);
-    ok = ok && is_there(m, err);
-    for (size_t i = 0; ok && i < n; i++)
-        if (overlays[i].disk < m->n_disks)
-            m->leaves[overlays[i].disk] = overlays[i].file;
-    lock_drop(&m->lock);
-    for (size_t i = 0; i < n; i++) {
-        int fd = overlays[i].fd;
-        closep(&fd);
-    }
-    return ok;
-}
-
-static bool fake_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, bool *yes,
-                         struct err *err)
-{
-    bool ok;
-
-    lock_take(&m->lock);
-    ok = is_there(m, err);
-    *yes = ok && disk < m->n_disks && uuid_eq(&m->leaves[disk], file);
-    lock_drop(&m->lock);
-    return ok;
-}
-
-/* There is nothing to copy: it is over at once. */
-static bool fake_stream(struct machine *m, const struct machine_stream *stream, struct err *err)
-{
-    int fd = stream->top_fd;
-    bool ok = FAILPOINT("fake.stream", err);
-
-    closep(&fd);
-    lock_take(&m->lock);
-    ok = ok && is_there(m, err);
-    if (ok)
-        m->streamed = stream->top;
-    lock_drop(&m->lock);
-    return ok;
-}
-
-static bool fake_block_job(struct machine *m, const struct uuid *top, struct machine_block_job *out,
-                           struct err *err)
-{
-    bool ok;
-
-    lock_take(&m->lock);
-    ok = is_there(m, err);
-    *out = (struct machine_block_job){.state = uuid_eq(&m->streamed, top) ? BLOCK_JOB_ENDED
-                                                                          : BLOCK_JOB_NONE};
-    lock_drop(&m->lock);
-    return ok;
-}
-
-static bool fake_block_job_end(struct machine *m, const struct uuid *top, bool cancel,
-                               struct err *err)
-{
-    bool ok;
-
-    lock_take(&m->lock);
-    ok = is_there(m, err);
-    m->streamed = (struct uuid){0};
-    lock_drop(&m->lock);
-    return ok;
-}
-
-static bool fake_drop_file(struct machine *m, const struct uuid *file, struct err *err)
-{
-    return true;
 }
 
 const struct backend backend_fake = {

@@ -129,31 +129,6 @@ bool store_disk_remove(struct store_txn *txn, const struct uuid *id, struct err 
 bool store_disk_each(struct store *store, bool (*each)(void *ctx, const struct disk_record *),
                      void *ctx, struct err *err) MUST_USE;
 
-/* ---- Snapshots, a parent before its children; their disks with them ---- */
-struct snapshot_disk_record {
-    struct uuid disk;
-    struct uuid file; /* what it wrote to until then */
-};
-struct snapshot_record {
-    struct uuid id;
-    struct uuid vm;
-    const char *name; /* once in a VM */
-    const char *notes;
-    struct uuid parent; /* zero: the VM stood on none */
-    const char *level;  /* "disk" */
-    const char *spec;   /* JSON of the VM's configuration then */
-    int64_t created_ms;
-    const struct snapshot_disk_record *disks;
-    size_t n_disks;
-};
-bool store_snapshot_put(struct store_txn *txn, const struct snapshot_record *snapshot,
-                        struct err *err) MUST_USE;
-bool store_snapshot_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
-/* Oldest first. */
-bool store_snapshot_each(struct store *store,
-                         bool (*each)(void *ctx, const struct snapshot_record *), void *ctx,
-                         struct err *err) MUST_USE;
-
 /* ---- Jobs ("operations" in the API) ---- */
 struct job_record {
     struct uuid id;
@@ -260,4 +235,5 @@ bool store_template_each(struct store *store,
                          bool (*each)(void *ctx, const struct template_record *), void *ctx,
                          struct err *err) MUST_USE;
 
+#include "core/port/store_snap.h"
 #include "core/port/store_who.h"

@@ -11,22 +11,23 @@
 /* Submits "vm.snapshot": all disks at one moment, of a running VM without stopping it. EXISTS for a
  * name taken, WRONG_STATE, BUSY, NO_SPACE. 'notes' may be NULL. With origin->dry_run nothing is
  * submitted. */
-bool snapshot_create(struct core *core, const char *vm, const char *name, const char *notes,
+bool snapshot_create(struct core *core, const char *ref, const char *name, const char *notes,
                      const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
-/* 'ref' is an id or a name within the VM. */
+/* 'ref' is a VM's id or name, 'snapshot' an id, or a name within the VM. */
 /* The VM (its id) that the snapshot with this id belongs to. NOT_FOUND. */
 bool snapshot_vm(struct core *core, const char *id, char vm[UUID_TEXT], struct err *err) MUST_USE;
-json_t *snapshot_show(struct core *core, const char *vm, const char *ref, struct err *err) MUST_USE;
+json_t *snapshot_show(struct core *core, const char *ref, const char *snapshot,
+                      struct err *err) MUST_USE;
 /* Appends {"items":[Snapshot…],"next_page_token":…} for a query of schema_snapshot. */
-bool snapshot_list(struct core *core, const char *vm, const struct query *query, struct strbuf *out,
-                   struct err *err) MUST_USE;
+bool snapshot_list(struct core *core, const char *ref, const struct query *query,
+                   struct strbuf *out, struct err *err) MUST_USE;
 /* NULL leaves a member as it is. EXISTS; BUSY while an operation holds the VM. */
-json_t *snapshot_edit(struct core *core, const char *vm, const char *ref, const char *name,
+json_t *snapshot_edit(struct core *core, const char *ref, const char *snapshot, const char *name,
                       const char *notes, const struct origin *origin, struct err *err) MUST_USE;
 /* Submits "vm.revert": disks, firmware variables and configuration (but the name) become those of
  * the snapshot; what was written since the last snapshot is gone. WRONG_STATE unless off. */
-bool snapshot_revert(struct core *core, const char *vm, const char *ref,
+bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
                      const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
 /* Submits "vm.delete-snapshot": what others still need of its files moves to them first. */
-bool snapshot_delete(struct core *core, const char *vm, const char *ref,
+bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
                      const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;

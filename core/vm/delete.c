@@ -74,8 +74,9 @@ static bool remove_rows(struct core *core, struct vm *vm, struct err *err)
     data = json_object();
     json_put_text(data, "name", vm->name);
     return event_add(txn, "vm.deleted", "vm", &vm->id, data, err) &&
-           snapshots_remove_rows(txn, vm, err) && disks_remove_rows(core, txn, &vm->id, err) && store_vm_remove(txn, &vm->id, err) &&
-           FAILPOINT("vm.delete.rows", err) && store_commit(&txn, err);
+           snapshots_remove_rows(txn, vm, err) && disks_remove_rows(core, txn, &vm->id, err) &&
+           store_vm_remove(txn, &vm->id, err) && FAILPOINT("vm.delete.rows", err) &&
+           store_commit(&txn, err);
 }
 
 static bool run(struct core *core, struct job *job, struct err *err)

@@ -287,7 +287,7 @@ static void what_the_machine_is_is_told_though_the_row_was_not_written(void **st
     assert_null(edit("web", "{\"vcpus\":2}", &err));
     fail_nowhere();
     assert_string_equal(world_vm(&w, "web", "pending"), "null"); /* the machine has two */
-    assert_null(edit("web", "{\"vcpus\":1}", &err)); /* as the row says it is */
+    assert_null(edit("web", "{\"vcpus\":1}", &err));             /* as the row says it is */
     assert_string_equal(world_vm(&w, "web", "pending"), "{\"vcpus\":1}");
 }
 

@@ -1,0 +1,50 @@
+/* The inside of a fake machine, for this folder only. */
+#pragma once
+#include "core/base/thread.h"
+#include "core/port/backend.h"
+
+#define TYPED_MAX 256
+
+struct queued {
+    struct queued *next;
+    struct machine_event event;
+};
+
+struct machine {
+    struct uuid vm;
+    struct machine_owner owner;
+    pthread_t thread;
+
+    struct lock lock;
+    struct cond changed;
+    int logs[VM_SERIAL_PORTS_MAX] GUARDED_BY(lock); /* ring logs; -1: no such port */
+    bool booted GUARDED_BY(lock);
+    bool running GUARDED_BY(lock);
+    bool ended GUARDED_BY(lock);    /* EXITED is queued or told */
+    bool released GUARDED_BY(lock); /* nothing is told any more */
+    unsigned vcpus GUARDED_BY(lock);
+    unsigned max_vcpus, heads, drives;     /* constant; no heads: no graphics card */
+    struct uuid *leaves GUARDED_BY(lock);  /* the file each disk writes to */
+    size_t n_disks;                        /* constant */
+    struct uuid streamed GUARDED_BY(lock); /* a copy that ended and was not dismissed */
+    uint64_t ticks GUARDED_BY(lock);
+    int64_t next_tick_ms GUARDED_BY(lock);
+    char line[TYPED_MAX] GUARDED_BY(lock); /* what was typed so far */
+    size_t line_len GUARDED_BY(lock);
+    struct queued *queue GUARDED_BY(lock);
+};
+
+/* UNAVAILABLE once it has ended. */
+bool fake_is_there(const struct machine *m, struct err *err) MUST_USE REQUIRES(m->lock);
+
+/* layers.c: the backend's calls about the files of disks. */
+bool fake_snapshot(struct machine *m, const struct machine_overlay *overlays, size_t n,
+                   struct err *err) MUST_USE;
+bool fake_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, bool *yes,
+                  struct err *err) MUST_USE;
+bool fake_stream(struct machine *m, const struct machine_stream *stream, struct err *err) MUST_USE;
+bool fake_block_job(struct machine *m, const struct uuid *top, struct machine_block_job *out,
+                    struct err *err) MUST_USE;
+bool fake_block_job_end(struct machine *m, const struct uuid *top, bool cancel,
+                        struct err *err) MUST_USE;
+bool fake_drop_file(struct machine *m, const struct uuid *file, struct err *err) MUST_USE;
