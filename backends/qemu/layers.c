@@ -78,30 +78,12 @@ bool machine_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, 
 
 /* ---- letting go ---- */
 
-/* Sets whose descriptors were lent for this node. */
-static void take_sets_back(struct machine *m, const char *node)
-{
-    CLEANUP(json_decrefp) json_t *sets = NULL;
-    struct err err = {0};
-    const json_t *set;
-    size_t i;
-
-    if (!link_qmp(m->link, "query-fdsets", NULL, NULL, 0, QMP_MS, &sets, &err))
-        return;
-    json_array_foreach (sets, i, set) {
-        const json_t *first = json_array_get(json_object_get(set, "fds"), 0);
-        const char *lent_for = json_get_text(first, "opaque");
-        if (str_eq(lent_for, node))
-            fdset_take_back(m, (unsigned)json_get_u64(set, "fdset-id", 0));
-    }
-}
-
 static void drop_node(struct machine *m, const char *node)
 {
     struct err err = {0};
 
     err_ignore(qmp(m, "blockdev-del", json_pack("{s:s}", "node-name", node), &err), &err);
-    take_sets_back(m, node);
+    fdset_take_back_all(m, node);
 }
 
 bool machine_drop_file(struct machine *m, const struct uuid *file, struct err *err)
@@ -116,17 +98,6 @@ bool machine_drop_file(struct machine *m, const struct uuid *file, struct err *e
 }
 
 /* ---- snapshot ---- */
-
-static bool lend(struct machine *m, const char *node, int fd, unsigned *set, struct err *err)
-{
-    CLEANUP(json_decrefp) json_t *reply = NULL;
-
-    if (!link_qmp(m->link, "add-fd", json_pack("{s:s}", "opaque", node), &fd, 1, QMP_MS, &reply,
-                  err))
-        return false;
-    *set = (unsigned)json_get_u64(reply, "fdset-id", 0);
-    return true;
-}
 
 static json_t *overlay_node(const char *node, unsigned set, bool direct)
 {
@@ -151,7 +122,7 @@ static bool add_overlay(struct machine *m, const struct machine_overlay *overlay
 
     file_node_name(&overlay->file, node);
     drop_node(m, node);
-    if (!find_top(m, overlay->disk, &top, err) || !lend(m, node, overlay->fd, &set, err) ||
+    if (!find_top(m, overlay->disk, &top, err) || !fdset_lend(m, overlay->fd, node, &set, err) ||
         !FAILPOINT("qemu.snapshot.node", err) ||
         !qmp(m, "blockdev-add", overlay_node(node, set, top.direct), err))
         return false;

@@ -7,39 +7,39 @@ bool snapshot_vm(struct core *c, const char *ref, char vm[UUID_TEXT], struct err
     return true;
 }
 
-bool snapshot_create(struct core *c, const char *vm, const char *name, const char *notes,
+bool snapshot_create(struct core *c, const char *ref, const char *name, const char *notes,
                      const struct origin *origin, struct uuid *op, struct err *err)
 {
     remember(c, origin, "snapshot");
     return uuid_parse(POOL_ID, op);
 }
 
-json_t *snapshot_show(struct core *c, const char *vm, const char *ref, struct err *err)
+json_t *snapshot_show(struct core *c, const char *ref, const char *snapshot, struct err *err)
 {
     return named(POOL_ID);
 }
 
-bool snapshot_list(struct core *c, const char *vm, const struct query *query, struct strbuf *out,
+bool snapshot_list(struct core *c, const char *ref, const struct query *query, struct strbuf *out,
                    struct err *err)
 {
     strbuf_adds(out, "{\"items\":[]}");
     return true;
 }
 
-json_t *snapshot_edit(struct core *c, const char *vm, const char *ref, const char *name,
+json_t *snapshot_edit(struct core *c, const char *ref, const char *snapshot, const char *name,
                       const char *notes, const struct origin *origin, struct err *err)
 {
     return named(POOL_ID);
 }
 
-bool snapshot_revert(struct core *c, const char *vm, const char *ref, const struct origin *origin,
-                     struct uuid *op, struct err *err)
+bool snapshot_revert(struct core *c, const char *ref, const char *snapshot,
+                     const struct origin *origin, struct uuid *op, struct err *err)
 {
     return uuid_parse(POOL_ID, op);
 }
 
-bool snapshot_delete(struct core *c, const char *vm, const char *ref, const struct origin *origin,
-                     struct uuid *op, struct err *err)
+bool snapshot_delete(struct core *c, const char *ref, const char *snapshot,
+                     const struct origin *origin, struct uuid *op, struct err *err)
 {
     return uuid_parse(POOL_ID, op);
 }
