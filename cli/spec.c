@@ -22,14 +22,17 @@ static const struct alias {
     {0},
 };
 
+/* "8G", "8G,pool=fast" or "size=8G,pool=fast": the size is the one key that is always there. */
 json_t *spec_disk(const char *text, struct fault *fault)
 {
-    json_t *disk = member_list(&disk_member, text, fault);
+    bool bare = text[strcspn(text, "=,")] != '=' && *text;
+    CLEANUP(mem_freep) char *full = str_format("%s%s", bare ? "size=" : "", text);
+    json_t *disk = member_list(&disk_member, full, fault);
 
     if (!disk || json_object_get(disk, "size_bytes"))
         return disk;
     json_decref(disk);
-    fault_set(fault, CLI_USAGE, "--disk '%.60s' has no size; write size=8G", text);
+    fault_set(fault, CLI_USAGE, "--disk '%.60s' has no size; write 8G or size=8G", text);
     return NULL;
 }
 

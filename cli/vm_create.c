@@ -28,8 +28,9 @@ const struct flag vm_create_flags[] = {
     {"threads", 0, "N", "threads a core"},
     {"memory", 0, "SIZE", "memory, such as 512M or 2G (default 512M)"},
     {"overcommit", 0, NULL, "start it even when the host has not that much memory free"},
-    {"disk", 0, "size=SIZE,...",
-     "a new disk; more keys: pool=NAME, format=qcow2|raw, bus=virtio|scsi|ide; may be repeated"},
+    {"disk", 0, "SIZE,...",
+     "a new disk, such as 8G; more keys: pool=NAME, format=qcow2|raw, bus=virtio|scsi|ide; may be "
+     "repeated"},
     {"cdrom", 0, "ISO", "a CD drive with this medium (see: vmmctl media list); may be repeated"},
     {"nic", 0, "none|user|...",
      "a network card; also network=user,model=virtio|e1000e,mac=MAC; may be repeated"},

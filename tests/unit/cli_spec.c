@@ -22,6 +22,9 @@ static void check_json(json_t *value, const char *expected)
 static void disks_and_cards_become_members(void **state)
 {
     check_json(spec_disk("size=1G", &fault), "{\"size_bytes\":1073741824}");
+    check_json(spec_disk("1G", &fault), "{\"size_bytes\":1073741824}");
+    check_json(spec_disk("1G,format=raw", &fault),
+               "{\"format\":\"raw\",\"size_bytes\":1073741824}");
     check_json(spec_disk("pool=fast,size=8G,format=raw,bus=scsi", &fault),
                "{\"bus\":\"scsi\",\"format\":\"raw\",\"pool\":\"fast\",\"size_bytes\":8589934592}");
     check_json(spec_nic("user", &fault), "{\"network\":\"user\"}");
@@ -34,7 +37,7 @@ static void a_wrong_disk_says_what_is_wrong(void **state)
     static const struct {
         const char *text, *says;
     } cases[] = {{"", "key=value"},
-                 {"1G", "key=value"},
+                 {"big", "expected a size"},
                  {"size=", "key=value"},
                  {"size=1G,", "key=value"},
                  {"pool=x", "has no size"},
