@@ -27,7 +27,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUITES = ["unit", "store", "core", "fault", "power", "integration"]
 STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
-PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 2, "fault": 2}
+PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 3}  # the last two wait for the disk and for guests
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "120"))
 
 

@@ -23,6 +23,7 @@ CASES = [
     (f"printf '{GOOD}'; (setsid sh -c 'exec sleep 60' &); exit 0", (2, 1, 0), "sleep"),
     (f"printf '{GOOD}'; echo '==1==ERROR: AddressSanitizer: heap-use-after-free'", (2, 1, 0), "sanitizer"),
     ("true", (0, 1, 0), "ran no test"),
+    ("echo '[  SKIPPED ] integration/x: not built'", (0, 0, 1), ""),
     ("exec /does/not/exist", (0, 1, 0), "exit status 127"),
 ]
 
