@@ -502,5 +502,6 @@ const struct backend backend_fake = {
     .stream = fake_stream,
     .block_job = fake_block_job,
     .block_job_end = fake_block_job_end,
+    .flush = fake_flush,
     .drop_file = fake_drop_file,
 };

@@ -47,4 +47,6 @@ bool fake_block_job(struct machine *m, const struct uuid *top, struct machine_bl
                     struct err *err) MUST_USE;
 bool fake_block_job_end(struct machine *m, const struct uuid *top, bool cancel,
                         struct err *err) MUST_USE;
+bool fake_flush(struct machine *m, const struct uuid *file, const struct uuid *base,
+                struct err *err) MUST_USE;
 bool fake_drop_file(struct machine *m, const struct uuid *file, struct err *err) MUST_USE;

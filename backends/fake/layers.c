@@ -78,6 +78,12 @@ bool fake_block_job_end(struct machine *m, const struct uuid *top, bool cancel, 
     return ok;
 }
 
+bool fake_flush(struct machine *m, const struct uuid *file, const struct uuid *base,
+                struct err *err)
+{
+    return FAILPOINT("fake.flush", err);
+}
+
 bool fake_drop_file(struct machine *m, const struct uuid *file, struct err *err)
 {
     return true;

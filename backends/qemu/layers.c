@@ -229,6 +229,55 @@ bool machine_stream(struct machine *m, const struct machine_stream *stream, stru
     return ok;
 }
 
+/* How a node is open; it is there. */
+struct node {
+    bool read_only, direct;
+};
+
+static bool look_at(struct machine *m, const char *name, struct node *out, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *all = NULL;
+    const json_t *one;
+    size_t i;
+
+    if (!link_qmp(m->link, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), NULL, 0,
+                  QMP_MS, &all, err))
+        return false;
+    json_array_foreach (all, i, one) {
+        if (!str_eq(json_get_text(one, "node-name"), name))
+            continue;
+        out->read_only = json_get_bool(one, "ro", false);
+        out->direct = json_get_bool(json_object_get(one, "cache"), "direct", false);
+        return true;
+    }
+    return err_set(err, ERR_HYPERVISOR, "QEMU does not know the file any more");
+}
+
+/* There is no command that flushes. To open a node again with the options it has does, and says
+ * when it could not; a file in the middle of a chain was opened again as it became read-only. */
+bool machine_flush(struct machine *m, const struct uuid *file, const struct uuid *base,
+                   struct err *err)
+{
+    char name[NODE_BYTES], below[NODE_BYTES], protocol[NODE_BYTES + 2];
+    struct node node;
+    json_t *options;
+
+    file_node_name(file, name);
+    snprintf(protocol, sizeof protocol, "%s-f", name);
+    if (!look_at(m, name, &node, err))
+        return false;
+    if (node.read_only)
+        return true;
+    options =
+        json_pack("{s:s,s:s,s:s,s:s,s:{s:b,s:b}}", "driver", "qcow2", "node-name", name, "file",
+                  protocol, "discard", "unmap", "cache", "direct", node.direct, "no-flush", 0);
+    file_node_name(base, below);
+    json_put(options, "backing", uuid_is_zero(base) ? NULL : json_string(below));
+    return FAILPOINT_AROUND(
+        "qemu.flush", qmp(m, "blockdev-reopen", json_pack("{s:[o]}", "options", options), err),
+        err);
+}
+
 bool machine_block_job(struct machine *m, const struct uuid *top, struct machine_block_job *out,
                        struct err *err)
 {

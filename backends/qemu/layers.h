@@ -13,4 +13,6 @@ bool machine_block_job(struct machine *m, const struct uuid *top, struct machine
                        struct err *err) MUST_USE;
 bool machine_block_job_end(struct machine *m, const struct uuid *top, bool cancel,
                            struct err *err) MUST_USE;
+bool machine_flush(struct machine *m, const struct uuid *file, const struct uuid *base,
+                   struct err *err) MUST_USE;
 bool machine_drop_file(struct machine *m, const struct uuid *file, struct err *err) MUST_USE;

@@ -134,5 +134,6 @@ const struct backend backend_qemu = {
     .stream = machine_stream,
     .block_job = machine_block_job,
     .block_job_end = machine_block_job_end,
+    .flush = machine_flush,
     .drop_file = machine_drop_file,
 };

@@ -159,6 +159,10 @@ struct backend {
     /* Asks a running job to end ('cancel'), or has one forgotten that has ended. */
     bool (*block_job_end)(struct machine *machine, const struct uuid *top, bool cancel,
                           struct err *err) MUST_USE;
+    /* What the machine has in its caches of this file, which lies on 'base' (zero: on nothing), is
+     * on the disk when it returns. */
+    bool (*flush)(struct machine *machine, const struct uuid *file, const struct uuid *base,
+                  struct err *err) MUST_USE;
     /* Closes a file that no disk needs any more. */
     bool (*drop_file)(struct machine *machine, const struct uuid *file, struct err *err) MUST_USE;
     /* False when the host does not tell. NULL: it never does. Does not block on the machine. */

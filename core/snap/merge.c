@@ -87,6 +87,21 @@ static void call_off(struct worker *w, const struct uuid *id)
     err_ignore(ok && end(w, id, false, &err), &err);
 }
 
+/* A copy that has ended may still be in QEMU's caches: nothing may be built on it before it is on
+ * the disk. */
+static bool flush(struct worker *w, const struct uuid *file, const struct uuid *base,
+                  struct err *err)
+{
+    struct machine *machine = use(w, err);
+    bool ok;
+
+    if (!machine)
+        return false;
+    ok = FAILPOINT_AROUND("snapshot.flush", w->backend->flush(machine, file, base, err), err);
+    done(w);
+    return ok;
+}
+
 /* Watches until QEMU's job has ended. */
 static bool watch(struct worker *w, const struct uuid *id, struct err *err)
 {
@@ -164,7 +179,7 @@ static bool stream(struct worker *w, const struct layer *from, const struct laye
         return false;
     if (now.state == BLOCK_JOB_NONE && !begin(w, from, child, err))
         return false;
-    return watch(w, &child->id, err);
+    return watch(w, &child->id, err) && flush(w, &child->id, &from->parent, err);
 }
 
 static bool is_live(const struct vm *vm, void *ctx)

@@ -58,7 +58,8 @@ static struct snapshot *copy_of(struct core *core, struct vm *vm, const char *re
         copy->name = str_dup(found->name);
         copy->notes = str_dup(found->notes);
         copy->spec = str_dup(found->spec);
-        copy->disks = mem_dup(found->disks, (found->n_disks + 1) * sizeof *found->disks);
+        copy->disks =
+            found->n_disks ? mem_dup(found->disks, found->n_disks * sizeof *found->disks) : NULL;
     }
     lock_drop(&core->registry.lock);
     return copy;

@@ -285,23 +285,22 @@ struct walk {
 /* Writes the next VMs; false when that was all of the page. */
 static bool walk_on(struct core *core, struct walk *w, struct strbuf *out)
 {
-    struct registry *r = &core->registry;
     size_t i, end, len;
 
-    lock_take(&r->lock);
-    i = names_after(r, w->last);
+    lock_take(&core->registry.lock);
+    i = names_after(&core->registry, w->last);
     end = i + (w->left < COPIED_AT_ONCE ? w->left : COPIED_AT_ONCE);
-    for (; i < end && i < r->n_names; i++, w->left--) {
-        const char *text = shown_text(core, r->names[i], &len);
+    for (; i < end && i < core->registry.n_names; i++, w->left--) {
+        const char *text = shown_text(core, core->registry.names[i], &len);
 
         if (text && out->len > strlen(PAGE_BEGIN))
             strbuf_adds(out, ",");
         strbuf_add(out, text ? text : "", text ? len : 0);
-        str_copy(w->last, sizeof w->last, r->names[i]->name);
-        w->id = r->names[i]->id;
+        str_copy(w->last, sizeof w->last, core->registry.names[i]->name);
+        w->id = core->registry.names[i]->id;
     }
-    w->more = i < r->n_names;
-    lock_drop(&r->lock);
+    w->more = i < core->registry.n_names;
+    lock_drop(&core->registry.lock);
     return w->left && w->more;
 }
 

@@ -154,6 +154,13 @@ static void a_transaction_changes_known_nodes(void **state)
                                 "{\"device\":\"a\",\"snapshot-file\":\"/etc/x\"}}]}"),
                      ERR_FORBIDDEN);
     assert_int_equal(verdict_on("transaction", "{\"actions\":[]}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("blockdev-reopen", "{\"options\":[{\"driver\":\"qcow2\","
+                                                   "\"node-name\":\"a\",\"file\":\"b\"}]}"),
+                     ERR_NONE);
+    assert_int_equal(verdict_on("blockdev-reopen", "{\"options\":[{\"driver\":\"file\","
+                                                   "\"filename\":\"/etc/shadow\"}]}"),
+                     ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("blockdev-reopen", "{}"), ERR_FORBIDDEN);
     assert_int_equal(verdict_on("transaction", "{}"), ERR_FORBIDDEN);
 }
 

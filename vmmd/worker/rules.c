@@ -58,6 +58,20 @@ static bool is_lent_node(const json_t *node, struct err *err)
     return true;
 }
 
+/* Nodes that are there already, opened again. */
+static bool are_lent_nodes(const json_t *arguments, struct err *err)
+{
+    const json_t *nodes = json_object_get(arguments, "options"), *one;
+    size_t i;
+
+    if (!json_is_array(nodes))
+        return err_set(err, ERR_FORBIDDEN, "blockdev-reopen reads lent descriptors only");
+    json_array_foreach (nodes, i, one)
+        if (!is_lent_node(one, err))
+            return false;
+    return true;
+}
+
 /* Several changes of block nodes at once. blockdev-snapshot-sync and its like would open files by
  * name. */
 static bool is_node_transaction(const json_t *arguments, struct err *err)
@@ -112,7 +126,7 @@ static const struct rule {
     {"blockdev-mirror", NULL, NULL, NULL},
     {"blockdev-open-tray", NULL, NULL, NULL},
     {"blockdev-remove-medium", NULL, NULL, NULL},
-    {"blockdev-reopen", NULL, NULL, NULL},
+    {"blockdev-reopen", NULL, NULL, are_lent_nodes},
     {"blockdev-snapshot", NULL, NULL, NULL},
     {"change-backing-file", NULL, NULL, NULL},
     {"closefd", NULL, NULL, NULL},
