@@ -45,6 +45,27 @@ static bool within_limits(const char *text, size_t len, struct err *err)
     return true;
 }
 
+/* With 15 digits (JSON_SHORT_REALS) the largest numbers there are would be written as something
+ * that nobody can read. */
+#define REAL_MAX 1.7e308
+
+static bool can_be_written(const json_t *value)
+{
+    const json_t *one;
+    const char *key;
+    size_t i;
+
+    if (json_is_object(value))
+        json_object_foreach ((json_t *)value, key, one)
+            if (!can_be_written(one))
+                return false;
+    json_array_foreach (value, i, one)
+        if (!can_be_written(one))
+            return false;
+    return !json_is_real(value) ||
+           (json_real_value(value) < REAL_MAX && json_real_value(value) > -REAL_MAX);
+}
+
 json_t *json_read(const char *text, size_t len, struct err *err)
 {
     json_error_t at;
@@ -56,7 +77,11 @@ json_t *json_read(const char *text, size_t len, struct err *err)
     if (!value)
         err_set(err, ERR_MALFORMED, "the JSON text is wrong at line %d, column %d: %s", at.line,
                 at.column, at.text);
-    return value;
+    if (!value || can_be_written(value))
+        return value;
+    json_decref(value);
+    err_set(err, ERR_MALFORMED, "the JSON text has a number that is too large");
+    return NULL;
 }
 
 char *json_write(const json_t *value)

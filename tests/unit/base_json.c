@@ -75,6 +75,21 @@ static void a_refusal_that_quotes_a_cut_character_is_still_utf8(void **state)
     }
 }
 
+static void a_number_that_could_not_be_written_again_is_refused(void **state)
+{
+    CLEANUP(json_decrefp) json_t *large = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
+    struct err err = {0};
+
+    large = json_read("[1.5e308]", 9, &err);
+    assert_non_null(large);
+    text = json_write(large);
+    assert_string_equal(text, "[1.5e308]");
+    assert_null(json_read("[1.7976931348623157e308]", 24, &err));
+    assert_int_equal(err.code, ERR_MALFORMED);
+    assert_null(json_read("{\"a\":[-1.7976931348623157e308]}", 31, &err));
+}
+
 static void nesting_stops_at_the_limit(void **state)
 {
     char text[2 * JSON_MAX_DEPTH + 2];
@@ -165,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(broken_texts_are_refused_with_a_sentence),
         cmocka_unit_test(a_refusal_that_quotes_a_cut_character_is_still_utf8),
+        cmocka_unit_test(a_number_that_could_not_be_written_again_is_refused),
         cmocka_unit_test(nesting_stops_at_the_limit),
         cmocka_unit_test(ten_mebibytes_of_brackets_cost_a_glance),
         cmocka_unit_test(brackets_inside_texts_do_not_count),
