@@ -25,9 +25,9 @@
 
 #ifdef VMMD_FAILPOINTS
 
+/* vm_kills.c is the other half, a program of its own so that both run at once. */
 #ifndef WALK_KILLS
-#define WALK_KILLS 0 /* vm_kills.c: the other half, a program of its own so that both run at once  \
-                      */
+#define WALK_KILLS 0
 #endif
 
 #define DISK "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
