@@ -27,6 +27,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUITES = ["unit", "store", "core", "fault", "power", "integration"]
 STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
+LONGEST = ("fault/vm_walk", "fault/vm_kills", "power/cuts")
 PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 3}  # the last two wait for the disk and for guests
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "120"))
 
@@ -146,6 +147,7 @@ class Run:
         if "integration" in wanted:
             self.guest(result)
         chosen = [t for t in self.tests_of(preset) if t[1] in wanted and (not name_filter or t[0] in name_filter)]
+        chosen.sort(key=lambda t: t[0] not in LONGEST)  # what takes long must not begin last
         slow_factor = 4 if preset == "tsan" else 1
         prefix = "tsan:" if preset == "tsan" else ""
 
