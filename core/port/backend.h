@@ -53,15 +53,17 @@ struct machine_plan {
     int kernel_fd, initrd_fd;                /* -1 when none */
     int serial_log_fds[VM_SERIAL_PORTS_MAX]; /* ring logs (core/base/ringlog.h), O_RDWR */
     int qemu_log_fd;                         /* O_RDWR, appended */
-    int nvram_fd;                            /* the firmware's variables, O_RDWR; -1 with BIOS */
-    int media_fds[VM_CDROMS_MAX];            /* O_RDONLY; -1: empty tray */
+    int commit_fd; /* the commit log (core/base/commitlog.h), O_RDWR; -1: the machine cannot pivot
+                    */
+    int nvram_fd;  /* the firmware's variables, O_RDWR; -1 with BIOS */
+    int media_fds[VM_CDROMS_MAX]; /* O_RDONLY; -1: empty tray */
     struct plan_disk *disks;
     size_t n_disks;
 };
 
 /* Members of a plan that has no descriptors yet. */
 #define MACHINE_PLAN_NO_FDS                                                                        \
-    .kernel_fd = -1, .initrd_fd = -1, .qemu_log_fd = -1, .nvram_fd = -1,                           \
+    .kernel_fd = -1, .initrd_fd = -1, .qemu_log_fd = -1, .commit_fd = -1, .nvram_fd = -1,          \
     .serial_log_fds = {-1, -1, -1, -1}, .media_fds = {-1, -1, -1, -1}
 _Static_assert(VM_SERIAL_PORTS_MAX == 4 && VM_CDROMS_MAX == 4, "as many as above");
 
@@ -105,10 +107,58 @@ struct machine_stream {
     int top_fd;            /* O_RDWR, taken; -1 when it is a leaf, which is open for writing */
 };
 
+/* Copying what a disk's leaf has, and what the guest writes meanwhile, into another file, until
+ * both are the same and pivot() has the disk go on in the copy. Named after the copy's leaf. */
+struct machine_mirror {
+    unsigned disk;           /* index in the plan's disks */
+    struct plan_disk *chain; /* of the copy: its empty leaf first, below it files that are complete;
+                              * descriptors are taken, the rest stays the caller's */
+    bool leaf_only;          /* what lies below the disk's leaf is in the chain already */
+    uint64_t bytes_per_s;    /* 0: as fast as it goes */
+};
+
+/* Moving what a file has down into the file that it lies on. Named after 'top'. */
+struct machine_commit {
+    struct uuid top, base;
+    bool is_leaf; /* 'top' is a leaf: it becomes READY and ends by pivot() */
+    int base_fd;  /* O_RDWR, taken: 'base' is open for reading only */
+    int top_fd; /* O_RDWR, taken, of the file that lies on 'top'; -1 when that is a leaf, or none */
+    struct uuid above;     /* the file that lies on 'top'; zero when 'top' is a leaf */
+    const char *base_name; /* for the header of 'above'; NULL when 'top' is a leaf */
+    uint64_t bytes_per_s;
+};
+
 struct machine_block_job {
-    enum { BLOCK_JOB_NONE, BLOCK_JOB_RUNNING, BLOCK_JOB_ENDED } state;
+    enum {
+        BLOCK_JOB_NONE,
+        BLOCK_JOB_RUNNING,
+        BLOCK_JOB_READY,    /* both sides are the same, and stay so until pivot() or its end */
+        BLOCK_JOB_PIVOTING, /* pivot() is under way: ask again */
+        BLOCK_JOB_ENDED
+    } state;
+    bool no_space;        /* RUNNING: it waits for space in the target's pool, see resume below */
     uint64_t done, total; /* bytes, as QEMU estimates them */
     char error[256];      /* ENDED: "" when it succeeded */
+};
+
+/* Several disks that go on in other files from one moment on (docs/storage.md, "The pivot"). */
+struct machine_pivot {
+    struct uuid job; /* the operation whose record it is */
+    const struct machine_new_leaf {
+        struct uuid disk; /* the disk's id, for the record */
+        struct uuid leaf; /* the file it goes on in, for the record */
+        struct uuid name; /* the block job: the file it is named after */
+    } * leaves;
+    size_t n;
+};
+struct machine_pivoted {
+    enum {
+        PIVOT_COMMITTED, /* recorded, and the disks have switched */
+        PIVOT_CANCELLED, /* nothing is recorded, the block jobs have ended: they may begin anew */
+        PIVOT_UNKNOWN    /* the record may be on the disk or not; the guest is stopped */
+    } outcome;
+    uint64_t pause_us; /* how long the guest's writes to these disks waited */
+    char detail[256];  /* CANCELLED, UNKNOWN: why */
 };
 
 struct backend {
@@ -156,6 +206,23 @@ struct backend {
                    struct err *err) MUST_USE;
     bool (*block_job)(struct machine *machine, const struct uuid *top,
                       struct machine_block_job *out, struct err *err) MUST_USE;
+    /* Both begin; block_job() says how it stands. WRONG_STATE as for stream; UNSUPPORTED without a
+     * commit log. */
+    bool (*mirror)(struct machine *machine, const struct machine_mirror *mirror,
+                   struct err *err) MUST_USE;
+    bool (*commit)(struct machine *machine, const struct machine_commit *commit,
+                   struct err *err) MUST_USE;
+    /* 0: no limit. */
+    bool (*block_job_limit)(struct machine *machine, const struct uuid *name, uint64_t bytes_per_s,
+                            struct err *err) MUST_USE;
+    /* One that waits for space goes on. */
+    bool (*block_job_resume)(struct machine *machine, const struct uuid *name,
+                             struct err *err) MUST_USE;
+    /* All block jobs are READY. Done by the machine's worker alone, so that neither a dead nor a
+     * slow daemon stalls the guest. False only when nobody answered: then block_job() says when it
+     * is over, and the commit log what came out. The block jobs are forgotten when it is over. */
+    bool (*pivot)(struct machine *machine, const struct machine_pivot *pivot,
+                  struct machine_pivoted *out, struct err *err) MUST_USE;
     /* Asks a running job to end ('cancel'), or has one forgotten that has ended. */
     bool (*block_job_end)(struct machine *machine, const struct uuid *top, bool cancel,
                           struct err *err) MUST_USE;
