@@ -49,8 +49,7 @@ static void enqueue(struct machine *m, const struct machine_event *event) REQUIR
     cond_wake_all(&m->changed);
 }
 
-static void enqueue_kind(struct machine *m, enum machine_event_kind kind, enum vm_reason reason)
-    REQUIRES(m->lock)
+void fake_enqueue(struct machine *m, enum machine_event_kind kind, enum vm_reason reason)
 {
     struct machine_event event = {.kind = kind, .reason = reason};
 
@@ -111,7 +110,7 @@ static void boot(struct machine *m) REQUIRES(m->lock)
 
 static void reboot(struct machine *m) REQUIRES(m->lock)
 {
-    enqueue_kind(m, MACHINE_RESET, VM_REASON_NONE);
+    fake_enqueue(m, MACHINE_RESET, VM_REASON_NONE);
     boot(m);
 }
 
@@ -119,7 +118,7 @@ static void panic(struct machine *m) REQUIRES(m->lock)
 {
     print(m, "\r\nKernel panic - not syncing: \033[31masked to\033[0m\r\n");
     m->running = false;
-    enqueue_kind(m, MACHINE_PAUSED, VM_REASON_GUEST_PANIC);
+    fake_enqueue(m, MACHINE_PAUSED, VM_REASON_GUEST_PANIC);
 }
 
 static void run_line(struct machine *m) REQUIRES(m->lock)
@@ -214,6 +213,8 @@ static void fake_free(struct machine *m)
     for (unsigned i = 0; i < VM_SERIAL_PORTS_MAX; i++)
         if (m->logs[i] >= 0)
             close(m->logs[i]);
+    closep(&m->commit_fd);
+    fake_forget_jobs(m);
     free(m->leaves);
     lock_drop(&m->lock);
     lock_clear(&m->lock);
@@ -235,7 +236,7 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
     const struct vm_spec *spec = plan->spec;
     struct machine *m = mem_alloc(sizeof *m);
 
-    *m = (struct machine){.vm = plan->vm, .owner = *owner};
+    *m = (struct machine){.vm = plan->vm, .owner = *owner, .commit_fd = plan->commit_fd};
     lock_init(&m->lock);
     cond_init(&m->changed);
     if (spec) {
@@ -291,7 +292,7 @@ static bool fake_cont(struct machine *m, struct err *err)
     if (ok && !m->running) {
         m->running = true;
         m->next_tick_ms = clock_mono_ms() + fake_tick_ms;
-        enqueue_kind(m, MACHINE_RUNNING, VM_REASON_NONE);
+        fake_enqueue(m, MACHINE_RUNNING, VM_REASON_NONE);
         if (!m->booted)
             boot(m);
     }
@@ -307,7 +308,7 @@ static bool fake_pause(struct machine *m, struct err *err)
     ok = ok && fake_is_there(m, err);
     if (ok && m->running) {
         m->running = false;
-        enqueue_kind(m, MACHINE_PAUSED, VM_REASON_USER);
+        fake_enqueue(m, MACHINE_PAUSED, VM_REASON_USER);
     }
     lock_drop(&m->lock);
     return ok;
@@ -501,6 +502,11 @@ const struct backend backend_fake = {
     .is_leaf = fake_is_leaf,
     .stream = fake_stream,
     .block_job = fake_block_job,
+    .mirror = fake_mirror,
+    .commit = fake_commit,
+    .block_job_limit = fake_block_job_limit,
+    .block_job_resume = fake_block_job_resume,
+    .pivot = fake_pivot,
     .block_job_end = fake_block_job_end,
     .flush = fake_flush,
     .drop_file = fake_drop_file,

@@ -10,6 +10,14 @@ struct queued {
     struct machine_event event;
 };
 
+/* A copy under way, or one that has ended and was not dismissed. */
+struct fake_job {
+    struct fake_job *next;
+    struct uuid name;
+    int disk; /* the one a pivot will switch; -1: the job ends by itself */
+    bool looked, cancelled;
+};
+
 struct machine {
     struct uuid vm;
     struct machine_owner owner;
@@ -23,10 +31,11 @@ struct machine {
     bool ended GUARDED_BY(lock);    /* EXITED is queued or told */
     bool released GUARDED_BY(lock); /* nothing is told any more */
     unsigned vcpus GUARDED_BY(lock);
-    unsigned max_vcpus, heads, drives;     /* constant; no heads: no graphics card */
-    struct uuid *leaves GUARDED_BY(lock);  /* the file each disk writes to */
-    size_t n_disks;                        /* constant */
-    struct uuid streamed GUARDED_BY(lock); /* a copy that ended and was not dismissed */
+    unsigned max_vcpus, heads, drives;    /* constant; no heads: no graphics card */
+    struct uuid *leaves GUARDED_BY(lock); /* the file each disk writes to */
+    size_t n_disks;                       /* constant */
+    struct fake_job *jobs GUARDED_BY(lock);
+    int commit_fd; /* constant; -1: no commit log */
     uint64_t ticks GUARDED_BY(lock);
     int64_t next_tick_ms GUARDED_BY(lock);
     char line[TYPED_MAX] GUARDED_BY(lock); /* what was typed so far */
@@ -37,6 +46,11 @@ struct machine {
 /* UNAVAILABLE once it has ended. */
 bool fake_is_there(const struct machine *m, struct err *err) MUST_USE REQUIRES(m->lock);
 
+/* Its thread tells the owner. */
+void fake_enqueue(struct machine *m, enum machine_event_kind kind, enum vm_reason reason)
+    REQUIRES(m->lock);
+void fake_forget_jobs(struct machine *m) REQUIRES(m->lock);
+
 /* layers.c: the backend's calls about the files of disks. */
 bool fake_snapshot(struct machine *m, const struct machine_overlay *overlays, size_t n,
                    struct err *err) MUST_USE;
@@ -45,6 +59,13 @@ bool fake_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, boo
 bool fake_stream(struct machine *m, const struct machine_stream *stream, struct err *err) MUST_USE;
 bool fake_block_job(struct machine *m, const struct uuid *top, struct machine_block_job *out,
                     struct err *err) MUST_USE;
+bool fake_mirror(struct machine *m, const struct machine_mirror *mirror, struct err *err) MUST_USE;
+bool fake_commit(struct machine *m, const struct machine_commit *commit, struct err *err) MUST_USE;
+bool fake_block_job_limit(struct machine *m, const struct uuid *name, uint64_t bytes_per_s,
+                          struct err *err) MUST_USE;
+bool fake_block_job_resume(struct machine *m, const struct uuid *name, struct err *err) MUST_USE;
+bool fake_pivot(struct machine *m, const struct machine_pivot *pivot, struct machine_pivoted *out,
+                struct err *err) MUST_USE;
 bool fake_block_job_end(struct machine *m, const struct uuid *top, bool cancel,
                         struct err *err) MUST_USE;
 bool fake_flush(struct machine *m, const struct uuid *file, const struct uuid *base,

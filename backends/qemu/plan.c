@@ -10,12 +10,14 @@ static void close_one(int fd)
         close(fd);
 }
 
-void plan_close(const struct machine_plan *plan, bool but_serial_logs)
+void plan_close(const struct machine_plan *plan, bool but_kept)
 {
     close_one(plan->kernel_fd);
     close_one(plan->initrd_fd);
-    for (unsigned i = 0; !but_serial_logs && i < VM_SERIAL_PORTS_MAX; i++)
+    for (unsigned i = 0; !but_kept && i < VM_SERIAL_PORTS_MAX; i++)
         close_one(plan->serial_log_fds[i]);
+    if (!but_kept)
+        close_one(plan->commit_fd);
     close_one(plan->qemu_log_fd);
     close_one(plan->nvram_fd);
     for (unsigned i = 0; i < VM_CDROMS_MAX; i++)

@@ -2,5 +2,5 @@
 #pragma once
 #include "core/port/backend.h"
 
-/* Closes all of them, or all but the serial ports' logs. */
-void plan_close(const struct machine_plan *plan, bool but_serial_logs);
+/* Closes all of them, or all but the serial ports' logs and the commit log. */
+void plan_close(const struct machine_plan *plan, bool but_kept);

@@ -9,6 +9,7 @@
  * at 3, a running one at 4, none at 1. A failure before 3 leaves nothing and the VM 'off'. */
 #include "core/vm/vm.h"
 
+#include "core/base/commitlog.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -47,6 +48,7 @@ static void plan_clear(struct plan *p)
         closep(&p->machine.media_fds[i]);
     closep(&p->machine.nvram_fd);
     closep(&p->machine.qemu_log_fd);
+    closep(&p->machine.commit_fd);
     disks_close(p->machine.disks, p->machine.n_disks);
     if (p->spec) {
         vm_spec_clear(p->spec);
@@ -60,7 +62,7 @@ static void plan_handed_over(struct plan *p)
     const struct machine_plan none = {MACHINE_PLAN_NO_FDS};
 
     p->machine.kernel_fd = p->machine.initrd_fd = -1;
-    p->machine.qemu_log_fd = p->machine.nvram_fd = -1;
+    p->machine.qemu_log_fd = p->machine.commit_fd = p->machine.nvram_fd = -1;
     memcpy(p->machine.serial_log_fds, none.serial_log_fds, sizeof none.serial_log_fds);
     memcpy(p->machine.media_fds, none.media_fds, sizeof none.media_fds);
     for (size_t i = 0; i < p->machine.n_disks; i++)
@@ -95,7 +97,10 @@ static bool open_logs(struct core *core, struct vm *vm, struct machine_plan *m, 
             return false;
     }
     m->qemu_log_fd = fs_open(dir, VM_QEMU_LOG, O_RDWR | O_CREAT | O_APPEND, 0600, err);
-    return m->qemu_log_fd >= 0;
+    if (m->qemu_log_fd < 0)
+        return false;
+    m->commit_fd = commitlog_open(dir, err);
+    return m->commit_fd >= 0;
 }
 
 static bool open_nvram(struct core *core, struct vm *vm, struct machine_plan *m, struct err *err)

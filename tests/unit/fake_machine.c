@@ -4,8 +4,10 @@
 #include "backends/fake/fake.h"
 #include "backends/qemu/png.h"
 #include "core/base/clock.h"
+#include "core/base/commitlog.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
+#include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/ringlog.h"
 #include "core/base/str.h"
@@ -72,7 +74,8 @@ static void assert_told(enum machine_event_kind kind, enum vm_reason reason)
 /* ---- one machine a test ---- */
 
 static struct machine *machine;
-static int log_fd; /* our own copy */
+static int log_fd;    /* our own copy */
+static int commit_fd; /* likewise */
 
 static void log_text(char *out, size_t cap)
 {
@@ -117,11 +120,21 @@ static void await_silence(int64_t ms)
     lock_drop(&told.lock);
 }
 
+static const struct uuid disk_ids[2] = {{{1}}, {{2}}};
+static struct uuid leaves[2] = {{{0xa1}}, {{0xa2}}}, copies[2] = {{{0xb1}}, {{0xb2}}};
+
 static bool start(struct err *err)
 {
     static const struct vm_spec spec = {
         .vcpus = 2, .cpu.max_vcpus = 4, .n_cdroms = 1, .serial_ports = 1};
     struct machine_plan plan = {.vm = vm, .spec = &spec, MACHINE_PLAN_NO_FDS};
+    struct plan_disk disks[2] = {{.id = disk_ids[0], .files = &leaves[0]},
+                                 {.id = disk_ids[1], .files = &leaves[1]}};
+
+    plan.disks = disks;
+    plan.n_disks = ARRAY_LEN(disks);
+    plan.commit_fd = memfd_create("commit", MFD_CLOEXEC);
+    commit_fd = fcntl(plan.commit_fd, F_DUPFD_CLOEXEC, 3);
 
     plan.serial_log_fds[0] = memfd_create("serial", MFD_CLOEXEC);
     log_fd = fcntl(plan.serial_log_fds[0], F_DUPFD_CLOEXEC, 3);
@@ -142,6 +155,7 @@ static int tear_down(void **state)
 {
     backend_fake.release(machine);
     close(log_fd);
+    close(commit_fd);
     return 0;
 }
 
@@ -336,6 +350,145 @@ static void a_long_line_is_cut_not_overrun(void **state)
     await_words("you said: ok");
 }
 
+/* ---- files of disks ---- */
+
+static void expect_leaf(unsigned disk, const struct uuid *file)
+{
+    struct err err = {0};
+    bool yes = false;
+
+    assert_true(backend_fake.is_leaf(machine, disk, file, &yes, &err));
+    assert_true(yes);
+}
+
+static void expect_job(const struct uuid *name, int state)
+{
+    struct machine_block_job now;
+    struct err err = {0};
+
+    assert_true(backend_fake.block_job(machine, name, &now, &err));
+    assert_int_equal(now.state, state);
+}
+
+static void begin_mirror(unsigned disk)
+{
+    struct plan_disk chain = {.files = &copies[disk]};
+    struct machine_mirror mirror = {.disk = disk, .chain = &chain};
+    struct err err = {0};
+
+    assert_true(backend_fake.mirror(machine, &mirror, &err));
+    expect_job(&copies[disk], BLOCK_JOB_RUNNING);
+    assert_true(backend_fake.block_job_limit(machine, &copies[disk], 1000, &err));
+    expect_job(&copies[disk], BLOCK_JOB_READY);
+}
+
+static void pivot_both(struct machine_pivoted *out)
+{
+    const struct machine_new_leaf new_leaves[] = {{disk_ids[0], copies[0], copies[0]},
+                                                  {disk_ids[1], copies[1], copies[1]}};
+    const struct machine_pivot pivot = {.job = {{7}}, .leaves = new_leaves, .n = 2};
+    struct err err = {0};
+
+    assert_true(backend_fake.pivot(machine, &pivot, out, &err));
+}
+
+static void all_disks_go_on_in_their_copies_and_the_log_says_so(void **state)
+{
+    CLEANUP(json_decrefp) json_t *record = NULL;
+    const json_t *one;
+    struct machine_pivoted out;
+    struct err err = {0};
+    uint64_t sequence;
+
+    begin_mirror(0);
+    begin_mirror(1);
+    expect_leaf(0, &leaves[0]);
+    pivot_both(&out);
+    assert_int_equal(out.outcome, PIVOT_COMMITTED);
+    expect_leaf(0, &copies[0]);
+    expect_leaf(1, &copies[1]);
+    expect_job(&copies[0], BLOCK_JOB_NONE);
+    assert_true(commitlog_last(commit_fd, &sequence, &record, &err));
+    assert_int_equal(sequence, 1);
+    assert_string_equal(json_get_text(record, "job"), UUID_STR(&(struct uuid){{7}}));
+    assert_int_equal(json_array_size(json_object_get(record, "leaves")), 2);
+    one = json_array_get(json_object_get(record, "leaves"), 1);
+    assert_string_equal(json_get_text(one, "disk"), UUID_STR(&disk_ids[1]));
+    assert_string_equal(json_get_text(one, "file"), UUID_STR(&copies[1]));
+}
+
+static void a_pivot_before_all_are_ready_is_called_off(void **state)
+{
+    struct machine_pivoted out;
+
+    begin_mirror(0);
+    pivot_both(&out);
+    assert_int_equal(out.outcome, PIVOT_CANCELLED);
+    assert_string_not_equal(out.detail, "");
+    expect_leaf(0, &leaves[0]);
+    expect_job(&copies[0], BLOCK_JOB_NONE);
+}
+
+static void a_copy_waits_for_space_and_goes_on(void **state)
+{
+    struct machine_block_job now;
+    struct err err = {0};
+
+    begin_mirror(0);
+    fake_full = true;
+    assert_true(backend_fake.block_job(machine, &copies[0], &now, &err));
+    assert_int_equal(now.state, BLOCK_JOB_RUNNING);
+    assert_true(now.no_space);
+    fake_full = false;
+    assert_true(backend_fake.block_job_resume(machine, &copies[0], &err));
+    expect_job(&copies[0], BLOCK_JOB_RUNNING);
+    expect_job(&copies[0], BLOCK_JOB_READY);
+    assert_true(backend_fake.block_job_end(machine, &copies[0], true, &err));
+    expect_job(&copies[0], BLOCK_JOB_ENDED);
+    assert_true(backend_fake.block_job_end(machine, &copies[0], false, &err));
+    expect_job(&copies[0], BLOCK_JOB_NONE);
+    assert_false(backend_fake.block_job_resume(machine, &copies[0], &err));
+}
+
+static void a_leaf_is_committed_into_the_file_it_lies_on(void **state)
+{
+    const struct uuid base = {{0xc1}}, job = {{8}};
+    const struct machine_commit commit = {
+        .top = leaves[1], .base = base, .is_leaf = true, .base_fd = -1, .top_fd = -1};
+    const struct machine_new_leaf leaf = {disk_ids[1], base, leaves[1]};
+    const struct machine_pivot pivot = {.job = job, .leaves = &leaf, .n = 1};
+    struct machine_pivoted out;
+    struct err err = {0};
+
+    assert_true(backend_fake.commit(machine, &commit, &err));
+    expect_job(&leaves[1], BLOCK_JOB_RUNNING);
+    expect_job(&leaves[1], BLOCK_JOB_READY);
+    assert_true(backend_fake.pivot(machine, &pivot, &out, &err));
+    assert_int_equal(out.outcome, PIVOT_COMMITTED);
+    expect_leaf(1, &base);
+    expect_leaf(0, &leaves[0]);
+}
+
+#ifdef VMMD_FAILPOINTS
+static void a_record_that_cannot_be_written_calls_the_pivot_off(void **state)
+{
+    CLEANUP(json_decrefp) json_t *record = NULL;
+    struct machine_pivoted out;
+    struct err err = {0};
+    uint64_t sequence;
+
+    begin_mirror(0);
+    begin_mirror(1);
+    failpoint_arm("commitlog.flush=fail");
+    pivot_both(&out);
+    failpoint_arm(NULL);
+    assert_int_equal(out.outcome, PIVOT_CANCELLED);
+    expect_leaf(0, &leaves[0]);
+    assert_true(commitlog_last(commit_fd, &sequence, &record, &err));
+    assert_true(json_get_bool(record, "undone", false));
+}
+#endif
+
 static void it_does_not_outlive_its_daemon(void **state)
 {
     struct machine *other = machine;
@@ -353,7 +506,7 @@ static void it_does_not_outlive_its_daemon(void **state)
 static void every_call_can_be_made_to_fail(void **state)
 {
     struct machine *kept = machine;
-    int kept_log = log_fd;
+    int kept_log = log_fd, kept_commit = commit_fd;
     struct err err = {0};
 
     failpoint_arm("fake.start=fail");
@@ -361,6 +514,8 @@ static void every_call_can_be_made_to_fail(void **state)
     close(log_fd);
     machine = kept;
     log_fd = kept_log;
+    close(commit_fd);
+    commit_fd = kept_commit;
     failpoint_arm("fake.cont=fail");
     assert_false(backend_fake.cont(machine, &err));
     assert_int_equal(err.code, ERR_INTERNAL);
@@ -385,8 +540,13 @@ int main(void)
         STORY(processors_are_added_and_never_taken_away),
         STORY(a_medium_goes_in_and_out),
         STORY(a_long_line_is_cut_not_overrun),
+        STORY(all_disks_go_on_in_their_copies_and_the_log_says_so),
+        STORY(a_pivot_before_all_are_ready_is_called_off),
+        STORY(a_copy_waits_for_space_and_goes_on),
+        STORY(a_leaf_is_committed_into_the_file_it_lies_on),
         STORY(it_does_not_outlive_its_daemon),
 #ifdef VMMD_FAILPOINTS
+        STORY(a_record_that_cannot_be_written_calls_the_pivot_off),
         STORY(every_call_can_be_made_to_fail),
 #endif
     };
