@@ -17,8 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define STOP_GRACE_MS  3000 /* for the last words of requests under way */
-#define RESERVED_CONNS 32u  /* kept for the unix socket */
+#define STOP_GRACE_MS 3000 /* for the last words of requests under way */
 
 static void fill_defaults(struct api *api, const struct api_config *config)
 {
@@ -169,13 +168,11 @@ static void name_peer(const struct sockaddr *peer, socklen_t len, struct conn *c
 bool api_add_tls(struct api *api, int fd, const struct sockaddr *peer, socklen_t peer_len,
                  const uint8_t cert_sha256[32])
 {
-    unsigned max = api->config.max_connections;
     struct conn *conn = conn_new(fd);
 
     (void)cert_sha256; /* certificates name nobody yet */
     name_peer(peer, peer_len, conn);
-    if (!conn_enlist(&api->conns, conn, max > 2 * RESERVED_CONNS ? max - RESERVED_CONNS : max,
-                     api->config.head_ms))
+    if (!conn_enlist(&api->conns, conn, api->config.max_connections, api->config.head_ms))
         return turn_away(fd);
     return hand_over(api, conn, METER_TLS);
 }

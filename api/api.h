@@ -18,7 +18,7 @@ struct api_config {
     unsigned max_body_bytes;     /* of JSON [1 MiB] */
     const uint32_t *admin_uids;  /* besides 0 and our own: admins on the unix socket */
     size_t n_admin_uids;
-    unsigned max_connections; /* [512]; the last 32 of them are kept for the unix socket */
+    unsigned max_connections; /* of the network, and as many again of the unix socket [512] */
     unsigned head_ms;         /* for a request's head [10 s] */
     unsigned idle_ms;         /* between two requests of a connection [75 s] */
     unsigned stall_ms;        /* grace for a body, which then has to come at 1 KiB/s [10 s] */

@@ -137,18 +137,23 @@ struct conn *conn_new(int fd)
     return c;
 }
 
+static enum meter_door door_of(const struct conn *c)
+{
+    return c->is_unix ? METER_UNIX : METER_TLS;
+}
+
 bool conn_enlist(struct conn_list *list, struct conn *c, unsigned max, unsigned first_ms)
 {
     c->list = list;
     conn_deadline(c, METER_HEAD, first_ms);
     lock_take(&list->lock);
-    if (list->count >= max) {
+    if (list->count[door_of(c)] >= max) {
         lock_drop(&list->lock);
         meter_count(&list->meter->refused[METER_CONNECTIONS]);
         free(c);
         return false;
     }
-    list->count++;
+    list->count[door_of(c)]++;
     c->next = list->first;
     if (c->next)
         c->next->prev = c;
@@ -183,7 +188,7 @@ void conn_free(struct conn *conn)
         conn->prev->next = conn->next;
     else
         list->first = conn->next;
-    list->count--;
+    list->count[door_of(conn)]--;
     lock_drop(&list->lock);
     free(conn);
 }
@@ -213,7 +218,7 @@ void conn_list_facts(struct conn_list *list, struct conn_facts *out)
     for (struct conn *c = list->first; c; c = c->next) {
         uint64_t after = atomic_load(&c->feed_after);
 
-        out->open[c->is_unix ? METER_UNIX : METER_TLS]++;
+        out->open[door_of(c)]++;
         out->strangers += !atomic_load(&c->known);
         out->feeds += after != 0;
         if (after && after - 1 < out->feed_after)

@@ -39,7 +39,7 @@ struct conn_list {
     struct lock lock;
     struct cond changed;
     struct conn *first GUARDED_BY(&lock);
-    unsigned count GUARDED_BY(&lock);
+    unsigned count[METER_DOORS] GUARDED_BY(&lock);
     bool stopping GUARDED_BY(&lock);
     unsigned tick_ms;        /* the watchdog looks at least so often while there are connections */
     unsigned strangers_each; /* of one address, that stay unknown for … */
@@ -61,7 +61,7 @@ bool conn_list_start(struct conn_list *list, struct err *err) MUST_USE;
 void conn_list_stop(struct conn_list *list);
 /* A connection that is in no list yet: the caller says whose it is. */
 struct conn *conn_new(int fd) MUST_USE;
-/* False, and 'conn' is freed, when there are 'max' already. */
+/* False, and 'conn' is freed, when 'max' came by its door (network or unix socket) already. */
 bool conn_enlist(struct conn_list *list, struct conn *conn, unsigned max,
                  unsigned first_ms) MUST_USE;
 /* The entry that was made for 'fd' when libmicrohttpd begins to serve it. */

@@ -31,7 +31,6 @@
 #include <string.h>
 
 #define POOL_BYTES  (24u << 10) /* of a connection: bounds its head */
-#define SPARE_CONNS 16u         /* we count first; libmicrohttpd forgets a little later */
 #define STACK_BYTES (1u << 20)  /* reserved, not used: core's calls run on it */
 
 static void log_http(void *cls, const char *fmt, va_list args)
@@ -245,6 +244,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
     return finish(rq);
 }
 
+/* Connections are counted by conn_enlist(), for each door. libmicrohttpd forgets those that ended
+ * only later, perhaps all of them at once while as many come: its own limit is never to be met. */
 struct MHD_Daemon *server_start(struct api *api)
 {
     return MHD_start_daemon(
@@ -253,7 +254,7 @@ struct MHD_Daemon *server_start(struct api *api)
         0, NULL, NULL, on_request, api, MHD_OPTION_EXTERNAL_LOGGER, log_http, NULL,
         MHD_OPTION_UNESCAPE_CALLBACK, keep_encoded, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target,
         api, MHD_OPTION_NOTIFY_CONNECTION, on_connection, api, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, api, MHD_OPTION_CONNECTION_LIMIT, api->config.max_connections + SPARE_CONNS,
+        on_completed, api, MHD_OPTION_CONNECTION_LIMIT, 4 * api->config.max_connections + 16,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_THREAD_STACK_SIZE,
         (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }

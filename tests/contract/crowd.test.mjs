@@ -1,4 +1,4 @@
-// Many at once against a real daemon: 200 followers of events over a burst and a killed vmmd-main, 400
+// Many at once against a real daemon: 200 followers of events over a burst and a killed vmmd-main, 500
 // clients beside 1,000 slow ones. Clients come from 127.0.0.x, since one address may hold 32 connections.
 // What is asserted is what came out, not how fast: figures are in bench/.
 import assert from 'node:assert/strict';
@@ -149,8 +149,8 @@ function slow(i) {
     return socket;
 }
 
-test('300 clients and the unix socket are served beside 1,000 slow ones, and newcomers when these are over', async () => {
-    const agents = Array.from({length: 12}, (_, i) => new https.Agent({keepAlive: true, maxSockets: 25, localAddress: `127.0.0.${101 + i}`, ca}));
+test('500 clients and the unix socket are served beside 1,000 slow ones, and newcomers when these are over', async () => {
+    const agents = Array.from({length: 20}, (_, i) => new https.Agent({keepAlive: true, maxSockets: 25, localAddress: `127.0.0.${101 + i}`, ca}));
     const round = () => Promise.all(agents.flatMap((agent) => Array.from({length: 25}, () => ask('GET', `${V1}/version`, {agent}))));
     const wrong = (replies) => replies.filter((r) => r.status !== 200).length;
     let sockets = [];

@@ -152,6 +152,9 @@ static bool parse_arguments(int argc, char **argv)
     if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < 2 * OWN_FDS)
         return false;
     most_open = (uint32_t)((files.rlim_cur * 8 / 10 - OWN_FDS) / 2); /* two for each connection */
+    if (most_open < most)
+        log_warn("the limit of open files leaves room for %u connections of max_connections = %u",
+                 most_open, (unsigned)most);
     count_init((uint32_t)most, (uint32_t)each);
     return true;
 }
