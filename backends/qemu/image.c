@@ -1,7 +1,9 @@
-/* Empty images by qemu-img, which gets the file as a descriptor: no path of a pool is ever named.
- * Images that somebody else wrote are never given to it here. */
+/* Empty images: raw and qcow2 are written here (qcow2.c), other formats by qemu-img, which gets the
+ * file as a descriptor: no path of a pool is ever named. Images that somebody else wrote are never
+ * given to it here. */
 #include "core/port/image.h"
 
+#include "backends/qemu/qcow2.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -17,25 +19,15 @@
 
 #define IMAGE_FD 9 /* where qemu-img finds the file */
 
-static bool spawn_create(int fd, int words_fd, const char *format, const char *size,
-                         const struct image_parent *parent, pid_t *pid, struct err *err)
+static bool spawn_create(int fd, int words_fd, const char *format, const char *size, pid_t *pid,
+                         struct err *err)
 {
-    char *argv[16] = {(char *)"qemu-img", (char *)"create", (char *)"-q", (char *)"-f",
-                      (char *)format};
-    size_t n = 5;
+    char *argv[] = {(char *)"qemu-img", (char *)"create",          (char *)"-q", (char *)"-f",
+                    (char *)format,     (char *)"/proc/self/fd/9", (char *)size, NULL};
     char *env[] = {(char *)"PATH=/usr/bin", (char *)"LC_ALL=C", NULL};
     posix_spawn_file_actions_t actions;
     int e;
 
-    if (parent) {
-        argv[n++] = (char *)"-u"; /* the parent is not looked at */
-        argv[n++] = (char *)"-b";
-        argv[n++] = (char *)parent->name;
-        argv[n++] = (char *)"-F";
-        argv[n++] = (char *)disk_format_names[parent->format];
-    }
-    argv[n++] = (char *)"/proc/self/fd/9";
-    argv[n] = (char *)size;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, words_fd, 1);
@@ -49,8 +41,7 @@ static bool spawn_create(int fd, int words_fd, const char *format, const char *s
     return e == 0 || err_errno(err, e, "start qemu-img");
 }
 
-static bool run_create(int fd, const char *format, const char *size,
-                       const struct image_parent *parent, struct err *err)
+static bool run_create(int fd, const char *format, const char *size, struct err *err)
 {
     CLEANUP(mem_freep) char *words = NULL;
     CLEANUP(closep) int in = -1;
@@ -62,7 +53,7 @@ static bool run_create(int fd, const char *format, const char *size,
         return err_errno(err, errno, "make a pipe");
     in = ends[0];
     out = ends[1];
-    if (!spawn_create(fd, out, format, size, parent, &pid, err))
+    if (!spawn_create(fd, out, format, size, &pid, err))
         return false;
     closep(&out);
     if (!fs_read_all(in, 65536, &words, NULL, err))
@@ -81,12 +72,13 @@ bool image_create(int fd, enum disk_format format, uint64_t size_bytes,
                   const struct image_parent *parent, struct err *err)
 {
     CLEANUP(mem_freep) char *size = str_format("%llu", (unsigned long long)size_bytes);
+    bool ok;
 
-    if (format == DISK_RAW) {
-        if (ftruncate(fd, (off_t)size_bytes) < 0)
-            return err_errno(err, errno, "make a raw image");
-    } else if (!run_create(fd, disk_format_names[format], size, parent, err)) {
-        return false;
-    }
-    return fs_sync(fd, "the image", err);
+    if (format == DISK_RAW)
+        ok = ftruncate(fd, (off_t)size_bytes) == 0 || err_errno(err, errno, "make a raw image");
+    else if (format == DISK_QCOW2)
+        ok = qcow2_write(fd, size_bytes, parent, err);
+    else
+        ok = run_create(fd, disk_format_names[format], size, err);
+    return ok && fs_sync(fd, "the image", err);
 }

@@ -1,4 +1,4 @@
-/* Making image files. Implemented by backends/qemu (qemu-img). */
+/* Making image files. Implemented by backends/qemu. */
 #pragma once
 #include "core/model/vm.h"
 
@@ -8,8 +8,8 @@ struct image_parent {
     enum disk_format format;
 };
 
-/* Writes an empty image of 'format' into the empty file 'fd' (O_RDWR) and flushes it. Blocks for
- * some 30 ms. With 'parent' (NULL: none) it is an overlay, of format qcow2; the parent is not
+/* Writes an empty image of 'format' into the empty file 'fd' (O_RDWR) and flushes it: raw and
+ * qcow2 in the time of one flush, others by qemu-img in some 30 ms. With 'parent' (NULL: none) it is an overlay, of format qcow2; the parent is not
  * opened. NO_SPACE, UNSUPPORTED (no qemu-img), HYPERVISOR with its words. */
 bool image_create(int fd, enum disk_format format, uint64_t size_bytes,
                   const struct image_parent *parent, struct err *err) MUST_USE;
