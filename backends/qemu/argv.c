@@ -146,7 +146,8 @@ static void add_root_ports(struct builder *b)
 
 static bool fits_one_frame(const struct machine_plan *plan, struct err *err)
 {
-    const size_t others = 4 + VM_SERIAL_PORTS_MAX + VM_CDROMS_MAX; /* kernel, initrd, log, nvram */
+    /* kernel, initrd, two logs, nvram */
+    const size_t others = 5 + VM_SERIAL_PORTS_MAX + VM_CDROMS_MAX;
     size_t n = others;
 
     for (size_t i = 0; i < plan->n_disks; i++)
@@ -183,6 +184,8 @@ static bool add_all(struct builder *b, struct err *err)
         return false;
     helpers_add(b);
     json_put_u64(b->logs, "qemu", launch_attach(b, b->plan->qemu_log_fd));
+    if (b->plan->commit_fd >= 0)
+        json_put_u64(b->logs, "commit", launch_attach(b, b->plan->commit_fd));
     return true;
 }
 

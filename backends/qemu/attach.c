@@ -134,7 +134,7 @@ static bool take_up(struct link *link, const json_t *hello, const struct uuid *v
         return err_set(err, ERR_UNAVAILABLE, "the worker answers for another VM");
     }
     report_status(link, json_get_text(hello, "status"), report);
-    *out = machine_new(vm, owner, link, machine_pid_of(hello), err);
+    *out = machine_new(vm, owner, link, hello, json_get_bool(hello, "commit_log", false), err);
     return *out != NULL;
 }
 

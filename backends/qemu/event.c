@@ -85,6 +85,17 @@ static void on_io_error(struct machine *m, const json_t *data)
         m->stop_reason = full ? VM_REASON_NO_SPACE : VM_REASON_IO_ERROR;
 }
 
+/* The STOP that follows is because of it. */
+static void on_log_failed(struct machine *m, const json_t *data)
+{
+    m->stop_reason = VM_REASON_IO_ERROR;
+}
+
+static void on_pivoted(struct machine *m, const json_t *data)
+{
+    atomic_store(&m->pivoting, false);
+}
+
 static void on_exited(struct machine *m, const json_t *data)
 {
     struct machine_event event;
@@ -99,10 +110,16 @@ static const struct {
     const char *name;
     void (*handle)(struct machine *m, const json_t *data);
 } handlers[] = {
-    {"RESUME", on_resume},        {"STOP", on_stop},
-    {"RESET", on_reset},          {"SHUTDOWN", on_shutdown},
-    {"GUEST_PANICKED", on_panic}, {"BLOCK_IO_ERROR", on_io_error},
-    {"WATCHDOG", on_watchdog},    {"WORKER_EXITED", on_exited},
+    {"RESUME", on_resume},
+    {"STOP", on_stop},
+    {"RESET", on_reset},
+    {"SHUTDOWN", on_shutdown},
+    {"GUEST_PANICKED", on_panic},
+    {"BLOCK_IO_ERROR", on_io_error},
+    {"WATCHDOG", on_watchdog},
+    {"WORKER_EXITED", on_exited},
+    {"WORKER_LOG_FAILED", on_log_failed},
+    {"WORKER_PIVOTED", on_pivoted},
 };
 
 void machine_on_event(void *ctx, uint64_t seq, const json_t *event)

@@ -119,7 +119,7 @@ static struct machine *launch_in(int sock, const struct machine_plan *plan,
 
     seen_forget(&plan->vm);
     if (say_hello(link, err) && send_launch(link, plan, &reply, err))
-        return machine_new(&plan->vm, owner, link, machine_pid_of(reply), err);
+        return machine_new(&plan->vm, owner, link, reply, plan->commit_fd >= 0, err);
     link_free(link);
     return NULL;
 }

@@ -27,7 +27,8 @@ uint32_t machine_epoch(void)
     return atomic_load(&epoch);
 }
 
-pid_t machine_pid_of(const json_t *reply)
+/* QEMU's process as a worker's reply names it; 0 when it does not. */
+static pid_t pid_of(const json_t *reply)
 {
     uint64_t pid = json_get_u64(reply, "qemu_pid", 0);
 
@@ -35,7 +36,7 @@ pid_t machine_pid_of(const json_t *reply)
 }
 
 struct machine *machine_new(const struct uuid *vm, const struct machine_owner *owner,
-                            struct link *link, pid_t qemu_pid, struct err *err)
+                            struct link *link, const json_t *reply, bool can_pivot, struct err *err)
 {
     struct machine *m = mem_alloc(sizeof *m);
     struct link_sink sink = {machine_on_event, machine_on_serial, machine_on_gone, m};
@@ -43,7 +44,9 @@ struct machine *machine_new(const struct uuid *vm, const struct machine_owner *o
     m->vm = *vm;
     m->owner = *owner;
     m->link = link;
-    m->qemu_pid = qemu_pid;
+    m->qemu_pid = pid_of(reply);
+    m->can_pivot = can_pivot;
+    atomic_store(&m->pivoting, json_get_bool(reply, "pivoting", false));
     lock_init(&m->changing);
     if (link_watch(link, &sink, err))
         return m;

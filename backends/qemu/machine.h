@@ -28,6 +28,9 @@ struct machine {
     atomic_bool pausing; /* a STOP that comes now is ours */
     atomic_bool killing; /* an end that comes now is ours */
 
+    bool can_pivot;       /* its worker has a commit log; constant */
+    atomic_bool pivoting; /* until the worker says that it is over */
+
     /* of the watcher */
     enum vm_reason stop_reason; /* announced for the STOP that follows */
     bool powered_off;           /* the guest did; its STOP is not a pause */
@@ -37,11 +40,11 @@ struct machine {
 /* From a worker's hang-up to its jail's end: 2000. Tests have less patience. */
 extern int64_t machine_last_breath_ms;
 uint32_t machine_epoch(void);
-/* A machine that is watched. Takes 'link', also when it fails. */
+/* A machine that is watched, with what its worker's reply to HELLO or LAUNCH says. Takes 'link',
+ * also when it fails. */
 struct machine *machine_new(const struct uuid *vm, const struct machine_owner *owner,
-                            struct link *link, pid_t qemu_pid, struct err *err) MUST_USE;
-/* QEMU's process as a worker's reply names it; 0 when it does not. */
-pid_t machine_pid_of(const json_t *reply);
+                            struct link *link, const json_t *reply, bool can_pivot,
+                            struct err *err) MUST_USE;
 void machine_free(struct machine *machine);
 
 /* The link's sink: link.h. */

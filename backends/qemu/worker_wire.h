@@ -7,20 +7,22 @@
 #pragma once
 #include "core/base/frame.h"
 
-#define WORKER_VERSION 1
-#define WORKER_EVENTS  1024 /* kept for a daemon that was away */
-#define WORKER_SOCK    "worker.sock"
-#define WORKER_ALIVE   "alive" /* flock()ed as long as the worker or its jail lives */
-#define WORKER_EXIT    "exit"  /* the exit record, published when QEMU is gone */
-#define WORKER_PASSTS  1       /* descriptors of the role passt in one LAUNCH */
-#define WORKER_SERIALS 4       /* serial ports at most */
-#define WORKER_SEAL_MS 30000   /* from LAUNCH to QEMU sealed */
+#define WORKER_VERSION   1
+#define WORKER_EVENTS    1024 /* kept for a daemon that was away */
+#define WORKER_SOCK      "worker.sock"
+#define WORKER_ALIVE     "alive" /* flock()ed as long as the worker or its jail lives */
+#define WORKER_EXIT      "exit"  /* the exit record, published when QEMU is gone */
+#define WORKER_PASSTS    1       /* descriptors of the role passt in one LAUNCH */
+#define WORKER_SERIALS   4       /* serial ports at most */
+#define WORKER_SEAL_MS   30000   /* from LAUNCH to QEMU sealed */
+#define WORKER_PIVOT_MAX 40      /* disks that switch at once: their record fits into a slot */
 
 /* Requests; each is answered by OK or ERROR with the same id. Payloads are JSON but for INPUT. */
 enum worker_type {
     WORKER_HELLO = 1, /* {"min":1,"max":1,"events_after":n} -> {"version","vm","pid","qemu_pid",
                        *  "phase","status":"running|paused|…"(QEMU's run state, "" before LAUNCH),
-                       *  "events":last seq,"serial_end":bytes,"held":bool}; events after n follow
+                       *  "events":last seq,"serial_end":bytes,"held":bool,
+                       *  "commit_log":bool (it can pivot),"pivoting":bool}; events after n follow
                        *  as EVENT frames */
     WORKER_LAUNCH, /* struct worker_launch as JSON (below) + descriptors -> {"qemu_pid":n} once QMP
                     *  answers and the jail is sealed; the guest has not run an instruction */
@@ -29,13 +31,18 @@ enum worker_type {
     WORKER_KILL,   /* {} -> {} when QEMU is gone and the exit record is published */
     WORKER_HOLD,   /* {"on":bool}: keep QEMU after a guest's power-off (a storage job runs) */
     WORKER_INPUT_PORT, /* u32 port and raw bytes for it -> {"serial_end":n} */
+    WORKER_PIVOT, /* {"jobs":["…",…],"record":{"job":uuid,"leaves":[{"disk":uuid,"file":uuid},…]}}:
+                   *  the block jobs switch their disks together, and the record goes into the
+                   *  commit log -> {"outcome":"committed|cancelled|unknown","pause_us":n,
+                   *  "detail":"…","job":uuid}; the same as the event WORKER_PIVOTED */
 
     WORKER_OK = 100,
     WORKER_ERROR,  /* {"code":slug,"detail":"…"} */
     WORKER_EVENT,  /* {"seq":n,"at":wall ms,"event":"RESET|STOP|RESUME|SHUTDOWN|…","data":{…}};
-                    *  the worker's own: "WORKER_EXITED" with the exit record as data, and
-                    *  "WORKER_PASST_ENDED": the guest has lost its network. Data that is too large
-                    * is left out and "truncated":true added */
+                    *  the worker's own: "WORKER_EXITED" with the exit record as data,
+                    *  "WORKER_PASST_ENDED": the guest has lost its network, "WORKER_PIVOTED", and
+                    *  "WORKER_LOG_FAILED": the guest is stopped since the commit log failed. Data
+                    * that is too large  is left out and "truncated":true added */
     WORKER_SERIAL, /* u64 end of the first serial port's log, at most every 20 ms */
     WORKER_SERIAL_PORT /* the same of another port: struct worker_serial_port */
 };
@@ -52,7 +59,7 @@ struct worker_serial_port {
  *          "fds":[{"fd":3,"role":"qmp"},{"fd":4,"role":"serial"},{"fd":5,"role":"passt"},
  *                 {"fd":6,"role":"file","index":0},{"input":"kernel","role":"file","index":1}],
  *          "passt":["--mtu","…"],
- *          "logs":{"serial":i,"serial1":k,…,"qemu":j}}
+ *          "logs":{"serial":i,"serial1":k,…,"qemu":j,"commit":l}}
  * A serial entry may have a "port", 0 when it has none; its log is "serial" for port 0 and
  * "serial<port>" for the others.
  * "fd" is the number QEMU finds it under; "input" copies the file to /in/<name> inside the jail;

@@ -25,9 +25,9 @@ static void a_full_launch_is_read(void **state)
         "\"role\":\"serial\"},{\"fd\":5,\"role\":\"passt\"},{\"fd\":250,\"role\":\"file\","
         "\"index\":"
         "1},{\"input\":\"kernel\",\"role\":\"file\",\"index\":0}],\"passt\":[\"--mtu\",\"1400\"],"
-        "\"logs\":{\"serial\":2,\"qemu\":3}}";
+        "\"logs\":{\"serial\":2,\"qemu\":3,\"commit\":4}}";
     struct err err = {0};
-    CLEANUP(spec_freep) struct spec *s = spec_read(text, strlen(text), 4, &err);
+    CLEANUP(spec_freep) struct spec *s = spec_read(text, strlen(text), 5, &err);
 
     assert_non_null(s);
     assert_int_equal(s->n_args, 2);
@@ -42,6 +42,7 @@ static void a_full_launch_is_read(void **state)
     assert_int_equal(s->n_passt, 2);
     assert_int_equal(s->serial_logs[0], 2);
     assert_int_equal(s->qemu_log, 3);
+    assert_int_equal(s->commit_log, 4);
 }
 
 static void the_least_launch_is_a_program_and_a_monitor(void **state)
@@ -54,6 +55,7 @@ static void the_least_launch_is_a_program_and_a_monitor(void **state)
     assert_false(s->has_serial[0] || s->has_passt);
     assert_int_equal(s->serial_logs[0], -1);
     assert_int_equal(s->qemu_log, -1);
+    assert_int_equal(s->commit_log, -1);
 }
 
 #define QMP  "{\"fd\":3,\"role\":\"qmp\"}"

@@ -147,6 +147,8 @@ void ending_init_gone(struct worker *w)
     qmp_close(w);
     serial_close(w);
     words_close(w);
+    pivot_qemu_gone(w);
+    recorder_close(w);
     w->policy.no_memory = oom_struck(&w->oom);
     oom_close(&w->oom);
     w->policy.launch_failed = was_launching && !w->policy.killed;

@@ -127,6 +127,8 @@ static bool start(struct worker *w, const struct spec *spec, struct frame *f, st
         ends.serial[i] = s->serial[i][1];
     }
     words_open(w, TAKE_FD(s->words[0]), take_log(f, spec->qemu_log));
+    if (!recorder_open(w, take_log(f, spec->commit_log), err))
+        return false;
     oom_watch(&w->oom);
     ends.qmp = s->qmp[1];
     ends.passt = s->passt[1];
@@ -142,6 +144,7 @@ static void undo(struct worker *w)
 {
     serial_close(w);
     words_close(w);
+    recorder_close(w);
 }
 
 bool launch_begin(struct worker *w, const struct request *from, struct frame *f, struct err *err)

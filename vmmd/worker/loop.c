@@ -22,6 +22,7 @@ enum slot {
     SLOT_INIT,
     SLOT_QMP,
     SLOT_WORDS,
+    SLOT_RECORD,
     SLOT_PASST,
     SLOT_SERIAL,
     SLOT_CONV = SLOT_SERIAL + WORKER_SERIALS,
@@ -55,6 +56,8 @@ static struct pollfd wanted(const struct worker *w, enum slot slot)
         return (struct pollfd){.fd = w->qmp.sock, .events = qmp_wants(w)};
     case SLOT_WORDS:
         return (struct pollfd){.fd = w->words.pipe, .events = POLLIN};
+    case SLOT_RECORD:
+        return (struct pollfd){.fd = w->recorder.wake, .events = POLLIN};
     case SLOT_PASST:
         return (struct pollfd){.fd = w->passt_pidfd, .events = POLLIN};
     case SLOT_LISTEN:
@@ -108,6 +111,9 @@ static void dispatch(struct worker *w, enum slot slot, short revents)
     case SLOT_WORDS:
         words_ready(w);
         break;
+    case SLOT_RECORD:
+        recorder_ready(w);
+        break;
     case SLOT_PASST:
         passt_ended(w);
         break;
@@ -150,6 +156,7 @@ static int tick(struct worker *w)
     next = least(next, serial_tick(w, now));
     next = least(next, launch_tick(w, now));
     next = least(next, ending_tick(w, now));
+    next = least(next, pivot_tick(w, now));
     next = least(next, idle_tick(w, now));
     return next == INT64_MAX ? -1 : next <= now ? 0 : (int)(next - now);
 }

@@ -88,6 +88,7 @@ static bool begin(struct worker *w, const char *vm, struct err *err)
     w->jail.qemu_pidfd = w->jail.init_pidfd = w->passt_pidfd = -1;
     w->qmp.sock = w->words.pipe = w->words.log = w->oom.fd = -1;
     serial_init(w);
+    recorder_init(w);
     w->ending.wstatus = SIGKILL;
     daemon_init(w);
     keep_memory_small();

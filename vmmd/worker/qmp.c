@@ -126,18 +126,27 @@ static bool send_call(struct worker *w, json_t *request, qmp_done *done, const s
     return true;
 }
 
-void qmp_command(struct worker *w, const char *name, qmp_done *done)
+bool qmp_execute(struct worker *w, const char *name, json_t *arguments, qmp_done *done,
+                 struct err *err)
 {
     const struct request nobody = {0};
     json_t *request = json_object();
-    struct err err = {0};
 
     json_put_text(request, "execute", name);
+    if (arguments)
+        json_put(request, "arguments", arguments);
     if (w->qmp.sock < 0) {
         json_decref(request);
-        return; /* QEMU is ending already; the answer could only be UNAVAILABLE */
+        return err_set(err, ERR_UNAVAILABLE, "QEMU is ending");
     }
-    err_ignore(send_call(w, request, done, &nobody, NULL, 0, &err), &err);
+    return send_call(w, request, done, &nobody, NULL, 0, err);
+}
+
+void qmp_command(struct worker *w, const char *name, qmp_done *done)
+{
+    struct err err = {0};
+
+    err_ignore(qmp_execute(w, name, NULL, done, &err), &err);
 }
 
 static void forward_done(struct worker *w, const struct request *from, const json_t *answer)
@@ -218,6 +227,7 @@ static bool take_line(struct worker *w, const char *text, size_t len)
         return false;
     if (event) {
         ending_qemu_event(w, event, json_object_get(line, "data"));
+        pivot_event(w, event, json_object_get(line, "data"));
     } else if (json_object_get(line, "QMP") && !w->qmp.greeted) {
         w->qmp.greeted = true;
         qmp_command(w, "qmp_capabilities", capabilities_done);

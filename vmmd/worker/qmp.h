@@ -49,6 +49,10 @@ short qmp_wants(const struct worker *w);
 void qmp_ready(struct worker *w, short revents);
 /* Sends one of the worker's own commands, without arguments. */
 void qmp_command(struct worker *w, const char *name, qmp_done *done);
+/* The same with arguments (taken, NULL: none). False when QEMU cannot be told: BUSY, UNAVAILABLE.
+ */
+bool qmp_execute(struct worker *w, const char *name, json_t *arguments, qmp_done *done,
+                 struct err *err) MUST_USE;
 /* Passes a request of main on ('request' was checked by rules_check()) with the frame's
  * descriptors, which it takes. The answer goes to 'from'. BUSY when QEMU is too far behind. */
 bool qmp_forward(struct worker *w, const struct request *from, const json_t *request,

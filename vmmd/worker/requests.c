@@ -55,10 +55,12 @@ static json_t *describe(const struct worker *w)
     json_put_u64(body, "pid", (uint64_t)getpid());
     json_put_u64(body, "qemu_pid", (uint64_t)w->jail.qemu_pid);
     json_put_text(body, "phase", phase_name(w->phase));
-    json_put_text(body, "status", w->status);
+    json_put_text(body, "status", w->pivot.doubt ? "io-error" : w->status);
     json_put_u64(body, "events", w->events.last);
     json_put_u64(body, "serial_end", w->serial[0].end);
     json_put_bool(body, "held", w->policy.held);
+    json_put_bool(body, "commit_log", w->recorder.log >= 0);
+    json_put_bool(body, "pivoting", w->pivot.ask != NULL);
     return body;
 }
 
@@ -87,8 +89,8 @@ static bool handle_qmp(struct worker *w, const struct request *from, struct fram
     CLEANUP(json_decrefp) json_t *request = read_object(f, err);
     const char *command;
 
-    if (!request || !rules_check(request, &command, err) || !FAILPOINT("worker.qmp", err) ||
-        !qmp_forward(w, from, request, f, err))
+    if (!request || !rules_check(request, &command, err) || !pivot_allows(w, command, err) ||
+        !FAILPOINT("worker.qmp", err) || !qmp_forward(w, from, request, f, err))
         return false;
     w->policy.quit |= strcmp(command, "quit") == 0;
     return true;
@@ -155,6 +157,7 @@ static const struct {
     [WORKER_KILL] = {handle_kill, false, false},
     [WORKER_HOLD] = {handle_hold, false, false},
     [WORKER_INPUT_PORT] = {handle_input_port, false, true},
+    [WORKER_PIVOT] = {pivot_begin, false, true},
 };
 
 bool requests_handle(struct worker *w, const struct request *from, struct frame *f, struct err *err)

@@ -107,8 +107,19 @@ bool setup(struct worker *w, const char *vm, int dir, struct err *err)
            FAILPOINT_AROUND("worker.pid", write_pid(w, err), err) && open_socket(w, err);
 }
 
+/* A record that still hangs in its disk keeps this process and its descriptors; the jail is gone,
+ * and the lock must not say otherwise. */
+static void unlock(struct worker *w)
+{
+    struct err err = {0};
+
+    if (w->phase == WORKER_EXITED && w->recorder.busy && flock(w->alive, LOCK_UN) < 0)
+        err_ignore(err_errno(&err, errno, "unlock the worker's directory"), &err);
+}
+
 void setup_clear(struct worker *w)
 {
     unlinkat(w->dir, WORKER_SOCK, 0);
     unlinkat(w->dir, PID_FILE, 0);
+    unlock(w);
 }

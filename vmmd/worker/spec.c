@@ -169,7 +169,8 @@ static bool read_logs(struct spec *s, const json_t *logs, unsigned n_attached, b
     for (unsigned i = 0; i < WORKER_SERIALS; i++)
         if (!read_log(logs, names[i], n_attached, used, &s->serial_logs[i], err))
             return false;
-    return read_log(logs, "qemu", n_attached, used, &s->qemu_log, err);
+    return read_log(logs, "qemu", n_attached, used, &s->qemu_log, err) &&
+           read_log(logs, "commit", n_attached, used, &s->commit_log, err);
 }
 
 static bool read_all(struct spec *s, unsigned n_attached, struct err *err)

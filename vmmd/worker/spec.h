@@ -24,7 +24,8 @@ struct spec {
     unsigned n_fds;
     const char *passt[PASST_MAX_OPTIONS];
     unsigned n_passt;
-    int serial_logs[WORKER_SERIALS], qemu_log; /* indexes in the frame; -1 when not given */
+    /* indexes in the frame; -1 when not given */
+    int serial_logs[WORKER_SERIALS], qemu_log, commit_log;
     bool has_serial[WORKER_SERIALS], has_passt;
 };
 

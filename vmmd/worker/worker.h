@@ -12,8 +12,10 @@
 #include "vmmd/worker/jail_link.h"
 #include "vmmd/worker/launch.h"
 #include "vmmd/worker/oom.h"
+#include "vmmd/worker/pivot.h"
 #include "vmmd/worker/policy.h"
 #include "vmmd/worker/qmp.h"
+#include "vmmd/worker/recorder.h"
 #include "vmmd/worker/requests.h"
 #include "vmmd/worker/serial.h"
 #include "vmmd/worker/words.h"
@@ -42,6 +44,8 @@ struct worker {
     struct policy policy;
     struct launch launch;
     struct ending ending;
+    struct recorder recorder;
+    struct pivot pivot;
 };
 
 /* Makes the run directory, takes the lock, opens worker.sock (setup.c). 'dir' is the parent's. */

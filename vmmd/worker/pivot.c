@@ -1,0 +1,440 @@
+/* The pivot: see pivot.h.
+ *
+ *   COMPLETING ──all pending──► RECORDING ──durable──► FINALIZING ──all concluded──► committed
+ *       │ 200 ms, an error          │ failed: nobody knows what the disk has
+ *       ▼                           ▼
+ *   CANCELLING ◄── "stop" done ── STOPPING
+ *       │ no job left
+ *       ├─ no record was tried ──► cancelled
+ *       └─ tainted ─► UNDOING ─durable─► "cont", cancelled
+ *                        └─ failed ─► unknown: the guest stays stopped, "cont" is refused
+ *
+ * QEMU's events drive it. What it does not tell in time is asked: query-jobs says which jobs are
+ * left, and nothing else is believed about their end. A job that failed after the commit point
+ * leaves its disk writing to the wrong file: then QEMU is ended at once.
+ *
+ * Whatever QEMU says or does not say, only its own VM can be hurt; when it is gone, the log alone
+ * says what is true. */
+#include "vmmd/worker/pivot.h"
+
+#include "core/base/clock.h"
+#include "core/base/failpoint.h"
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "vmmd/worker/worker.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LOOK_MS 500 /* when no event came */
+
+/* ---- the end ---- */
+
+static json_t *describe(const struct pivot *p, const char *outcome)
+{
+    json_t *body = json_object();
+
+    json_put_text(body, "outcome", outcome);
+    json_put_u64(body, "pause_us", p->pause_us);
+    json_put_text(body, "detail", p->detail);
+    json_put_text(body, "job", UUID_STR(&p->ask->job));
+    return body;
+}
+
+static void forget(struct pivot *p)
+{
+    bool doubt = p->doubt;
+
+    pivot_ask_freep(&p->ask);
+    *p = (struct pivot){.doubt = doubt};
+}
+
+/* The event first: who has read the answer knows that it is over. */
+static void finish(struct worker *w, const char *outcome)
+{
+    struct pivot *p = &w->pivot;
+    CLEANUP(json_decrefp) json_t *body = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
+    struct request from = p->from;
+
+    if (p->pending_us && !p->pause_us)
+        p->pause_us = (uint64_t)(clock_mono_us() - p->pending_us);
+    body = describe(p, outcome);
+    text = json_write(body);
+    log_info("the disks' switch: %s after %llu us %s", outcome, (unsigned long long)p->pause_us,
+             p->detail);
+    forget(p);
+    events_add(w, "WORKER_PIVOTED", body);
+    daemon_reply(w, &from, text);
+}
+
+static void say(struct pivot *p, const char *fmt, ...) PRINTF(2, 3);
+static void say(struct pivot *p, const char *fmt, ...)
+{
+    va_list args;
+
+    if (p->detail[0])
+        return; /* the first reason is the one */
+    va_start(args, fmt);
+    vsnprintf(p->detail, sizeof p->detail, fmt, args);
+    va_end(args);
+}
+
+/* ---- commands to QEMU ---- */
+
+static void tell_job(struct worker *w, const char *command, unsigned job, qmp_done *done)
+{
+    json_t *arguments = json_pack("{s:s}", "id", w->pivot.ask->jobs[job]);
+    struct err err = {0};
+
+    err_ignore(qmp_execute(w, command, arguments, done, &err), &err);
+}
+
+static void ignore_answer(struct worker *w, const struct request *from, const json_t *answer)
+{
+}
+
+static bool is_ok(const json_t *answer)
+{
+    return json_object_get(answer, "return") != NULL;
+}
+
+static bool all_are(const struct pivot *p, enum pivot_job state)
+{
+    for (unsigned i = 0; i < p->ask->n; i++)
+        if (p->jobs[i] != state)
+            return false;
+    return true;
+}
+
+/* ---- calling it off ---- */
+
+static void look(struct worker *w);
+
+static void cancel_all(struct worker *w)
+{
+    for (unsigned i = 0; i < w->pivot.ask->n; i++)
+        if (w->pivot.jobs[i] != PIVOT_JOB_OVER)
+            tell_job(w, "job-cancel", i, ignore_answer);
+}
+
+static void call_off(struct worker *w)
+{
+    w->pivot.step = PIVOT_CANCELLING;
+    for (unsigned i = 0; i < w->pivot.ask->n; i++)
+        w->pivot.jobs[i] = PIVOT_JOB_RUNS;
+    cancel_all(w);
+    look(w);
+}
+
+static void stopped(struct worker *w, const struct request *from, const json_t *answer)
+{
+    if (w->pivot.step != PIVOT_STOPPING)
+        return;
+    if (is_ok(answer)) {
+        call_off(w);
+    } else {
+        log_error("QEMU does not stop while its files are in doubt: it is ended");
+        ending_force(w);
+    }
+}
+
+/* Nobody knows whether the record is on the disk. Both sides are equal now and must stay so until
+ * it is certain. */
+static void doubt_record(struct worker *w, const struct err *why)
+{
+    struct pivot *p = &w->pivot;
+    struct err err = {0};
+
+    p->tainted = true;
+    p->ran = str_eq(w->status, "running");
+    p->step = PIVOT_STOPPING;
+    say(p, "the commit log could not be written: %.180s", why->detail);
+    log_error("%s", p->detail);
+    events_add(w, "WORKER_LOG_FAILED", NULL);
+    if (!qmp_execute(w, "stop", NULL, stopped, &err))
+        ending_force(w);
+}
+
+static void undo_record(struct worker *w)
+{
+    CLEANUP(json_decrefp)
+    json_t *record = json_pack("{s:s,s:b}", "job", UUID_STR(&w->pivot.ask->job), "undone", 1);
+    CLEANUP(mem_freep) char *text = json_write(record);
+    struct err err = {0};
+
+    w->pivot.step = PIVOT_UNDOING;
+    if (!FAILPOINT("worker.pivot.undo", &err) || !recorder_write(w, text, &err))
+        pivot_recorded(w, false, &err);
+}
+
+static void called_off(struct worker *w)
+{
+    if (w->pivot.tainted)
+        undo_record(w);
+    else
+        finish(w, "cancelled");
+}
+
+/* ---- forward ---- */
+
+static void finalize_all(struct worker *w)
+{
+    for (unsigned i = 0; i < w->pivot.ask->n; i++)
+        if (w->pivot.jobs[i] != PIVOT_JOB_OVER)
+            tell_job(w, "job-finalize", i, ignore_answer);
+}
+
+static void record(struct worker *w)
+{
+    struct err err = {0};
+
+    w->pivot.step = PIVOT_RECORDING;
+    if (!FAILPOINT("worker.pivot.record", &err)) {
+        say(&w->pivot, "%.200s", err.detail);
+        call_off(w);
+    } else if (!recorder_write(w, w->pivot.ask->record, &err)) {
+        say(&w->pivot, "%.200s", err.detail); /* nothing was written */
+        call_off(w);
+    }
+}
+
+static void go_on(struct worker *w)
+{
+    struct err err = {0};
+
+    w->pivot.step = PIVOT_FINALIZING;
+    w->pivot.look_ms = clock_mono_ms() + LOOK_MS;
+    if (!FAILPOINT("worker.pivot.finalize", &err))
+        log_debug("%s", err.detail); /* there is no way back */
+    finalize_all(w);
+}
+
+void pivot_recorded(struct worker *w, bool ok, const struct err *err)
+{
+    struct pivot *p = &w->pivot;
+    struct err ignored = {0};
+
+    if (p->step == PIVOT_RECORDING && ok) {
+        go_on(w);
+    } else if (p->step == PIVOT_RECORDING) {
+        doubt_record(w, err);
+    } else if (p->step == PIVOT_UNDOING && ok) {
+        if (p->ran)
+            err_ignore(qmp_execute(w, "cont", NULL, ignore_answer, &ignored), &ignored);
+        finish(w, "cancelled");
+    } else if (p->step == PIVOT_UNDOING) {
+        p->doubt = true;
+        finish(w, "unknown");
+    }
+}
+
+/* ---- what QEMU has left ---- */
+
+static const json_t *find_job(const json_t *jobs, const char *id)
+{
+    const json_t *one;
+    size_t i;
+
+    json_array_foreach (jobs, i, one)
+        if (str_eq(json_get_text(one, "id"), id))
+            return one;
+    return NULL;
+}
+
+/* Notes which jobs are over. False when one has failed. */
+static bool note_jobs(struct worker *w, const json_t *jobs)
+{
+    bool well = true;
+
+    for (unsigned i = 0; i < w->pivot.ask->n; i++) {
+        const json_t *job = find_job(jobs, w->pivot.ask->jobs[i]);
+        if (job && !str_eq(json_get_text(job, "status"), "concluded"))
+            continue;
+        well &= !json_get_text(job, "error");
+        w->pivot.jobs[i] = PIVOT_JOB_OVER;
+        if (job)
+            tell_job(w, "job-dismiss", i, ignore_answer);
+    }
+    return well;
+}
+
+static void looked(struct worker *w, const struct request *from, const json_t *answer)
+{
+    struct pivot *p = &w->pivot;
+    bool well;
+
+    p->looking = false;
+    if ((p->step != PIVOT_FINALIZING && p->step != PIVOT_CANCELLING) || !is_ok(answer))
+        return;
+    well = note_jobs(w, json_object_get(answer, "return"));
+    if (p->step == PIVOT_FINALIZING && !well) {
+        log_error("QEMU did not take the disks' new files: it is ended before it writes to the "
+                  "old ones");
+        ending_force(w);
+    } else if (!all_are(p, PIVOT_JOB_OVER)) {
+        return;
+    } else if (p->step == PIVOT_CANCELLING) {
+        called_off(w);
+    } else {
+        finish(w, "committed");
+    }
+}
+
+/* Asks again after a while until it is over. */
+static void look(struct worker *w)
+{
+    struct err err = {0};
+
+    w->pivot.look_ms = clock_mono_ms() + LOOK_MS;
+    if (!w->pivot.looking)
+        w->pivot.looking = qmp_execute(w, "query-jobs", NULL, looked, &err);
+}
+
+/* ---- events ---- */
+
+static void job_pending(struct worker *w, unsigned job)
+{
+    struct pivot *p = &w->pivot;
+
+    if (p->step != PIVOT_COMPLETING)
+        return;
+    if (!p->pending_us)
+        p->pending_us = clock_mono_us();
+    p->jobs[job] = PIVOT_JOB_PENDING;
+    if (all_are(p, PIVOT_JOB_PENDING))
+        record(w);
+}
+
+static void job_concluded(struct worker *w, unsigned job)
+{
+    struct pivot *p = &w->pivot;
+
+    if (p->step == PIVOT_COMPLETING) {
+        say(p, "a copy ended before the switch");
+        call_off(w);
+    } else if (p->step == PIVOT_CANCELLING) {
+        look(w);
+    } else if (p->step == PIVOT_FINALIZING) {
+        p->jobs[job] = PIVOT_JOB_OVER;
+        if (!all_are(p, PIVOT_JOB_OVER))
+            return;
+        p->pause_us = (uint64_t)(clock_mono_us() - p->pending_us);
+        look(w);
+    }
+}
+
+void pivot_event(struct worker *w, const char *name, const json_t *data)
+{
+    const char *id = json_get_text(data, "id"), *status = json_get_text(data, "status");
+
+    if (!w->pivot.ask || !str_eq(name, "JOB_STATUS_CHANGE") || !id || !status)
+        return;
+    for (unsigned i = 0; w->pivot.ask && i < w->pivot.ask->n; i++) {
+        if (!str_eq(w->pivot.ask->jobs[i], id))
+            continue;
+        if (str_eq(status, "pending"))
+            job_pending(w, i);
+        else if (str_eq(status, "concluded"))
+            job_concluded(w, i);
+        return;
+    }
+}
+
+/* ---- the request ---- */
+
+static void completed(struct worker *w, const struct request *from, const json_t *answer)
+{
+    const char *why = json_get_text(json_object_get(answer, "error"), "desc");
+
+    if (w->pivot.step != PIVOT_COMPLETING || is_ok(answer))
+        return;
+    say(&w->pivot, "QEMU cannot switch yet: %.180s", why ? why : "it does not say why");
+    call_off(w);
+}
+
+bool pivot_begin(struct worker *w, const struct request *from, struct frame *f, struct err *err)
+{
+    struct pivot *p = &w->pivot;
+    CLEANUP(pivot_ask_freep)
+    struct pivot_ask *ask = pivot_ask_read(f->payload, f->head.length, err);
+
+    if (!ask)
+        return false;
+    if (w->recorder.log < 0)
+        return err_set(err, ERR_UNSUPPORTED, "the VM was started without a commit log");
+    if (p->doubt)
+        return err_set(err, ERR_WRONG_STATE, "the VM's commit log is in doubt");
+    if (p->ask || w->recorder.busy)
+        return err_set(err, ERR_BUSY, "the VM's disks are being switched already");
+    if (w->qmp.sock < 0)
+        return err_set(err, ERR_UNAVAILABLE, "QEMU is ending");
+    if (!FAILPOINT("worker.pivot", err))
+        return false;
+    *p = (struct pivot){.step = PIVOT_COMPLETING,
+                        .from = *from,
+                        .ask = TAKE(ask),
+                        .deadline_ms = clock_mono_ms() + PIVOT_PENDING_MS};
+    for (unsigned i = 0; i < p->ask->n; i++)
+        tell_job(w, "job-complete", i, completed);
+    return true;
+}
+
+bool pivot_allows(const struct worker *w, const char *command, struct err *err)
+{
+    const struct pivot *p = &w->pivot;
+
+    if (p->doubt && str_eq(command, "cont"))
+        return err_set(err, ERR_WRONG_STATE,
+                       "the VM's commit log cannot be written, so what the guest writes could be "
+                       "lost: stop the VM, see to the state directory's disk, start it again");
+    if (p->ask && (str_starts(command, "job-") || str_starts(command, "block-job-") ||
+                   (p->tainted && str_eq(command, "cont"))))
+        return err_set(err, ERR_BUSY, "the VM's disks are being switched: try again in a moment");
+    return true;
+}
+
+void pivot_qemu_gone(struct worker *w)
+{
+    struct pivot *p = &w->pivot;
+    struct request from = p->from;
+    struct err err = {0};
+
+    if (!p->ask)
+        return;
+    say(p, "QEMU ended in the middle of it");
+    if (p->step == PIVOT_FINALIZING) {
+        finish(w, "committed");
+    } else if (p->step == PIVOT_COMPLETING || (p->step == PIVOT_CANCELLING && !p->tainted)) {
+        finish(w, "cancelled");
+    } else {
+        err_set(&err, ERR_UNAVAILABLE, "QEMU ended while its files were being switched");
+        forget(p);
+        daemon_fail(w, &from, &err);
+    }
+}
+
+int64_t pivot_tick(struct worker *w, int64_t now_ms)
+{
+    struct pivot *p = &w->pivot;
+
+    if (p->step == PIVOT_COMPLETING) {
+        if (now_ms < p->deadline_ms)
+            return p->deadline_ms;
+        say(p, "the disks did not stand still within %d ms", PIVOT_PENDING_MS);
+        call_off(w);
+    }
+    if (p->step != PIVOT_FINALIZING && p->step != PIVOT_CANCELLING)
+        return INT64_MAX;
+    if (now_ms < p->look_ms)
+        return p->look_ms;
+    if (p->step == PIVOT_CANCELLING)
+        cancel_all(w);
+    else
+        finalize_all(w);
+    look(w);
+    return p->look_ms;
+}
