@@ -278,6 +278,70 @@ static const char snapshots[] =
     "CREATE INDEX snapshot_disk_file ON snapshot_disk (file);"
     "ALTER TABLE vm ADD COLUMN stands_on BLOB;";
 
-const char *const migrations[] = {first,     open_reasons, vm_restarts, webhooks,
-                                  idem_note, parents,      templates,   snapshots};
+/* Formats and buses have more words with every release: the code alone knows them from here on. A
+ * disk may go while snapshots have files of it, so what they say of it stands alone. */
+static const char open_disks[] =
+    "CREATE TABLE file_new ("
+    "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    pool       BLOB NOT NULL REFERENCES pool (id),"
+    "    name       TEXT NOT NULL,"
+    "    role       TEXT NOT NULL CHECK (role IN ('disk')),"
+    "    state      TEXT NOT NULL CHECK (state IN ('creating', 'live', 'trash')),"
+    "    format     TEXT NOT NULL CHECK (format <> '' AND format NOT GLOB '*[^a-z0-9-]*'),"
+    "    size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),"
+    "    parent     BLOB REFERENCES file (id) CHECK (parent <> id),"
+    "    vm         BLOB REFERENCES vm (id),"
+    "    job        BLOB REFERENCES job (id),"
+    "    UNIQUE (pool, name)"
+    ") STRICT;"
+    "INSERT INTO file_new SELECT id, pool, name, role, state, format, size_bytes, parent, vm, job"
+    "    FROM file;"
+    "CREATE TABLE disk_new ("
+    "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    vm         BLOB REFERENCES vm (id),"
+    "    pool       BLOB NOT NULL REFERENCES pool (id),"
+    "    position   INTEGER NOT NULL CHECK (position BETWEEN 0 AND 4294967295),"
+    "    size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),"
+    "    format     TEXT NOT NULL CHECK (format <> '' AND format NOT GLOB '*[^a-z0-9-]*'),"
+    "    bus        TEXT NOT NULL CHECK (bus <> '' AND bus NOT GLOB '*[^a-z0-9-]*'),"
+    "    leaf       BLOB NOT NULL REFERENCES file (id),"
+    "    created_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "INSERT INTO disk_new SELECT id, vm, pool, position, size_bytes, format, bus, leaf, created_ms"
+    "    FROM disk;"
+    "CREATE TABLE snapshot_disk_new ("
+    "    snapshot BLOB NOT NULL REFERENCES snapshot (id) ON DELETE CASCADE,"
+    "    disk     BLOB NOT NULL CHECK (length(disk) = 16),"
+    "    position INTEGER NOT NULL CHECK (position BETWEEN 0 AND 4294967295),"
+    "    file     BLOB NOT NULL REFERENCES file (id),"
+    "    PRIMARY KEY (snapshot, disk)"
+    ") STRICT, WITHOUT ROWID;"
+    "INSERT INTO snapshot_disk_new SELECT s.snapshot, s.disk, d.position, s.file"
+    "    FROM snapshot_disk s JOIN disk d ON d.id = s.disk;"
+    "DROP TABLE snapshot_disk;"
+    "DROP TABLE disk;"
+    "DROP TABLE file;"
+    "ALTER TABLE file_new RENAME TO file;"
+    "ALTER TABLE disk_new RENAME TO disk;"
+    "ALTER TABLE snapshot_disk_new RENAME TO snapshot_disk;"
+    "CREATE INDEX file_vm ON file (vm) WHERE vm IS NOT NULL;"
+    "CREATE INDEX file_job ON file (job) WHERE job IS NOT NULL;"
+    "CREATE INDEX file_parent ON file (parent) WHERE parent IS NOT NULL;"
+    "CREATE INDEX disk_vm ON disk (vm, position);"
+    "CREATE INDEX disk_pool ON disk (pool);"
+    "CREATE INDEX disk_leaf ON disk (leaf);"
+    "CREATE INDEX snapshot_disk_disk ON snapshot_disk (disk);"
+    "CREATE INDEX snapshot_disk_file ON snapshot_disk (file);";
+
+/* What a pool may hold, what it keeps free, and whether it was said that it is short of space. */
+static const char pool_limits[] =
+    "ALTER TABLE pool ADD COLUMN quota_bytes INTEGER NOT NULL DEFAULT 0 CHECK (quota_bytes >= 0);"
+    "ALTER TABLE pool ADD COLUMN reserve_bytes INTEGER NOT NULL DEFAULT 9223372036854775807"
+    "    CHECK (reserve_bytes >= 0);"
+    "ALTER TABLE pool ADD COLUMN default_format TEXT NOT NULL DEFAULT 'qcow2'"
+    "    CHECK (default_format <> '' AND default_format NOT GLOB '*[^a-z0-9-]*');"
+    "ALTER TABLE pool ADD COLUMN low_space INTEGER NOT NULL DEFAULT 0 CHECK (low_space IN (0, 1));";
+
+const char *const migrations[] = {first,   open_reasons, vm_restarts, webhooks,   idem_note,
+                                  parents, templates,    snapshots,   open_disks, pool_limits};
 const unsigned n_migrations = ARRAY_LEN(migrations);

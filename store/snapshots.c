@@ -40,11 +40,14 @@ static bool put_disk(struct store_txn *txn, const struct uuid *snapshot,
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn,
-                    "INSERT INTO snapshot_disk (snapshot, disk, file) VALUES (?, ?, ?)", err))
+                    "INSERT INTO snapshot_disk (snapshot, disk, file, position)"
+                    " VALUES (?, ?, ?, ?)",
+                    err))
         return false;
     stmt_bind_uuid(&s, snapshot);
     stmt_bind_uuid(&s, &disk->disk);
     stmt_bind_uuid(&s, &disk->file);
+    stmt_bind_int(&s, disk->position);
     return stmt_put(&s, "disk of the snapshot", NULL, err);
 }
 
@@ -80,8 +83,8 @@ struct disks {
 static bool read_disks(struct conn *conn, const struct uuid *snapshot, struct disks *disks,
                        struct err *err)
 {
-    static const char sql[] = "SELECT d.disk, d.file FROM snapshot_disk d JOIN disk ON disk.id ="
-                              " d.disk WHERE d.snapshot = ? ORDER BY disk.position";
+    static const char sql[] = "SELECT disk, file, position FROM snapshot_disk"
+                              " WHERE snapshot = ? ORDER BY position";
     CLEANUP(stmt_end) struct stmt s = {0};
     int n;
 
@@ -94,7 +97,10 @@ static bool read_disks(struct conn *conn, const struct uuid *snapshot, struct di
             disks->cap = disks->cap ? 2 * disks->cap : 8;
             disks->list = mem_resize(disks->list, disks->cap, sizeof *disks->list);
         }
-        disks->list[disks->n++] = (struct snapshot_disk_record){stmt_uuid(&s, 0), stmt_uuid(&s, 1)};
+        disks->list[disks->n++] =
+            (struct snapshot_disk_record){.disk = stmt_uuid(&s, 0),
+                                          .file = stmt_uuid(&s, 1),
+                                          .position = (uint32_t)stmt_int(&s, 2)};
     }
     return n >= 0;
 }

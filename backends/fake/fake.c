@@ -215,7 +215,6 @@ static void fake_free(struct machine *m)
             close(m->logs[i]);
     closep(&m->commit_fd);
     fake_forget_jobs(m);
-    free(m->leaves);
     lock_drop(&m->lock);
     lock_clear(&m->lock);
     cond_clear(&m->changed);
@@ -245,11 +244,10 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
         m->heads = spec->video.model == VIDEO_NONE ? 0 : spec->video.heads ? spec->video.heads : 1;
         m->drives = (unsigned)spec->n_cdroms;
     }
-    m->n_disks = plan->n_disks;
-    m->leaves = mem_array(plan->n_disks + 1, sizeof *m->leaves);
+    lock_take(&m->lock);
     for (size_t i = 0; i < plan->n_disks; i++)
-        if (plan->disks[i].files)
-            m->leaves[i] = plan->disks[i].files[0];
+        fake_disk_put(m, &plan->disks[i]);
+    lock_drop(&m->lock);
     memcpy(m->logs, plan->serial_log_fds, sizeof m->logs);
     plan_close(plan, true);
     if (FAILPOINT("fake.start", err) && open_logs(m, err) &&
@@ -510,4 +508,9 @@ const struct backend backend_fake = {
     .block_job_end = fake_block_job_end,
     .flush = fake_flush,
     .drop_file = fake_drop_file,
+    .disk_add = fake_disk_add,
+    .disk_unplug = fake_disk_unplug,
+    .disk_is_there = fake_disk_is_there,
+    .disk_grow = fake_disk_grow,
+    .disk_limit = fake_disk_limit,
 };

@@ -31,9 +31,12 @@ struct machine {
     bool ended GUARDED_BY(lock);    /* EXITED is queued or told */
     bool released GUARDED_BY(lock); /* nothing is told any more */
     unsigned vcpus GUARDED_BY(lock);
-    unsigned max_vcpus, heads, drives;    /* constant; no heads: no graphics card */
-    struct uuid *leaves GUARDED_BY(lock); /* the file each disk writes to */
-    size_t n_disks;                       /* constant */
+    unsigned max_vcpus, heads, drives; /* constant; no heads: no graphics card */
+    struct fake_disk {
+        bool there;
+        struct uuid leaf; /* the file it writes to */
+        uint64_t size_bytes;
+    } disks[VM_DISKS_MAX] GUARDED_BY(lock); /* by position */
     struct fake_job *jobs GUARDED_BY(lock);
     int commit_fd; /* constant; -1: no commit log */
     uint64_t ticks GUARDED_BY(lock);
@@ -71,3 +74,13 @@ bool fake_block_job_end(struct machine *m, const struct uuid *top, bool cancel,
 bool fake_flush(struct machine *m, const struct uuid *file, const struct uuid *base,
                 struct err *err) MUST_USE;
 bool fake_drop_file(struct machine *m, const struct uuid *file, struct err *err) MUST_USE;
+
+/* disks.c: the backend's calls about disks that come and go. */
+void fake_disk_put(struct machine *m, const struct plan_disk *disk) REQUIRES(m->lock);
+bool fake_disk_add(struct machine *m, const struct plan_disk *disk, struct err *err) MUST_USE;
+bool fake_disk_unplug(struct machine *m, unsigned disk, struct err *err) MUST_USE;
+bool fake_disk_is_there(struct machine *m, unsigned disk, bool *yes, struct err *err) MUST_USE;
+bool fake_disk_grow(struct machine *m, unsigned disk, uint64_t size_bytes, uint64_t *now,
+                    struct err *err) MUST_USE;
+bool fake_disk_limit(struct machine *m, unsigned disk, const struct disk_limits *limits,
+                     struct err *err) MUST_USE;

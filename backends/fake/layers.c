@@ -33,8 +33,8 @@ bool fake_snapshot(struct machine *m, const struct machine_overlay *overlays, si
     lock_take(&m->lock);
     ok = ok && fake_is_there(m, err);
     for (size_t i = 0; ok && i < n; i++)
-        if (overlays[i].disk < m->n_disks)
-            m->leaves[overlays[i].disk] = overlays[i].file;
+        if (overlays[i].disk < VM_DISKS_MAX)
+            m->disks[overlays[i].disk].leaf = overlays[i].file;
     lock_drop(&m->lock);
     for (size_t i = 0; i < n; i++) {
         int fd = overlays[i].fd;
@@ -50,7 +50,7 @@ bool fake_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, boo
 
     lock_take(&m->lock);
     ok = fake_is_there(m, err);
-    *yes = ok && disk < m->n_disks && uuid_eq(&m->leaves[disk], file);
+    *yes = ok && disk < VM_DISKS_MAX && uuid_eq(&m->disks[disk].leaf, file);
     lock_drop(&m->lock);
     return ok;
 }
@@ -130,8 +130,8 @@ bool fake_mirror(struct machine *m, const struct machine_mirror *mirror, struct 
 /* -1: no disk writes to it. */
 static int disk_of_leaf(const struct machine *m, const struct uuid *leaf) REQUIRES(m->lock)
 {
-    for (size_t i = 0; i < m->n_disks; i++)
-        if (uuid_eq(&m->leaves[i], leaf))
+    for (size_t i = 0; i < VM_DISKS_MAX; i++)
+        if (m->disks[i].there && uuid_eq(&m->disks[i].leaf, leaf))
             return (int)i;
     return -1;
 }
@@ -261,7 +261,7 @@ static void call_off(struct machine *m, const struct machine_pivot *pivot, const
 static void switch_all(struct machine *m, const struct machine_pivot *pivot) REQUIRES(m->lock)
 {
     for (size_t i = 0; i < pivot->n; i++) {
-        m->leaves[(*find_job(m, &pivot->leaves[i].name))->disk] = pivot->leaves[i].leaf;
+        m->disks[(*find_job(m, &pivot->leaves[i].name))->disk].leaf = pivot->leaves[i].leaf;
         forget_job(m, &pivot->leaves[i].name);
     }
 }

@@ -80,16 +80,27 @@ static void add_watchdog(struct builder *b)
     arg_json(b, "-device", device);
 }
 
-/* The PS/2 mouse is part of the board; a tablet knows where it points. */
-static void add_pointer(struct builder *b)
+/* Once, by whoever needs it first. Disks need more ports than a tablet does. */
+void usb_add(struct builder *b, bool for_disks)
 {
     json_t *usb;
 
-    if (b->plan->spec->pointer != POINTER_TABLET)
+    if (b->has_usb)
         return;
+    b->has_usb = true;
     usb = json_pack("{s:s,s:s}", "driver", "qemu-xhci", "id", "usb0");
+    if (for_disks)
+        json_put_u64(usb, "p3", USB_PORTS);
     place_on_root(b, usb, USB_PLACE);
     arg_json(b, "-device", usb);
+}
+
+/* The PS/2 mouse is part of the board; a tablet knows where it points. */
+static void add_pointer(struct builder *b)
+{
+    if (b->plan->spec->pointer != POINTER_TABLET)
+        return;
+    usb_add(b, false);
     arg_json(b, "-device",
              json_pack("{s:s,s:s,s:s}", "driver", "usb-tablet", "id", "tablet0", "bus", "usb0.0"));
 }

@@ -11,6 +11,7 @@ struct builder {
     int next_fd;               /* descriptor number inside QEMU */
     unsigned next_set;         /* number of the next descriptor set */
     unsigned next_port;        /* q35: the next free root port */
+    bool has_usb;              /* there is a USB controller */
 };
 
 /* Places on a q35's root bus that are no root ports: what cannot be plugged in later anyway. */
@@ -18,6 +19,7 @@ struct builder {
 #define CARD_FIRST      0x10 /* network cards that are no PCI Express devices */
 #define WATCHDOG_PLACE  0x1c
 #define USB_PLACE       0x1d
+#define USB_PORTS       15 /* as many as QEMU has */
 
 void arg(struct builder *b, const char *option, const char *fmt, ...) PRINTF(3, 4);
 void arg_json(struct builder *b, const char *option, json_t *value); /* takes 'value' */
@@ -50,6 +52,7 @@ bool boot_network_first(const struct vm_spec *spec);
 void consoles_add(struct builder *b);
 void display_add(struct builder *b);
 void entropy_add(struct builder *b);
+void usb_add(struct builder *b, bool for_disks);
 void helpers_add(struct builder *b); /* watchdog, pointer, generation id */
 /* argv_net.c */
 void nics_add(struct builder *b);

@@ -19,11 +19,26 @@
 
 #define IMAGE_FD 9 /* where qemu-img finds the file */
 
-static bool spawn_create(int fd, int words_fd, const char *format, const char *size, pid_t *pid,
-                         struct err *err)
+/* Always dynamic, and of exactly the size that is wanted: without force_size a vhd is rounded to
+ * what cylinders, heads and sectors can say. */
+static const char *const options[] = {
+    [DISK_VHD] = "subformat=dynamic,force_size=on",
+    [DISK_VHDX] = "subformat=dynamic",
+};
+
+static bool spawn_create(int fd, int words_fd, enum disk_format format, const char *size,
+                         pid_t *pid, struct err *err)
 {
-    char *argv[] = {(char *)"qemu-img", (char *)"create",          (char *)"-q", (char *)"-f",
-                    (char *)format,     (char *)"/proc/self/fd/9", (char *)size, NULL};
+    char *argv[] = {(char *)"qemu-img",
+                    (char *)"create",
+                    (char *)"-q",
+                    (char *)"-f",
+                    (char *)disk_drivers[format],
+                    (char *)"-o",
+                    (char *)options[format],
+                    (char *)"/proc/self/fd/9",
+                    (char *)size,
+                    NULL};
     char *env[] = {(char *)"PATH=/usr/bin", (char *)"LC_ALL=C", NULL};
     posix_spawn_file_actions_t actions;
     int e;
@@ -41,7 +56,7 @@ static bool spawn_create(int fd, int words_fd, const char *format, const char *s
     return e == 0 || err_errno(err, e, "start qemu-img");
 }
 
-static bool run_create(int fd, const char *format, const char *size, struct err *err)
+static bool run_create(int fd, enum disk_format format, const char *size, struct err *err)
 {
     CLEANUP(mem_freep) char *words = NULL;
     CLEANUP(closep) int in = -1;
@@ -79,6 +94,6 @@ bool image_create(int fd, enum disk_format format, uint64_t size_bytes,
     else if (format == DISK_QCOW2)
         ok = qcow2_write(fd, size_bytes, parent, err);
     else
-        ok = run_create(fd, disk_format_names[format], size, err);
+        ok = run_create(fd, format, size, err);
     return ok && fs_sync(fd, "the image", err);
 }

@@ -49,25 +49,12 @@ static bool sweep_remains(const struct uuid *vm, struct err *err)
     return host_worker_kill(vm, err) && host_run_dir_remove(vm, err);
 }
 
-/* O_DIRECT is asked of the file system through the descriptor itself; QEMU sets the flag anew. */
-static bool takes_direct(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_DIRECT) < 0)
-        return false;
-    return fcntl(fd, F_SETFL, flags) == 0;
-}
-
 static bool *disks_direct(const struct machine_plan *plan)
 {
     bool *direct = mem_array(plan->n_disks, sizeof *direct);
 
-    for (size_t i = 0; i < plan->n_disks; i++) {
-        direct[i] = true;
-        for (size_t k = 0; k < plan->disks[i].n_fds; k++)
-            direct[i] = direct[i] && takes_direct(plan->disks[i].fds[k]);
-    }
+    for (size_t i = 0; i < plan->n_disks; i++)
+        direct[i] = plan_is_direct(&plan->disks[i]);
     return direct;
 }
 

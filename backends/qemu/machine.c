@@ -3,6 +3,7 @@
  * process. Core calls it through core/port/backend.h. */
 #include "backends/qemu/machine.h"
 
+#include "backends/qemu/disks.h"
 #include "backends/qemu/layers.h"
 #include "backends/qemu/media.h"
 #include "backends/qemu/qemu.h"
@@ -139,4 +140,9 @@ const struct backend backend_qemu = {
     .block_job_end = machine_block_job_end,
     .flush = machine_flush,
     .drop_file = machine_drop_file,
+    .disk_add = machine_disk_add,
+    .disk_unplug = machine_disk_unplug,
+    .disk_is_there = machine_disk_is_there,
+    .disk_grow = machine_disk_grow,
+    .disk_limit = machine_disk_limit,
 };

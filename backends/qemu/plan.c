@@ -2,7 +2,27 @@
  */
 #include "backends/qemu/plan.h"
 
+#include <fcntl.h>
 #include <unistd.h>
+
+/* O_DIRECT is asked of the file system through the descriptor itself; QEMU sets the flag anew. */
+static bool takes_direct(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_DIRECT) < 0)
+        return false;
+    return fcntl(fd, F_SETFL, flags) == 0;
+}
+
+bool plan_is_direct(const struct plan_disk *disk)
+{
+    bool direct = true;
+
+    for (size_t k = 0; k < disk->n_fds; k++)
+        direct = direct && takes_direct(disk->fds[k]);
+    return direct;
+}
 
 static void close_one(int fd)
 {
@@ -23,8 +43,13 @@ void plan_close(const struct machine_plan *plan, bool but_kept)
     for (unsigned i = 0; i < VM_CDROMS_MAX; i++)
         close_one(plan->media_fds[i]);
     for (size_t i = 0; i < plan->n_disks; i++)
-        for (size_t k = 0; k < plan->disks[i].n_fds; k++) {
-            close_one(plan->disks[i].fds[k]);
-            plan->disks[i].fds[k] = -1;
-        }
+        plan_close_disk(&plan->disks[i]);
+}
+
+void plan_close_disk(const struct plan_disk *disk)
+{
+    for (size_t k = 0; k < disk->n_fds; k++) {
+        close_one(disk->fds[k]);
+        disk->fds[k] = -1;
+    }
 }

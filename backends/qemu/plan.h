@@ -4,3 +4,6 @@
 
 /* Closes all of them, or all but the serial ports' logs and the commit log. */
 void plan_close(const struct machine_plan *plan, bool but_kept);
+void plan_close_disk(const struct plan_disk *disk);
+/* The file systems of all its files take O_DIRECT. */
+bool plan_is_direct(const struct plan_disk *disk);

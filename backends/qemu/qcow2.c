@@ -59,7 +59,7 @@ static bool put(int fd, const void *data, size_t len, uint64_t at, struct err *e
 /* The extension with the format of the file below, the end of the extensions, the name. */
 static size_t put_backing(char *out, const struct image_parent *parent, struct header *h)
 {
-    const char *format = disk_format_names[parent->format];
+    const char *format = disk_drivers[parent->format];
     const uint32_t head[2] = {htobe32(EXT_FORMAT), htobe32((uint32_t)strlen(format))};
     size_t at = HEADER_BYTES;
 

@@ -5,11 +5,13 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/core/parts.h"
+#include "core/disk/space.h"
 #include "core/vm/registry.h"
 
 #include <stdlib.h>
 
 #define EVERY_MS    60000
+#define SPACE_MS    5000
 #define KEEP_EVENTS 100000
 #define KEEP_JOBS   10000
 #define IDEM_MS     (24 * 3600 * 1000ll)
@@ -49,14 +51,19 @@ static void trim(struct core *core)
 static void *janitor_main(void *arg)
 {
     struct janitor *j = arg;
+    int64_t due = 0;
     bool stop = false;
 
     while (!stop) {
-        int64_t due = clock_mono_ms() + EVERY_MS;
+        int64_t now = clock_mono_ms();
 
-        trim(j->core);
+        if (now >= due) {
+            trim(j->core);
+            due = now + EVERY_MS;
+        }
+        space_watch(j->core);
         lock_take(&j->lock);
-        while (!j->stopping && cond_wait_until(&j->woken, &j->lock, due))
+        while (!j->stopping && cond_wait_until(&j->woken, &j->lock, now + SPACE_MS))
             ;
         stop = j->stopping;
         lock_drop(&j->lock);

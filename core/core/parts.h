@@ -6,6 +6,7 @@
 #pragma once
 #include "core/base/thread.h"
 #include "core/core/core.h"
+#include "core/core/parts_disk.h"
 #include "core/job/job.h"
 #include "core/model/state.h"
 #include "core/model/vm.h"
@@ -88,47 +89,6 @@ struct name_claim {
     struct name_claim *next;
 };
 
-struct pool {
-    struct uuid id;
-    char *name;
-    char *root;
-    int64_t created_ms;
-    int dir; /* <root>/<id>, -1 when the root cannot be reached */
-    unsigned n_disks;
-    struct pool *next;
-};
-
-struct disk {
-    struct uuid id, vm, pool;
-    uint32_t position;
-    uint64_t size_bytes;
-    int format, bus;
-    struct uuid leaf; /* the file it writes to */
-    int64_t created_ms;
-    struct disk *next; /* of the same VM, in no order */
-    UT_hash_handle by_id;
-};
-
-struct file {
-    struct uuid id, pool, vm;
-    struct uuid parent; /* zero: a base */
-    int format;         /* enum disk_format */
-    uint64_t size_bytes;
-    unsigned children;                                              /* files whose parent it is */
-    enum file_state { FILE_CREATING, FILE_LIVE, FILE_TRASH } state; /* of what is to be settled */
-    struct uuid job;                                                /* that makes or unmakes it */
-    struct file *next; /* of the same VM, in no order */
-    UT_hash_handle by_id;
-};
-
-/* A VM that has disks or files. Apart from struct vm, since these are known before it is. */
-struct disk_owner {
-    struct uuid vm;
-    struct disk *first;
-    struct file *files;
-    UT_hash_handle hh;
-};
-
 struct registry {
     struct lock lock;
     struct cond changed; /* a VM's run, job or machine changed */
@@ -144,6 +104,7 @@ struct registry {
     struct disk *disks_by_id GUARDED_BY(lock);
     struct file *files GUARDED_BY(lock); /* by id */
     struct disk_owner *disk_owners GUARDED_BY(lock);
+    struct reservation *reservations GUARDED_BY(lock); /* core/disk/space.h */
     uint64_t starting_bytes GUARDED_BY(lock); /* memory promised to VMs that are just starting */
     unsigned exits GUARDED_BY(lock);          /* exits being settled */
 };

@@ -6,58 +6,41 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/file.h"
+#include "core/disk/space.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MIB (1ull << 20)
-
-/* Space that a pool keeps for what is in it already: 5 %, at most 1 GiB. */
-static uint64_t low_water(uint64_t total)
+/* Resolves a disk's pool and names it by its id. */
+static bool find_pool(struct core *core, struct vm_disk *disk, struct uuid *id, const char *field,
+                      struct err *err)
 {
-    return total / 20 < 1024 * MIB ? total / 20 : 1024 * MIB;
-}
+    struct pool *pool;
 
-static bool check_space(const struct pool *pool, uint64_t size_bytes, const char *field,
-                        struct err *err)
-{
-    uint64_t total, free_bytes;
-
-    if (pool->dir < 0)
-        return err_field(err, ERR_UNAVAILABLE, field, "the pool %s cannot be reached", pool->name);
-    if (!fs_space(pool->dir, &total, &free_bytes, err))
-        return false;
-    if (size_bytes > total)
-        return err_field(err, ERR_NO_SPACE, field,
-                         "a disk of %llu MiB can never fit into the pool %s, which has %llu MiB",
-                         (unsigned long long)(size_bytes / MIB), pool->name,
-                         (unsigned long long)(total / MIB));
-    if (free_bytes < low_water(total))
-        return err_field(err, ERR_NO_SPACE, field,
-                         "the pool %s has %llu MiB free, less than the %llu MiB it keeps in "
-                         "reserve: free some space or choose another pool",
-                         pool->name, (unsigned long long)(free_bytes / MIB),
-                         (unsigned long long)(low_water(total) / MIB));
-    return true;
-}
-
-static bool plan_one(struct core *core, struct vm_disk *disk, const char *field, struct err *err)
-    REQUIRES(core->registry.lock);
-static bool plan_one(struct core *core, struct vm_disk *disk, const char *field, struct err *err)
-{
-    struct pool *pool = disk->pool ? pool_find(core, disk->pool) : core->registry.pools;
-
+    lock_take(&core->registry.lock);
+    pool = disk->pool ? pool_find(core, disk->pool) : core->registry.pools;
+    if (pool)
+        *id = pool->id;
+    lock_drop(&core->registry.lock);
     if (!pool)
         return err_field(err, ERR_NOT_FOUND, field,
                          disk->pool ? "there is no pool '%.64s': GET /pools lists them"
                                     : "there is no pool yet%s: create one with POST /pools",
                          disk->pool ? disk->pool : "");
-    if (!check_space(pool, disk->size_bytes, field, err))
-        return false;
     free(disk->pool);
-    disk->pool = str_dup(UUID_STR(&pool->id));
+    disk->pool = str_dup(UUID_STR(id));
+    return true;
+}
+
+bool disk_plan(struct core *core, struct vm_disk *disk, const char *field, struct err *err)
+{
+    struct uuid pool;
+
+    if (!find_pool(core, disk, &pool, field, err) ||
+        !space_check_disk(core, &pool, disk->size_bytes, field, err))
+        return false;
     disk->id = uuid_new();
     return true;
 }
@@ -67,12 +50,10 @@ bool disks_plan(struct core *core, struct vm_spec *spec, struct err *err)
     char field[32];
     bool ok = true;
 
-    lock_take(&core->registry.lock);
     for (size_t i = 0; ok && i < spec->n_disks; i++) {
         snprintf(field, sizeof field, "/disks/%zu", i);
-        ok = plan_one(core, &spec->disks[i], field, err);
+        ok = disk_plan(core, &spec->disks[i], field, err);
     }
-    lock_drop(&core->registry.lock);
     return ok;
 }
 
@@ -258,6 +239,7 @@ static bool open_one(struct core *core, const struct disk *d, struct plan_disk *
     bool ok = disk_open_chain(core, &d->leaf, out, err);
 
     out->id = d->id;
+    out->position = d->position;
     out->bus = d->bus;
     return ok || err_prefix(err, "disk %u", d->position);
 }

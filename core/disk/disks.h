@@ -12,6 +12,11 @@ bool disks_load(struct core *core, struct err *err) MUST_USE;
 void disks_clear(struct core *core);
 
 struct pool *pool_find(struct core *core, const char *ref) REQUIRES(core->registry.lock);
+/* Its default format as a word; 'ref' NULL is the oldest pool, and qcow2 what there is without. */
+const char *pool_format(struct core *core, const char *ref);
+/* The pool's row, with this said of its space; memory is left as it is. */
+bool pool_write_low(struct core *core, struct store_txn *txn, const struct uuid *id, bool low,
+                    struct err *err) MUST_USE;
 
 /* ---- index.c: all disks by id, and each VM's ---- */
 void disk_index_add(struct core *core, struct disk *disk) REQUIRES(core->registry.lock);
@@ -28,6 +33,9 @@ struct disk *disk_find(struct core *core, const struct uuid *id) REQUIRES(core->
 /* Resolves and checks the pools of a new VM's disks, gives them ids. NOT_FOUND, NO_SPACE with the
  * numbers, INVALID. */
 bool disks_plan(struct core *core, struct vm_spec *spec, struct err *err) MUST_USE;
+/* The same for one; 'field' is the error's. */
+bool disk_plan(struct core *core, struct vm_disk *disk, const char *field,
+               struct err *err) MUST_USE;
 /* Puts a VM's planned disks into memory, each with one new file. */
 void disks_enlist(struct core *core, const struct vm *vm);
 void disks_delist(struct core *core, const struct uuid *vm);
@@ -50,6 +58,11 @@ bool disks_open(struct core *core, const struct uuid *vm, struct plan_disk **out
 bool disk_open_chain(struct core *core, const struct uuid *leaf, struct plan_disk *out,
                      struct err *err) MUST_USE;
 void disks_close(struct plan_disk *disks, size_t n);
+/* Tells a machine the limits of one disk, or of those that have any. The VM's 'spec' is a copy. */
+bool disk_limit_set(struct core *core, struct machine *machine, const struct backend *backend,
+                    const struct vm_disk *disk, struct err *err) MUST_USE;
+bool disks_limit(struct core *core, struct machine *machine, const struct backend *backend,
+                 const struct vm_spec *spec, struct err *err) MUST_USE;
 /* Removes files in our pools that have a uuid name but no row: what a crash left before its row. */
 void disks_sweep(struct core *core);
 /* Name of the pool with this id (as text), or the text itself. */

@@ -11,6 +11,7 @@
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
 #include "core/disk/media.h"
+#include "core/disk/space.h"
 #include "core/model/page.h"
 
 #include <errno.h>
@@ -28,6 +29,18 @@ struct pool *pool_find(struct core *core, const char *ref)
         if (by_id ? uuid_eq(&p->id, &id) : strcmp(p->name, ref) == 0)
             return p;
     return NULL;
+}
+
+const char *pool_format(struct core *core, const char *ref)
+{
+    struct pool *pool;
+    int format;
+
+    lock_take(&core->registry.lock);
+    pool = ref ? pool_find(core, ref) : core->registry.pools;
+    format = pool ? pool->default_format : DISK_QCOW2;
+    lock_drop(&core->registry.lock);
+    return disk_format_names[format];
 }
 
 json_t *pool_name_of(struct core *core, const char *id)
@@ -75,6 +88,7 @@ static struct pool *pool_new(const struct uuid *id, const char *name, const char
     pool->name = str_dup(name);
     pool->root = str_dup(root);
     pool->created_ms = created_ms;
+    pool->reserve_bytes = POOL_RESERVE_USUAL;
     pool->dir = -1;
     return pool;
 }
@@ -85,6 +99,13 @@ static bool load_pool(void *ctx, const struct pool_record *r)
     struct pool *pool = pool_new(&r->id, r->name, r->root, r->created_ms);
     int root = root_index(r->root);
     struct err err = {0};
+
+    pool->quota_bytes = r->quota_bytes;
+    pool->reserve_bytes = r->reserve_bytes;
+    pool->low_space = r->low_space;
+    for (int i = 0; disk_format_names[i]; i++)
+        pool->default_format =
+            str_eq(disk_format_names[i], r->default_format) ? i : pool->default_format;
 
     if (root >= 0 && core->root_dirs[root] >= 0)
         pool->dir =
@@ -151,6 +172,7 @@ NO_TSA void disks_clear(struct core *core)
         const struct uuid vm = core->registry.disk_owners->vm;
         disk_index_drop(core, &vm);
     }
+    space_clear(core);
     for (struct pool *p = core->registry.pools, *next; p; p = next) {
         next = p->next;
         pool_free(p);
@@ -162,11 +184,45 @@ NO_TSA void disks_clear(struct core *core)
 
 /* ---- the API's calls ---- */
 
+static struct pool_record record_of(const struct pool *pool)
+{
+    return (struct pool_record){.id = pool->id,
+                                .name = pool->name,
+                                .root = pool->root,
+                                .created_ms = pool->created_ms,
+                                .quota_bytes = pool->quota_bytes,
+                                .reserve_bytes = pool->reserve_bytes,
+                                .default_format = disk_format_names[pool->default_format],
+                                .low_space = pool->low_space};
+}
+
+bool pool_write_low(struct core *core, struct store_txn *txn, const struct uuid *id, bool low,
+                    struct err *err)
+{
+    char name[NAME_MAX_BYTES + 1], root[NAME_MAX_BYTES + 1];
+    struct pool_record record = {0};
+    struct pool *pool;
+
+    lock_take(&core->registry.lock);
+    pool = pool_find(core, UUID_STR(id));
+    if (pool) {
+        record = record_of(pool);
+        str_copy(name, sizeof name, pool->name);
+        str_copy(root, sizeof root, pool->root);
+    }
+    lock_drop(&core->registry.lock);
+    if (!pool)
+        return err_set(err, ERR_NOT_FOUND, "there is no such pool");
+    record.name = name;
+    record.root = root;
+    record.low_space = low;
+    return store_pool_put(txn, &record, err);
+}
+
 static bool write_new(struct core *core, const struct pool *pool, const struct origin *origin,
                       struct err *err)
 {
-    const struct pool_record record = {
-        .id = pool->id, .name = pool->name, .root = pool->root, .created_ms = pool->created_ms};
+    const struct pool_record record = record_of(pool);
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
     json_t *data;
 

@@ -2,10 +2,12 @@
 #include "core/model/rules.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define MIB           (1ull << 20)
 #define QXL_HEADS_MAX 4
-#define USER_NICS_MAX 1 /* a worker keeps one passt */
+#define USER_NICS_MAX 1               /* a worker keeps one passt */
+#define VHD_MAX       (2040ull << 30) /* what its header can say */
 
 unsigned vm_spec_max_vcpus(const struct vm_spec *spec)
 {
@@ -84,15 +86,61 @@ static bool ide_fits(const struct vm_spec *spec, struct err *err)
                      vm_machine_names[spec->machine], room, n);
 }
 
+/* A burst is what goes beyond a limit that is there; a total excludes its two halves. */
+static bool limits_fit_one(const char *name, const uint64_t limit[3], const uint64_t burst[3],
+                           struct err *err)
+{
+    static const char *const halves[] = {"", "read ", "write "};
+
+    if (limit[0] && (limit[1] || limit[2]))
+        return err_field(err, ERR_INVALID, "/limits",
+                         "the limit of %s in all and those of reading and writing exclude each "
+                         "other: give one or the others",
+                         name);
+    for (unsigned i = 0; i < 3; i++)
+        if (burst[i] && (!limit[i] || burst[i] <= limit[i]))
+            return err_field(err, ERR_INVALID, "/limits",
+                             "a burst of %s%s must be more than the limit it goes beyond, and "
+                             "there must be that limit",
+                             halves[i], name);
+    return true;
+}
+
+bool disk_limits_rules(const struct disk_limits *l, struct err *err)
+{
+    const uint64_t iops[] = {l->iops, l->iops_read, l->iops_write},
+                   bytes[] = {l->bytes, l->bytes_read, l->bytes_write},
+                   iops_burst[] = {l->iops_burst, l->iops_read_burst, l->iops_write_burst},
+                   bytes_burst[] = {l->bytes_burst, l->bytes_read_burst, l->bytes_write_burst};
+
+    return limits_fit_one("requests", iops, iops_burst, err) &&
+           limits_fit_one("bytes", bytes, bytes_burst, err);
+}
+
+bool disk_limits_eq(const struct disk_limits *a, const struct disk_limits *b)
+{
+    return memcmp(a, b, offsetof(struct disk_limits, burst_s)) == 0 && a->burst_s == b->burst_s;
+}
+
+bool disk_size_rules(int format, uint64_t size_bytes, struct err *err)
+{
+    if (size_bytes % 512)
+        return err_field(err, ERR_INVALID, "/size_bytes", "size_bytes must be a multiple of 512");
+    return format != DISK_VHD || size_bytes <= VHD_MAX ||
+           err_field(err, ERR_INVALID, "/size_bytes",
+                     "a vhd has 2040 GiB at most: choose format vhdx or qcow2");
+}
+
 static bool disks_are_whole(const struct vm_spec *spec, struct err *err)
 {
     char pointer[48];
 
     for (size_t i = 0; i < spec->n_disks; i++) {
-        if (spec->disks[i].size_bytes % 512 == 0)
+        const struct vm_disk *d = &spec->disks[i];
+        if (disk_size_rules(d->format, d->size_bytes, err) && disk_limits_rules(&d->limits, err))
             continue;
-        snprintf(pointer, sizeof pointer, "/disks/%zu/size_bytes", i);
-        return err_field(err, ERR_INVALID, pointer, "size_bytes must be a multiple of 512");
+        snprintf(pointer, sizeof pointer, "/disks/%zu", i);
+        return err_under(err, pointer);
     }
     return true;
 }

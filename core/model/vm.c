@@ -16,8 +16,9 @@ const char *const vm_profile_names[] = {"linux",      "linux-legacy",   "windows
 const char *const vm_backend_names[] = {"qemu", "fake", NULL};
 const char *const vm_machine_names[] = {"q35", "pc", NULL};
 const char *const vm_accel_names[] = {"auto", "kvm", "tcg", NULL};
-const char *const disk_format_names[] = {"qcow2", "raw", NULL};
-const char *const disk_bus_names[] = {"virtio", "scsi", "ide", NULL};
+const char *const disk_format_names[] = {"qcow2", "raw", "vhd", "vhdx", NULL};
+const char *const disk_drivers[] = {"qcow2", "raw", "vpc", "vhdx", NULL};
+const char *const disk_bus_names[] = {"virtio", "scsi", "ide", "usb", "nvme", NULL};
 const char *const nic_network_names[] = {"user", NULL};
 const char *const nic_model_names[] = {"virtio", "e1000e", "e1000", "rtl8139", NULL};
 const char *const vm_firmware_names[] = {"bios", "uefi", NULL};
@@ -47,6 +48,40 @@ static const struct field boot_fields[] = {
 static const struct model boot_model = {"VmBoot", sizeof(struct vm_boot), boot_fields,
                                         ARRAY_LEN(boot_fields)};
 
+/* QEMU counts in units that must hold a burst times its length. */
+#define IOPS_MAX  1000000000ull
+#define BYTES_MAX 100000000000ull
+static const struct field limits_fields[] = {
+    {.name = "iops", .type = FIELD_U64, OF(disk_limits, iops), .max = IOPS_MAX,
+     .fallback = "0", .help = "requests a second, reading and writing together"},
+    {.name = "iops_read", .type = FIELD_U64, OF(disk_limits, iops_read), .max = IOPS_MAX,
+     .fallback = "0", .help = "reading requests a second; not together with iops"},
+    {.name = "iops_write", .type = FIELD_U64, OF(disk_limits, iops_write), .max = IOPS_MAX,
+     .fallback = "0", .help = "writing requests a second; not together with iops"},
+    {.name = "bytes_per_s", .type = FIELD_U64, OF(disk_limits, bytes), .max = BYTES_MAX,
+     .fallback = "0", .help = "bytes a second, reading and writing together"},
+    {.name = "read_bytes_per_s", .type = FIELD_U64, OF(disk_limits, bytes_read), .max = BYTES_MAX,
+     .fallback = "0", .help = "bytes read a second; not together with bytes_per_s"},
+    {.name = "write_bytes_per_s", .type = FIELD_U64, OF(disk_limits, bytes_write), .max = BYTES_MAX,
+     .fallback = "0", .help = "bytes written a second; not together with bytes_per_s"},
+    {.name = "iops_burst", .type = FIELD_U64, OF(disk_limits, iops_burst), .max = IOPS_MAX,
+     .fallback = "0", .help = "as many as this for burst_s seconds; needs iops"},
+    {.name = "iops_read_burst", .type = FIELD_U64, OF(disk_limits, iops_read_burst), .max = IOPS_MAX,
+     .fallback = "0", .help = "as many as this for burst_s seconds; needs iops_read"},
+    {.name = "iops_write_burst", .type = FIELD_U64, OF(disk_limits, iops_write_burst), .max = IOPS_MAX,
+     .fallback = "0", .help = "as many as this for burst_s seconds; needs iops_write"},
+    {.name = "bytes_per_s_burst", .type = FIELD_U64, OF(disk_limits, bytes_burst), .max = BYTES_MAX,
+     .fallback = "0", .help = "as much as this for burst_s seconds; needs bytes_per_s"},
+    {.name = "read_bytes_per_s_burst", .type = FIELD_U64, OF(disk_limits, bytes_read_burst), .max = BYTES_MAX,
+     .fallback = "0", .help = "as much as this for burst_s seconds; needs read_bytes_per_s"},
+    {.name = "write_bytes_per_s_burst", .type = FIELD_U64, OF(disk_limits, bytes_write_burst), .max = BYTES_MAX,
+     .fallback = "0", .help = "as much as this for burst_s seconds; needs write_bytes_per_s"},
+    {.name = "burst_s", .type = FIELD_U32, OF(disk_limits, burst_s), .min = 1, .max = 3600,
+     .fallback = "1", .help = "how long a burst may last, in seconds"},
+};
+const struct model disk_limits_model = {"DiskLimits", sizeof(struct disk_limits), limits_fields,
+                                        ARRAY_LEN(limits_fields)};
+
 static const struct field disk_fields[] = {
     {.name = "id", .type = FIELD_UUID, .flags = FIELD_READ_ONLY, OF(vm_disk, id),
      .help = "given by vmmd"},
@@ -55,9 +90,12 @@ static const struct field disk_fields[] = {
     {.name = "size_bytes", .type = FIELD_U64, .flags = FIELD_REQUIRED, OF(vm_disk, size_bytes),
      .min = MIB, .max = 64ull << 40, .help = "size the guest sees, a multiple of 512"},
     {.name = "format", .type = FIELD_ENUM, OF(vm_disk, format), .names = disk_format_names,
-     .fallback = "\"qcow2\"", .help = "format of the image file"},
+     .fallback = "\"qcow2\"",
+     .help = "format of the image file; absent: the pool's default_format"},
     {.name = "bus", .type = FIELD_ENUM, .flags = FIELD_BY_PROFILE, OF(vm_disk, bus),
      .names = disk_bus_names, .fallback = "\"virtio\"", .help = "controller the guest sees"},
+    {.name = "limits", .type = FIELD_OBJECT, OF(vm_disk, limits), .of = &disk_limits_model,
+     .help = "what the guest may do to it in a second; 0: as much as it can"},
 };
 const struct model vm_disk_model = {"VmDisk", sizeof(struct vm_disk), disk_fields,
                                     ARRAY_LEN(disk_fields)};
@@ -183,7 +221,7 @@ static const struct field vm_fields[] = {
     {.name = "boot", .type = FIELD_OBJECT, .flags = FIELD_NEXT_START, OF(vm_spec, boot),
      .of = &boot_model, .help = "boot order, or direct kernel boot"},
     {.name = "disks", .type = FIELD_LIST, .flags = FIELD_CREATE_ONLY, OF(vm_spec, disks),
-     .count_offset = offsetof(struct vm_spec, n_disks), .max = 16, .of = &vm_disk_model,
+     .count_offset = offsetof(struct vm_spec, n_disks), .max = VM_DISKS_MAX, .of = &vm_disk_model,
      .help = "created with the VM, deleted with it"},
     {.name = "nics", .type = FIELD_LIST, .flags = FIELD_NEXT_START, OF(vm_spec, nics),
      .count_offset = offsetof(struct vm_spec, n_nics), .max = 8, .of = &vm_nic_model,

@@ -16,8 +16,8 @@ enum vm_profile {
 enum vm_backend { VM_BACKEND_QEMU, VM_BACKEND_FAKE };
 enum vm_machine { VM_MACHINE_Q35, VM_MACHINE_PC };
 enum vm_accel { VM_ACCEL_AUTO, VM_ACCEL_KVM, VM_ACCEL_TCG };
-enum disk_format { DISK_QCOW2, DISK_RAW };
-enum disk_bus { DISK_BUS_VIRTIO, DISK_BUS_SCSI, DISK_BUS_IDE };
+enum disk_format { DISK_QCOW2, DISK_RAW, DISK_VHD, DISK_VHDX };
+enum disk_bus { DISK_BUS_VIRTIO, DISK_BUS_SCSI, DISK_BUS_IDE, DISK_BUS_USB, DISK_BUS_NVME };
 enum nic_network { NIC_USER };
 enum nic_model { NIC_VIRTIO, NIC_E1000E, NIC_E1000, NIC_RTL8139 };
 enum vm_firmware_type { FIRMWARE_BIOS, FIRMWARE_UEFI };
@@ -34,6 +34,7 @@ extern const char *const vm_machine_names[];
 extern const char *const vm_accel_names[];
 extern const char *const disk_format_names[];
 extern const char *const disk_bus_names[];
+extern const char *const disk_drivers[]; /* QEMU's words for the formats */
 extern const char *const nic_network_names[];
 extern const char *const nic_model_names[];
 extern const char *const vm_firmware_names[];
@@ -48,6 +49,7 @@ extern const char *const vm_host_action_names[];
 #define VM_CDROMS_MAX       4
 #define VM_HEADS_MAX        8
 #define MEDIA_NAME_MAX      127
+#define VM_DISKS_MAX        16
 
 struct vm_cpu {
     char *model;                      /* of QEMU; NULL: the host's with KVM, else all TCG has */
@@ -92,12 +94,23 @@ struct vm_host_shutdown {
     uint32_t timeout_s;
 };
 
+/* What a guest may do to a disk in a second. 0: as much as it can. */
+struct disk_limits {
+    uint64_t iops, iops_read, iops_write;
+    uint64_t bytes, bytes_read, bytes_write;
+    /* What it may do for burst_s seconds before that holds. 0: no burst. */
+    uint64_t iops_burst, iops_read_burst, iops_write_burst;
+    uint64_t bytes_burst, bytes_read_burst, bytes_write_burst;
+    uint32_t burst_s;
+};
+
 struct vm_disk {
     struct uuid id; /* given by vmmd */
     char *pool;     /* name or id as the client wrote it; the pool's id once created */
     uint64_t size_bytes;
     int format; /* enum disk_format */
     int bus;    /* enum disk_bus */
+    struct disk_limits limits;
 };
 
 struct vm_nic {
@@ -142,6 +155,7 @@ struct vm_spec {
 
 extern const struct model vm_model;                        /* struct vm_spec, schema VmSpec */
 extern const struct model vm_disk_model;                   /* struct vm_disk, schema VmDisk */
+extern const struct model disk_limits_model;               /* schema DiskLimits */
 extern const struct model vm_nic_model;                    /* struct vm_nic, schema VmNic */
 bool check_boot_order(const char *text, const char **why); /* disk, cdrom, network, each once */
 bool check_cpu_model(const char *text, const char **why);

@@ -154,6 +154,22 @@ struct backend {
                   struct err *err) MUST_USE;
     /* Closes a file that no disk needs any more. */
     bool (*drop_file)(struct machine *machine, const struct uuid *file, struct err *err) MUST_USE;
+    /* Plugs a disk into a machine, whose guest may run; descriptors are taken. True as well when it
+     * has the disk already. UNSUPPORTED with what to do: a bus without hot-plugging, no room. */
+    bool (*disk_add)(struct machine *machine, const struct plan_disk *disk,
+                     struct err *err) MUST_USE;
+    /* Asks the guest to let a disk go; disk_is_there() says whether it has. Its files are dropped
+     * by drop_file(). True as well when the machine has no such disk. */
+    bool (*disk_unplug)(struct machine *machine, unsigned disk, struct err *err) MUST_USE;
+    bool (*disk_is_there)(struct machine *machine, unsigned disk, bool *yes,
+                          struct err *err) MUST_USE;
+    /* The disk's leaf, and what the guest sees, has 'size_bytes' at least; '*now' is what it has.
+     */
+    bool (*disk_grow)(struct machine *machine, unsigned disk, uint64_t size_bytes, uint64_t *now,
+                      struct err *err) MUST_USE;
+    /* From now on; they stay whatever file the disk goes on in. */
+    bool (*disk_limit)(struct machine *machine, unsigned disk, const struct disk_limits *limits,
+                       struct err *err) MUST_USE;
     /* False when the host does not tell. NULL: it never does. Does not block on the machine. */
     bool (*usage)(struct machine *machine, struct machine_usage *out) MUST_USE;
 };

@@ -8,6 +8,7 @@
 
 struct plan_disk {
     struct uuid id;
+    unsigned position; /* among the VM's disks: by it the machine's calls name a disk */
     int format, bus; /* enum disk_format of the leaf, enum disk_bus */
     uint64_t size_bytes;
     struct uuid *files; /* n_fds file ids; the nodes are named after them. NULL: no snapshots */
@@ -18,7 +19,7 @@ struct plan_disk {
 
 /* A new file that a disk writes to from now on, on top of the one it wrote to. */
 struct machine_overlay {
-    unsigned disk;    /* index in the plan's disks */
+    unsigned disk;    /* its position */
     struct uuid file; /* qcow2, of the disk's size, empty */
     int fd;           /* O_RDWR; taken */
 };
@@ -34,7 +35,7 @@ struct machine_stream {
 /* Copying what a disk's leaf has, and what the guest writes meanwhile, into another file, until
  * both are the same and pivot() has the disk go on in the copy. Named after the copy's leaf. */
 struct machine_mirror {
-    unsigned disk;           /* index in the plan's disks */
+    unsigned disk;           /* its position */
     struct plan_disk *chain; /* of the copy: its empty leaf first, below it files that are complete;
                               * descriptors are taken, the rest stays the caller's */
     bool leaf_only;          /* what lies below the disk's leaf is in the chain already */

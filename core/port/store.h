@@ -84,7 +84,12 @@ struct pool_record {
     const char *name;
     const char *root; /* id of the configured root */
     int64_t created_ms;
+    uint64_t quota_bytes;       /* 0: none */
+    uint64_t reserve_bytes;     /* POOL_RESERVE_USUAL: as for every pool */
+    const char *default_format; /* of new disks; NULL: qcow2 */
+    bool low_space;             /* was said to be short of space */
 };
+#define POOL_RESERVE_USUAL ((uint64_t)INT64_MAX)
 bool store_pool_put(struct store_txn *txn, const struct pool_record *pool,
                     struct err *err) MUST_USE;
 bool store_pool_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;

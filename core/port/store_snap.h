@@ -11,8 +11,9 @@ struct store_txn;
 
 /* A parent is put before its children; the disks go with their snapshot. */
 struct snapshot_disk_record {
-    struct uuid disk;
+    struct uuid disk; /* may be gone by now */
     struct uuid file; /* what it wrote to until then */
+    uint32_t position;
 };
 struct snapshot_record {
     struct uuid id;

@@ -265,7 +265,9 @@ static struct snapshot *new_snapshot(struct work *w)
                            .n_disks = w->n};
     lock_drop(&w->core->registry.lock);
     for (size_t i = 0; i < w->n; i++)
-        s->disks[i] = (struct snapshot_disk_record){w->overlays[i].disk, w->overlays[i].parent};
+        s->disks[i] = (struct snapshot_disk_record){.disk = w->overlays[i].disk,
+                                                    .file = w->overlays[i].parent,
+                                                    .position = position_of(w, i)};
     return s;
 }
 

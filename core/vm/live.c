@@ -1,7 +1,7 @@
 /* Applying an edit to a running VM (A-ATTACH in docs/durability.md):
  *
  *   1 * the configuration                       edit.c: the commit point
- *   2 the machine: processors plugged in, media of CD drives changed
+ *   2 the machine: processors plugged in, media of CD drives and limits of disks changed
  *   3 the active configuration: what the machine now is
  *
  * What could not be done stays "pending", with the reason. A medium whose change failed may be in
@@ -13,6 +13,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/str.h"
+#include "core/disk/disks.h"
 #include "core/disk/media.h"
 #include "core/model/rules.h"
 #include "core/vm/registry.h"
@@ -25,6 +26,7 @@ struct work {
     struct vm_spec *wanted, *active; /* copies; NULL: nothing to do */
     unsigned vcpus;                  /* 0: as many as there are */
     bool media;
+    bool limits;
     bool changed;      /* 'active' is no longer what memory has */
     struct err failed; /* the first failure */
 };
@@ -56,6 +58,25 @@ static bool media_differ(const struct vm *vm)
     return false;
 }
 
+/* The disk as the machine has it; NULL when it has not. */
+static struct vm_disk *active_disk(struct vm_spec *active, const struct uuid *id)
+{
+    for (size_t i = 0; i < active->n_disks; i++)
+        if (uuid_eq(&active->disks[i].id, id))
+            return &active->disks[i];
+    return NULL;
+}
+
+static bool limits_differ(const struct vm *vm)
+{
+    for (size_t i = 0; i < vm->spec.n_disks; i++) {
+        const struct vm_disk *now = active_disk(vm->active, &vm->spec.disks[i].id);
+        if (now && !disk_limits_eq(&now->limits, &vm->spec.disks[i].limits))
+            return true;
+    }
+    return false;
+}
+
 static void plan(struct vm *vm, struct work *w)
 {
     bool live = vm->machine && !vm->ending && (vm->run == VM_RUNNING || vm->run == VM_PAUSED);
@@ -64,8 +85,9 @@ static void plan(struct vm *vm, struct work *w)
         return;
     w->vcpus = vcpus_wanted(vm);
     w->media = media_differ(vm);
+    w->limits = limits_differ(vm);
     vm->look_again = false;
-    if (!w->vcpus && !w->media) {
+    if (!w->vcpus && !w->media && !w->limits) {
         vm->pending_reason[0] = 0; /* of an edit that was taken back, or is done by now */
         return;
     }
@@ -135,6 +157,27 @@ static void change_media(struct core *core, struct work *w, const struct backend
             change_medium(core, w, i, backend, machine);
 }
 
+/* A limit that could not be set differs from the active one still, and is set with the next edit or
+ * start. */
+static void change_limits(struct core *core, struct work *w, const struct backend *backend,
+                          struct machine *machine)
+{
+    for (size_t i = 0; i < w->wanted->n_disks; i++) {
+        const struct vm_disk *disk = &w->wanted->disks[i];
+        struct vm_disk *now = active_disk(w->active, &disk->id);
+        struct err err = {0};
+        if (!now || disk_limits_eq(&now->limits, &disk->limits))
+            continue;
+        if (FAILPOINT("vm.live.limits", &err) &&
+            disk_limit_set(core, machine, backend, disk, &err)) {
+            now->limits = disk->limits;
+            w->changed = true;
+        } else {
+            note(w, &err);
+        }
+    }
+}
+
 /* The row is old: memory tells how many processors there are, and of the media that were changed
  * nothing, so that they are pending until the row is written. */
 static void keep_without_row(struct vm *vm, const struct work *w)
@@ -188,6 +231,8 @@ static void work(struct core *core, struct vm *vm, struct work *w)
         plug(w, backend, machine);
     if (w->media)
         change_media(core, w, backend, machine);
+    if (w->limits)
+        change_limits(core, w, backend, machine);
     if (w->changed || w->failed.code)
         record(core, vm, w);
     tell(core, vm, &w->failed);

@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/disks.h"
 #include "core/model/profile.h"
 #include "core/template/template.h"
 #include "core/vm/registry.h"
@@ -80,6 +81,23 @@ static bool take_base(struct core *core, json_t *body, json_t **out, struct err 
     return *out || err_under(err, template ? "/template" : "/copy_of");
 }
 
+/* A disk that says no format has that of its pool, if there is such a pool. */
+static void choose_formats(struct core *core, json_t *disks)
+{
+    json_t *disk;
+    size_t i;
+
+    json_array_foreach (disks, i, disk)
+        if (json_is_object(disk) && !json_object_get(disk, "format"))
+            json_put_text(disk, "format", pool_format(core, json_get_text(disk, "pool")));
+}
+
+static bool decode(struct core *core, json_t *said, struct vm_spec *spec, struct err *err)
+{
+    choose_formats(core, json_object_get(said, "disks"));
+    return vm_spec_decode(said, spec, err);
+}
+
 bool vm_create_decode(struct core *core, const json_t *body, struct vm_spec *spec, bool *start,
                       struct err *err)
 {
@@ -91,9 +109,9 @@ bool vm_create_decode(struct core *core, const json_t *body, struct vm_spec *spe
     if (!take_flag(said, "start", start, err) || !take_base(core, said, &whole, err))
         return false;
     if (!whole)
-        return vm_spec_decode(said, spec, err);
+        return decode(core, said, spec, err);
     if (!vm_spec_decode(said, &alone, err)) /* also what is null, and would not be seen below */
         return false;
     json_merge(whole, said);
-    return vm_spec_decode(whole, spec, err);
+    return decode(core, whole, spec, err);
 }

@@ -2,6 +2,7 @@
  *
  *   1 state 'starting', desired 'running', uid slot, active configuration    one transaction
  *   2 worker, jail and QEMU, the guest stopped before its first instruction  backend->start
+ *     its disks are limited                                                    backend->disk_limit
  *   3 * cont: from here the guest may have run                                the commit point
  *   4 state 'running'                                                          one transaction
  *
@@ -310,6 +311,19 @@ static bool start_anew(struct core *core, struct vm *vm, struct err *err)
     return ok;
 }
 
+/* Of a machine that has them already as well: nobody knows who set them. */
+static bool set_limits(struct core *core, struct vm *vm, struct machine *machine,
+                       const struct backend *backend, struct err *err)
+{
+    CLEANUP(vm_spec_freep) struct vm_spec *active = NULL;
+
+    lock_take(&core->registry.lock);
+    active = vm->active ? vm_spec_copy(vm->active) : NULL;
+    lock_drop(&core->registry.lock);
+    return FAILPOINT("vm.start.limits", err) &&
+           (!active || disks_limit(core, machine, backend, active, err));
+}
+
 /* Steps 3 and 4. */
 static bool let_run(struct core *core, struct job *job, struct vm *vm, struct err *err)
 {
@@ -323,7 +337,8 @@ static bool let_run(struct core *core, struct job *job, struct vm *vm, struct er
     machine = vm_machine_use(core, vm, &backend, err);
     if (!machine)
         return false;
-    ok = FAILPOINT_AROUND("vm.start.cont", backend->cont(machine, err), err);
+    ok = set_limits(core, vm, machine, backend, err) &&
+         FAILPOINT_AROUND("vm.start.cont", backend->cont(machine, err), err);
     vm_machine_done(core, vm);
     return ok && FAILPOINT("vm.start.running", err) && vm_change_state(core, vm, &running, err);
 }

@@ -67,7 +67,7 @@ static void every_format_and_bus_of_a_disk_fits(void **state)
 
 static void other_words_do_not_fit(void **state)
 {
-    struct disk_record disk = {.id = uuid_new(), .pool = pool.id, .format = "vmdk", .bus = "ide"};
+    struct disk_record disk = {.id = uuid_new(), .pool = pool.id, .format = "../x", .bus = "ide"};
     struct token_record token = {.id = uuid_new(), .name = "t", .role = "root"};
     struct job_record job = some_job(1, "done");
     struct err err = {0};

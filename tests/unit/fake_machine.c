@@ -129,7 +129,7 @@ static bool start(struct err *err)
         .vcpus = 2, .cpu.max_vcpus = 4, .n_cdroms = 1, .serial_ports = 1};
     struct machine_plan plan = {.vm = vm, .spec = &spec, MACHINE_PLAN_NO_FDS};
     struct plan_disk disks[2] = {{.id = disk_ids[0], .files = &leaves[0]},
-                                 {.id = disk_ids[1], .files = &leaves[1]}};
+                                 {.id = disk_ids[1], .position = 1, .files = &leaves[1]}};
 
     plan.disks = disks;
     plan.n_disks = ARRAY_LEN(disks);

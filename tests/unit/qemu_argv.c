@@ -19,10 +19,30 @@ static const struct uuid vm_id = {{0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x47, 0x8
 /* The numbers stand for descriptors; nothing is opened. */
 static int chain_fds[] = {105, 106}, raw_fds[] = {107}, scsi_fds[] = {108}, ide_fds[] = {109};
 static struct plan_disk disks[] = {
-    {.id = {{1}}, .format = DISK_QCOW2, .bus = DISK_BUS_VIRTIO, .fds = chain_fds, .n_fds = 2},
-    {.id = {{2}}, .format = DISK_RAW, .bus = DISK_BUS_VIRTIO, .fds = raw_fds, .n_fds = 1},
-    {.id = {{3}}, .format = DISK_RAW, .bus = DISK_BUS_SCSI, .fds = scsi_fds, .n_fds = 1},
-    {.id = {{4}}, .format = DISK_QCOW2, .bus = DISK_BUS_IDE, .fds = ide_fds, .n_fds = 1},
+    {.id = {{1}},
+     .position = 0,
+     .format = DISK_QCOW2,
+     .bus = DISK_BUS_VIRTIO,
+     .fds = chain_fds,
+     .n_fds = 2},
+    {.id = {{2}},
+     .position = 1,
+     .format = DISK_RAW,
+     .bus = DISK_BUS_VIRTIO,
+     .fds = raw_fds,
+     .n_fds = 1},
+    {.id = {{3}},
+     .position = 2,
+     .format = DISK_RAW,
+     .bus = DISK_BUS_SCSI,
+     .fds = scsi_fds,
+     .n_fds = 1},
+    {.id = {{4}},
+     .position = 3,
+     .format = DISK_QCOW2,
+     .bus = DISK_BUS_IDE,
+     .fds = ide_fds,
+     .n_fds = 1},
 };
 static const bool direct[] = {true, false, true, true};
 static struct vm_nic nics[] = {

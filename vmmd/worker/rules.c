@@ -21,7 +21,7 @@ static bool is_one_of(const char *text, const char *const *list, size_t n)
 }
 
 /* What is plugged in while the guest runs: processors, with numbers for their place. */
-static bool is_vcpu(const json_t *arguments, struct err *err)
+static bool is_vcpu(const json_t *arguments)
 {
     static const char *const places[] = {"socket-id", "die-id", "core-id", "thread-id", "node-id"};
     static const char suffix[] = "-x86_64-cpu";
@@ -34,7 +34,33 @@ static bool is_vcpu(const json_t *arguments, struct err *err)
         ok &= is_one_of(key, places, ARRAY_LEN(places))    ? json_is_integer(value)
               : str_eq(key, "driver") || str_eq(key, "id") ? json_is_string(value)
                                                            : false;
-    return ok || err_set(err, ERR_FORBIDDEN, "device_add plugs in processors only");
+    return ok;
+}
+
+/* Disks, with the block node they show, and the controllers they sit on. None of their members
+ * names anything outside QEMU. */
+static bool is_disk(const json_t *arguments)
+{
+    static const char *const drivers[] = {"virtio-blk-pci",  "scsi-hd",   "nvme",
+                                          "virtio-scsi-pci", "qemu-xhci", "usb-bot"};
+    static const char *const texts[] = {"driver", "id",     "bus",   "drive",
+                                        "serial", "werror", "rerror"};
+    static const char *const numbers[] = {"scsi-id", "lun"};
+    const char *driver = json_get_text(arguments, "driver"), *key;
+    bool ok = is_one_of(driver, drivers, ARRAY_LEN(drivers));
+    json_t *value;
+
+    json_object_foreach ((json_t *)arguments, key, value)
+        ok &= is_one_of(key, texts, ARRAY_LEN(texts))       ? json_is_string(value)
+              : is_one_of(key, numbers, ARRAY_LEN(numbers)) ? json_is_integer(value)
+                                                            : false;
+    return ok;
+}
+
+static bool is_pluggable(const json_t *arguments, struct err *err)
+{
+    return is_vcpu(arguments) || is_disk(arguments) ||
+           err_set(err, ERR_FORBIDDEN, "device_add plugs in processors and disks only");
 }
 
 /* A block node reads files that were lent to QEMU, through formats that the jail can hold. */
@@ -131,7 +157,7 @@ static const struct rule {
     {"change-backing-file", NULL, NULL, NULL},
     {"closefd", NULL, NULL, NULL},
     {"cont", NULL, NULL, NULL},
-    {"device_add", NULL, NULL, is_vcpu},
+    {"device_add", NULL, NULL, is_pluggable},
     {"device_del", NULL, NULL, NULL},
     {"eject", NULL, NULL, NULL},
     {"getfd", NULL, NULL, NULL},
