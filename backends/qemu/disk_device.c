@@ -67,13 +67,26 @@ static json_t *file_node(const char *name, unsigned set, bool base, bool direct)
                      "cache", cache(direct));
 }
 
-static const char *driver_of(const struct plan_disk *disk, size_t layer)
+const char *disk_driver(const struct plan_disk *disk, size_t layer)
 {
     int format = layer == 0           ? disk->format
                  : disk->base_formats ? disk->base_formats[layer - 1]
                                       : DISK_QCOW2;
 
     return disk_drivers[format];
+}
+
+json_t *disk_layer_json(const char *name, const char *driver, unsigned set, bool base, bool direct,
+                        json_t *backing)
+{
+    json_t *node = json_pack("{s:s,s:s,s:b,s:s,s:o,s:o}", "driver", driver, "node-name", name,
+                             "read-only", base, "discard", "unmap", "cache", cache(direct), "file",
+                             file_node(name, set, base, direct));
+
+    /* An explicit null keeps QEMU from following the header's backing name. */
+    if (backing || str_eq(driver, "qcow2"))
+        json_put(node, "backing", backing);
+    return node;
 }
 
 /* Built from the bottom up, since a node holds its backing node. */
@@ -83,15 +96,9 @@ json_t *disk_chain_json(const struct plan_disk *disk, const unsigned *sets, bool
 
     for (size_t layer = disk->n_fds; layer-- > 0;) {
         char name[NODE_BYTES];
-        json_t *node;
         disk_node_name(disk, layer, name);
-        node = json_pack("{s:s,s:s,s:b,s:s,s:o,s:o}", "driver", driver_of(disk, layer), "node-name",
-                         name, "read-only", layer > 0, "discard", "unmap", "cache", cache(direct),
-                         "file", file_node(name, sets[layer], layer > 0, direct));
-        /* An explicit null keeps QEMU from following the header's backing name. */
-        if (below || str_eq(driver_of(disk, layer), "qcow2"))
-            json_put(node, "backing", below);
-        below = node;
+        below =
+            disk_layer_json(name, disk_driver(disk, layer), sets[layer], layer > 0, direct, below);
     }
     return below;
 }

@@ -12,6 +12,12 @@ void disk_device_id(unsigned position, char out[DISK_ID_BYTES]);
 void disk_bridge_id(unsigned position, char out[DISK_ID_BYTES]);
 /* The block node of a file of the disk: 0 is the leaf. */
 void disk_node_name(const struct plan_disk *disk, size_t layer, char out[32]);
+/* The driver of one of its layers. */
+const char *disk_driver(const struct plan_disk *disk, size_t layer);
+/* The node of one image file, with that of the plain file below it. 'backing' (taken) is a node, or
+ * the name of one; NULL: the file lies on nothing. */
+json_t *disk_layer_json(const char *name, const char *driver, unsigned set, bool base, bool direct,
+                        json_t *backing);
 /* The disk's chain of nodes, each file behind the descriptor set of its number; 'direct' when their
  * file system takes O_DIRECT. */
 json_t *disk_chain_json(const struct plan_disk *disk, const unsigned *sets, bool direct);

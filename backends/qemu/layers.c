@@ -1,15 +1,15 @@
-/* The files of running disks: see layers.h. Called by core through backend_qemu.
+/* The files of running disks: see layers.h. Called by core through backend_qemu, and by
+ * block_jobs.c.
  *
  *   snapshot   lend each overlay's descriptor ─► its node, lying on nothing ─► one transaction puts
  *              them all on top of the disks' nodes: guest writes go there from then on
- *   stream     (a writable descriptor for a file in the middle) ─► block-stream, a job named as the
- *              file's node, which is asked for and dismissed by that name
  *
  * Nodes are named after their files, so what QEMU has is found again by whoever asks next. A VM
  * that an older vmmd started has other names: it is told to be started again. */
 #include "backends/qemu/layers.h"
 
 #include "backends/qemu/argv.h"
+#include "backends/qemu/disk_device.h"
 #include "backends/qemu/machine.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
@@ -20,17 +20,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool qmp(struct machine *m, const char *command, json_t *arguments, struct err *err)
+bool layers_qmp(struct machine *m, const char *command, json_t *arguments, struct err *err)
 {
     return link_qmp(m->link, command, arguments, NULL, 0, QMP_MS, NULL, err);
 }
 
 /* ---- which node a disk writes to ---- */
-
-struct top {
-    char node[64];
-    bool direct;
-};
 
 /* A device's name, or a path with it: "/machine/peripheral/diskdev0/virtio-backend". */
 static bool is_device(const char *qdev, const char *id)
@@ -40,7 +35,7 @@ static bool is_device(const char *qdev, const char *id)
     return at && (at == qdev || at[-1] == '/') && (!at[strlen(id)] || at[strlen(id)] == '/');
 }
 
-static bool find_top(struct machine *m, unsigned disk, struct top *out, struct err *err)
+bool layers_top(struct machine *m, unsigned disk, struct top *out, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *all = NULL;
     const json_t *one;
@@ -54,9 +49,12 @@ static bool find_top(struct machine *m, unsigned disk, struct top *out, struct e
         const json_t *inserted = json_object_get(one, "inserted");
         const char *node = json_get_text(inserted, "node-name");
         const char *qdev = json_get_text(one, "qdev");
+        const char *driver = json_get_text(inserted, "drv");
         if (!node || !is_device(qdev, id))
             continue;
         str_copy(out->node, sizeof out->node, node);
+        str_copy(out->driver, sizeof out->driver, driver ? driver : "");
+        out->alone = json_get_u64(inserted, "backing_file_depth", 1) == 0;
         out->direct = json_get_bool(json_object_get(inserted, "cache"), "direct", false);
         return true;
     }
@@ -70,7 +68,7 @@ bool machine_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, 
     struct top top;
 
     file_node_name(file, node);
-    if (!find_top(m, disk, &top, err))
+    if (!layers_top(m, disk, &top, err))
         return false;
     *yes = str_eq(top.node, node);
     return true;
@@ -78,11 +76,11 @@ bool machine_is_leaf(struct machine *m, unsigned disk, const struct uuid *file, 
 
 /* ---- letting go ---- */
 
-static void drop_node(struct machine *m, const char *node)
+void layers_drop(struct machine *m, const char *node)
 {
     struct err err = {0};
 
-    err_ignore(qmp(m, "blockdev-del", json_pack("{s:s}", "node-name", node), &err), &err);
+    err_ignore(layers_qmp(m, "blockdev-del", json_pack("{s:s}", "node-name", node), &err), &err);
     fdset_take_back_all(m, node);
 }
 
@@ -92,25 +90,12 @@ bool machine_drop_file(struct machine *m, const struct uuid *file, struct err *e
 
     file_node_name(file, node);
     lock_take(&m->changing);
-    drop_node(m, node);
+    layers_drop(m, node);
     lock_drop(&m->changing);
     return true;
 }
 
 /* ---- snapshot ---- */
-
-static json_t *overlay_node(const char *node, unsigned set, bool direct)
-{
-    char path[32], file[NODE_BYTES + 2];
-
-    snprintf(path, sizeof path, "/dev/fdset/%u", set);
-    snprintf(file, sizeof file, "%s-f", node);
-    return json_pack("{s:s,s:s,s:s,s:n,s:{s:b,s:b},s:{s:s,s:s,s:s,s:s,s:s,s:{s:b,s:b}}}", "driver",
-                     "qcow2", "node-name", node, "discard", "unmap", "backing", "cache", "direct",
-                     direct, "no-flush", 0, "file", "driver", "file", "node-name", file, "filename",
-                     path, "locking", "on", "discard", "unmap", "cache", "direct", direct,
-                     "no-flush", 0);
-}
 
 /* What an attempt that was cut off left goes first. */
 static bool add_overlay(struct machine *m, const struct machine_overlay *overlay, json_t *actions,
@@ -121,10 +106,11 @@ static bool add_overlay(struct machine *m, const struct machine_overlay *overlay
     unsigned set;
 
     file_node_name(&overlay->file, node);
-    drop_node(m, node);
-    if (!find_top(m, overlay->disk, &top, err) || !fdset_lend(m, overlay->fd, node, &set, err) ||
+    layers_drop(m, node);
+    if (!layers_top(m, overlay->disk, &top, err) || !fdset_lend(m, overlay->fd, node, &set, err) ||
         !FAILPOINT("qemu.snapshot.node", err) ||
-        !qmp(m, "blockdev-add", overlay_node(node, set, top.direct), err))
+        !layers_qmp(m, "blockdev-add", disk_layer_json(node, "qcow2", set, false, top.direct, NULL),
+                    err))
         return false;
     json_array_append_new(actions, json_pack("{s:s,s:{s:s,s:s}}", "type", "blockdev-snapshot",
                                              "data", "node", top.node, "overlay", node));
@@ -144,7 +130,8 @@ static bool switch_all(struct machine *m, const struct machine_overlay *overlays
         return false;
     }
     return FAILPOINT_AROUND(
-        "qemu.snapshot", qmp(m, "transaction", json_pack("{s:o}", "actions", actions), err), err);
+        "qemu.snapshot", layers_qmp(m, "transaction", json_pack("{s:o}", "actions", actions), err),
+        err);
 }
 
 bool machine_snapshot(struct machine *m, const struct machine_overlay *overlays, size_t n,
@@ -162,10 +149,10 @@ bool machine_snapshot(struct machine *m, const struct machine_overlay *overlays,
     return ok;
 }
 
-/* ---- streams ---- */
+/* ---- what is open ---- */
 
 /* The set through which QEMU reads a file in the middle of a chain. */
-static bool set_of(struct machine *m, const char *node, unsigned *set, struct err *err)
+bool layers_set_of(struct machine *m, const char *node, unsigned *set, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *all = NULL;
     char file[NODE_BYTES + 2];
@@ -188,50 +175,20 @@ static bool set_of(struct machine *m, const char *node, unsigned *set, struct er
 }
 
 /* QEMU opens the file for writing as soon as a writable descriptor is in its set. */
-static bool make_writable(struct machine *m, const char *node, int fd, struct err *err)
+bool layers_make_writable(struct machine *m, const char *node, int fd, struct err *err)
 {
     unsigned set;
 
-    return fd < 0 || (set_of(m, node, &set, err) &&
+    return fd < 0 || (layers_set_of(m, node, &set, err) &&
                       link_qmp(m->link, "add-fd",
                                json_pack("{s:i,s:s}", "fdset-id", (int)set, "opaque", node), &fd, 1,
                                QMP_MS, NULL, err));
 }
 
-static bool is_known(struct machine *m, const char *node, struct err *err)
-{
-    unsigned set;
-
-    return set_of(m, node, &set, err);
-}
-
-bool machine_stream(struct machine *m, const struct machine_stream *stream, struct err *err)
-{
-    CLEANUP(closep) int top_fd = stream->top_fd;
-    char top[NODE_BYTES], base[NODE_BYTES];
-    json_t *arguments;
-    bool ok;
-
-    file_node_name(&stream->top, top);
-    arguments = json_pack("{s:s,s:s,s:b,s:s}", "job-id", top, "device", top, "auto-dismiss", 0,
-                          "on-error", "report");
-    if (!uuid_is_zero(&stream->base)) {
-        file_node_name(&stream->base, base);
-        json_put_text(arguments, "base-node", base);
-        json_put_text(arguments, "backing-file", stream->base_name);
-    }
-    lock_take(&m->changing);
-    ok = is_known(m, top, err) && make_writable(m, top, top_fd, err);
-    if (!ok)
-        json_decref(arguments);
-    ok = ok && FAILPOINT_AROUND("qemu.stream", qmp(m, "block-stream", arguments, err), err);
-    lock_drop(&m->changing);
-    return ok;
-}
-
 /* How a node is open; it is there. */
 struct node {
     bool read_only, direct;
+    char driver[16];
 };
 
 static bool look_at(struct machine *m, const char *name, struct node *out, struct err *err)
@@ -244,8 +201,10 @@ static bool look_at(struct machine *m, const char *name, struct node *out, struc
                   QMP_MS, &all, err))
         return false;
     json_array_foreach (all, i, one) {
+        const char *driver = json_get_text(one, "drv");
         if (!str_eq(json_get_text(one, "node-name"), name))
             continue;
+        str_copy(out->driver, sizeof out->driver, driver ? driver : "");
         out->read_only = json_get_bool(one, "ro", false);
         out->direct = json_get_bool(json_object_get(one, "cache"), "direct", false);
         return true;
@@ -269,44 +228,12 @@ bool machine_flush(struct machine *m, const struct uuid *file, const struct uuid
     if (node.read_only)
         return true;
     options =
-        json_pack("{s:s,s:s,s:s,s:s,s:{s:b,s:b}}", "driver", "qcow2", "node-name", name, "file",
+        json_pack("{s:s,s:s,s:s,s:s,s:{s:b,s:b}}", "driver", node.driver, "node-name", name, "file",
                   protocol, "discard", "unmap", "cache", "direct", node.direct, "no-flush", 0);
     file_node_name(base, below);
-    json_put(options, "backing", uuid_is_zero(base) ? NULL : json_string(below));
+    if (str_eq(node.driver, "qcow2"))
+        json_put(options, "backing", uuid_is_zero(base) ? NULL : json_string(below));
     return FAILPOINT_AROUND(
-        "qemu.flush", qmp(m, "blockdev-reopen", json_pack("{s:[o]}", "options", options), err),
-        err);
-}
-
-bool machine_block_job(struct machine *m, const struct uuid *top, struct machine_block_job *out,
-                       struct err *err)
-{
-    CLEANUP(json_decrefp) json_t *jobs = NULL;
-    char id[NODE_BYTES];
-    const json_t *job;
-    size_t i;
-
-    *out = (struct machine_block_job){.state = BLOCK_JOB_NONE};
-    file_node_name(top, id);
-    if (!link_qmp(m->link, "query-jobs", NULL, NULL, 0, QMP_MS, &jobs, err))
-        return false;
-    json_array_foreach (jobs, i, job) {
-        const char *error = json_get_text(job, "error");
-        if (!str_eq(json_get_text(job, "id"), id))
-            continue;
-        out->state =
-            str_eq(json_get_text(job, "status"), "concluded") ? BLOCK_JOB_ENDED : BLOCK_JOB_RUNNING;
-        out->done = json_get_u64(job, "current-progress", 0);
-        out->total = json_get_u64(job, "total-progress", 0);
-        str_copy(out->error, sizeof out->error, error ? error : "");
-    }
-    return true;
-}
-
-bool machine_block_job_end(struct machine *m, const struct uuid *top, bool cancel, struct err *err)
-{
-    char id[NODE_BYTES];
-
-    file_node_name(top, id);
-    return qmp(m, cancel ? "job-cancel" : "job-dismiss", json_pack("{s:s}", "id", id), err);
+        "qemu.flush",
+        layers_qmp(m, "blockdev-reopen", json_pack("{s:[o]}", "options", options), err), err);
 }

@@ -141,8 +141,9 @@ struct backend {
     bool (*block_job_resume)(struct machine *machine, const struct uuid *name,
                              struct err *err) MUST_USE;
     /* All block jobs are READY. Done by the machine's worker alone, so that neither a dead nor a
-     * slow daemon stalls the guest. False only when nobody answered: then block_job() says when it
-     * is over, and the commit log what came out. The block jobs are forgotten when it is over. */
+     * slow daemon stalls the guest. False when nobody answered: then block_job() says when it is
+     * over, and the commit log what came out (of one that was refused, nothing did). The block jobs
+     * are forgotten when it is over. */
     bool (*pivot)(struct machine *machine, const struct machine_pivot *pivot,
                   struct machine_pivoted *out, struct err *err) MUST_USE;
     /* Asks a running job to end ('cancel'), or has one forgotten that has ended. */

@@ -46,6 +46,7 @@ struct machine_mirror {
 struct machine_commit {
     struct uuid top, base;
     bool is_leaf; /* 'top' is a leaf: it becomes READY and ends by pivot() */
+    bool still;   /* and no guest runs: READY is all, it is ended, and no commit log is needed */
     int base_fd;  /* O_RDWR, taken: 'base' is open for reading only */
     int top_fd; /* O_RDWR, taken, of the file that lies on 'top'; -1 when that is a leaf, or none */
     struct uuid above;     /* the file that lies on 'top'; zero when 'top' is a leaf */

@@ -96,6 +96,26 @@ static void what_leads_out_of_the_jail_does_not(void **state)
             fail_msg("'%s' passes", names[i]);
 }
 
+static void copies_between_nodes_name_nodes_and_nothing_else(void **state)
+{
+    assert_int_equal(
+        verdict_on("blockdev-mirror",
+                   "{\"job-id\":\"f1\",\"device\":\"f2\",\"target\":\"f1\",\"sync\":\"top\","
+                   "\"auto-finalize\":false,\"speed\":0}"),
+        ERR_NONE);
+    assert_int_equal(verdict_on("blockdev-mirror", "{\"replaces\":\"f3\"}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("blockdev-mirror", "{\"target\":{\"driver\":\"file\"}}"),
+                     ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("block-commit",
+                                "{\"job-id\":\"f1\",\"device\":\"f1\",\"base-node\":\"f2\","
+                                "\"backing-file\":\"a.qcow2\"}"),
+                     ERR_NONE);
+    assert_int_equal(verdict_on("block-commit", "{\"base\":\"/etc/passwd\"}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("block-commit", "{\"backing-file\":\"/etc/passwd\"}"),
+                     ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("block-commit", "{\"backing-file\":\"json:{}\"}"), ERR_FORBIDDEN);
+}
+
 static void streams_and_files_are_passed_descriptors(void **state)
 {
     assert_int_equal(verdict_on("migrate", "{\"uri\":\"fd:mig\"}"), ERR_NONE);
@@ -191,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_vm_needs_passes),
         cmocka_unit_test(what_leads_out_of_the_jail_does_not),
+        cmocka_unit_test(copies_between_nodes_name_nodes_and_nothing_else),
         cmocka_unit_test(streams_and_files_are_passed_descriptors),
         cmocka_unit_test(only_processors_are_plugged_in),
         cmocka_unit_test(a_transaction_changes_known_nodes),

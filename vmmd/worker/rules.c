@@ -114,6 +114,42 @@ static bool is_node_transaction(const json_t *arguments, struct err *err)
     return ok || err_set(err, ERR_FORBIDDEN, "a transaction changes known block nodes only");
 }
 
+/* Only these members, and only plain values: nothing in them is opened by name. */
+static bool has_members(const json_t *arguments, const char *const *known, size_t n,
+                        const char *command, struct err *err)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach ((json_t *)arguments, key, value)
+        if (!is_one_of(key, known, n) || json_is_object(value) || json_is_array(value))
+            return err_set(err, ERR_FORBIDDEN, "%s takes names of known block nodes only", command);
+    return true;
+}
+
+static bool is_node_mirror(const json_t *arguments, struct err *err)
+{
+    static const char *const known[] = {
+        "job-id",          "device",          "target",        "sync",  "copy-mode",
+        "on-source-error", "on-target-error", "auto-finalize", "speed", "filter-node-name",
+        "granularity",     "buf-size",        "auto-dismiss"};
+
+    return has_members(arguments, known, ARRAY_LEN(known), "blockdev-mirror", err);
+}
+
+/* 'backing-file' goes into an image's header, for people: a plain name. */
+static bool is_node_commit(const json_t *arguments, struct err *err)
+{
+    static const char *const known[] = {
+        "job-id",   "device", "top-node",      "base-node",    "backing-file",
+        "on-error", "speed",  "auto-finalize", "auto-dismiss", "filter-node-name"};
+    const char *name = json_get_text(arguments, "backing-file");
+
+    return has_members(arguments, known, ARRAY_LEN(known), "block-commit", err) &&
+           (!name || !strpbrk(name, "/:") ||
+            err_set(err, ERR_FORBIDDEN, "block-commit writes a plain name into a header"));
+}
+
 /* Sorted: looked up by bisection. 'fd_member' names an argument that must be "fd:…", 'file_member'
  * one that must lie in /dev/fdset/; 'check' looks at all of them. */
 static const struct rule {
@@ -125,7 +161,7 @@ static const struct rule {
     {"add-fd", NULL, NULL, NULL},
     {"add_client", NULL, NULL, NULL},
     {"balloon", NULL, NULL, NULL},
-    {"block-commit", NULL, NULL, NULL},
+    {"block-commit", NULL, NULL, is_node_commit},
     {"block-dirty-bitmap-add", NULL, NULL, NULL},
     {"block-dirty-bitmap-clear", NULL, NULL, NULL},
     {"block-dirty-bitmap-disable", NULL, NULL, NULL},
@@ -149,7 +185,7 @@ static const struct rule {
     {"blockdev-create", NULL, NULL, NULL},
     {"blockdev-del", NULL, NULL, NULL},
     {"blockdev-insert-medium", NULL, NULL, NULL},
-    {"blockdev-mirror", NULL, NULL, NULL},
+    {"blockdev-mirror", NULL, NULL, is_node_mirror},
     {"blockdev-open-tray", NULL, NULL, NULL},
     {"blockdev-remove-medium", NULL, NULL, NULL},
     {"blockdev-reopen", NULL, NULL, are_lent_nodes},
