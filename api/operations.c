@@ -44,6 +44,11 @@ static bool reply_created(struct request *rq, const char *vm_id, struct err *err
     return reply_json(rq, 201, vm);
 }
 
+static bool makes_a_vm(const char *kind)
+{
+    return str_eq(kind, "vm.create") || str_eq(kind, "vm.clone") || str_eq(kind, "vm.clone-full");
+}
+
 static bool reply_ended(struct request *rq, json_t *take, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *op = take;
@@ -51,7 +56,7 @@ static bool reply_ended(struct request *rq, json_t *take, struct err *err)
 
     if (!str_eq(json_get_text(op, "state"), "succeeded"))
         return fail_with(rq, op, err);
-    if (str_eq(json_get_text(op, "kind"), "vm.create") && vm_id)
+    if (makes_a_vm(json_get_text(op, "kind")) && vm_id)
         return reply_created(rq, vm_id, err);
     return reply_json(rq, 200, TAKE(op));
 }

@@ -58,6 +58,8 @@ const struct route routes[] = {
     {"GET",    VM "/snapshots",           "listSnapshots", ROLE_VIEWER,   BODY_NONE,          LIST,                 snapshots_list,    0},
     {"POST",   VM "/snapshots",           "createSnapshot", ROLE_OPERATOR, BODY_JSON,         "dry_run",            snapshots_create,  0},
     {"POST",   ACT "revert",              "revertVm",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            snapshots_revert,  0},
+    {"POST",   ACT "clone",               "cloneVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_clone,         0},
+    {"POST",   ACT "flatten",             "flattenVm",     ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_FLATTEN},
     {"GET",    SNAP "/{id}",              "getSnapshot",   ROLE_VIEWER,   BODY_NONE,          "fields",             snapshots_get,     0},
     {"PATCH",  SNAP "/{id}",              "editSnapshot",  ROLE_OPERATOR, BODY_PATCH,         "dry_run",            snapshots_edit,    0},
     {"DELETE", SNAP "/{id}",              "deleteSnapshot", ROLE_OPERATOR, BODY_NONE,         "dry_run",            snapshots_delete,  0},

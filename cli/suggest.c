@@ -72,7 +72,6 @@ static const struct synonym verbs[] = {
     {"reboot", "reset"},
     {"suspend", "pause"},
     {"unpause", "resume"},
-    {"clone", "copy"},
     {"cp", "copy"},
     {"mv", "rename"},
     {"logs", "log"},

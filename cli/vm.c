@@ -77,8 +77,22 @@ const struct command vm_commands[] = {
      "  vmmctl vm rename web shop", vm_rename_run, false},
     {"copy", "VM NAME", 2, 2, ACT, vm_copy_flags, "create a VM like another one",
      "The new VM has the same configuration, its own name, ids and MAC addresses, and empty disks "
-     "of the same sizes.",
+     "of the same sizes. With what is on the disks: vmmctl vm clone.",
      "  vmmctl vm copy web web2 --set vcpus=4 --start", vm_copy_run, false},
+    {"clone", "VM NAME", 2, 2, ACT, vm_clone_flags, "create a VM with what is on another's disks",
+     "The new VM has its own name, ids, MAC addresses and generation id. It takes no time and no "
+     "space: its disks lie on the files of the snapshot, and what it writes goes to files of its "
+     "own. Both run, change and are deleted without regard to each other. With --full everything "
+     "is "
+     "copied.",
+     "  vmmctl vm clone web web2 --start\n"
+     "  vmmctl vm clone golden test-1 --snapshot installed",
+     vm_clone_run, false},
+    {"flatten", "VM", 1, 1, ACT, NULL, "make a clone independent of the VM it was made from",
+     "Everything that its disks show of the other's files is copied into its own, while it runs or "
+     "is "
+     "off.",
+     "  vmmctl vm flatten web2", vm_flatten_run, false},
     {"log", "VM", 1, 1, 0, vm_log_flags, "show the last lines of QEMU's log, or a serial port's",
      "For finding out why a VM does not start or has ended. vmmctl console shows what comes from "
      "now on.",

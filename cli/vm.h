@@ -7,7 +7,7 @@ extern const struct column vm_columns[];
 /* From here on in vm_create_flags: what makes a configuration, also that of a template. */
 #define VM_SPEC_FLAGS 3
 extern const struct flag vm_create_flags[], vm_edit_flags[], vm_stop_flags[], vm_shutdown_flags[],
-    vm_delete_flags[], vm_wait_flags[], vm_key_flags[], vm_copy_flags[], vm_media_flags[],
+    vm_delete_flags[], vm_wait_flags[], vm_key_flags[], vm_copy_flags[], vm_clone_flags[], vm_media_flags[],
     vm_log_flags[], vm_type_flags[], vm_pointer_flags[];
 
 /* The member that a flag of vm create says, or NULL. */
@@ -17,6 +17,8 @@ const struct field *vm_flag_field(const struct command *command, const char *fla
 json_t *vm_spec_from_flags(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_create_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_copy_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_clone_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_flatten_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_insert_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_eject_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_log_run(struct cli *cli, struct fault *fault) MUST_USE;

@@ -13,6 +13,7 @@ struct pool {
     int64_t created_ms;
     int dir; /* <root>/<id>, -1 when the root cannot be reached */
     unsigned n_disks;
+    unsigned n_files;       /* of those disks, and others that lie on them */
     uint64_t quota_bytes;   /* 0: none */
     uint64_t reserve_bytes; /* POOL_RESERVE_USUAL: see space.c */
     int default_format;     /* enum disk_format */
@@ -32,11 +33,14 @@ struct disk {
 };
 
 struct file {
-    struct uuid id, pool, vm;
+    struct uuid id, pool;
+    struct uuid vm;     /* zero: nobody's, see core/disk/lent.h */
     struct uuid parent; /* zero: a base */
     int format;         /* enum disk_format */
     uint64_t size_bytes;
-    unsigned children;                                              /* files whose parent it is */
+    unsigned children; /* files whose parent it is */
+    unsigned lent;     /* those of them that are not of the same VM */
+    bool removing;     /* nobody needs it: core/disk/lent.c */
     enum file_state { FILE_CREATING, FILE_LIVE, FILE_TRASH } state; /* of what is to be settled */
     struct uuid job;                                                /* that makes or unmakes it */
     struct file *next; /* of the same VM, in no order */

@@ -57,33 +57,40 @@ bool disks_plan(struct core *core, struct vm_spec *spec, struct err *err)
     return ok;
 }
 
+void disk_enlist_on(struct core *core, const struct vm *vm, size_t index, const struct uuid *parent)
+{
+    const struct vm_disk *d = &vm->spec.disks[index];
+    struct disk *disk = mem_alloc(sizeof *disk);
+    struct file *file = mem_alloc(sizeof *file);
+
+    *disk = (struct disk){.id = d->id,
+                          .vm = vm->id,
+                          .position = (uint32_t)index,
+                          .size_bytes = d->size_bytes,
+                          .format = d->format,
+                          .bus = d->bus,
+                          .leaf = uuid_new(),
+                          .created_ms = vm->created_ms};
+    if (!uuid_parse(d->pool, &disk->pool))
+        log_error("a planned disk has no pool");
+    *file = (struct file){.id = disk->leaf,
+                          .vm = vm->id,
+                          .pool = disk->pool,
+                          .parent = *parent,
+                          .format = d->format,
+                          .size_bytes = d->size_bytes};
+    file_index_add(core, file);
+    disk_index_add(core, disk);
+}
+
 void disks_enlist(struct core *core, const struct vm *vm)
 {
-    for (size_t i = 0; i < vm->spec.n_disks; i++) {
-        const struct vm_disk *d = &vm->spec.disks[i];
-        struct disk *disk = mem_alloc(sizeof *disk);
-        struct file *file = mem_alloc(sizeof *file);
+    static const struct uuid none;
 
-        *disk = (struct disk){.id = d->id,
-                              .vm = vm->id,
-                              .position = (uint32_t)i,
-                              .size_bytes = d->size_bytes,
-                              .format = d->format,
-                              .bus = d->bus,
-                              .leaf = uuid_new(),
-                              .created_ms = vm->created_ms};
-        if (!uuid_parse(d->pool, &disk->pool))
-            log_error("a planned disk has no pool");
-        *file = (struct file){.id = disk->leaf,
-                              .vm = vm->id,
-                              .pool = disk->pool,
-                              .format = d->format,
-                              .size_bytes = d->size_bytes};
-        lock_take(&core->registry.lock);
-        file_index_add(core, file);
-        disk_index_add(core, disk);
-        lock_drop(&core->registry.lock);
-    }
+    lock_take(&core->registry.lock);
+    for (size_t i = 0; i < vm->spec.n_disks; i++)
+        disk_enlist_on(core, vm, i, &none);
+    lock_drop(&core->registry.lock);
 }
 
 void disks_delist(struct core *core, const struct uuid *vm)
@@ -148,6 +155,17 @@ bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm
     for (size_t i = 0; ok && i < n_disks; i++)
         ok = write_disk(txn, &disks[i], err);
     return ok;
+}
+
+void disks_live(struct core *core, const struct uuid *vm)
+{
+    struct disk_owner *owner;
+
+    lock_take(&core->registry.lock);
+    owner = disk_owner_find(core, vm);
+    for (struct file *f = owner ? owner->files : NULL; f; f = f->next)
+        f->state = FILE_LIVE;
+    lock_drop(&core->registry.lock);
 }
 
 bool disk_write_leaf(struct core *core, struct store_txn *txn, const struct uuid *disk,

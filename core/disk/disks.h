@@ -38,10 +38,15 @@ bool disk_plan(struct core *core, struct vm_disk *disk, const char *field,
                struct err *err) MUST_USE;
 /* Puts a VM's planned disks into memory, each with one new file. */
 void disks_enlist(struct core *core, const struct vm *vm);
+/* One of them, the spec's 'index', with a new file on 'parent', which is there. */
+void disk_enlist_on(struct core *core, const struct vm *vm, size_t index, const struct uuid *parent)
+    REQUIRES(core->registry.lock);
 void disks_delist(struct core *core, const struct uuid *vm);
 /* Rows of a VM's disks and files, with the files in 'state' and held by 'job' (zero: none). */
 bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm, const char *state,
                  const struct uuid *job, struct err *err) MUST_USE;
+/* Memory follows rows that say 'live'. */
+void disks_live(struct core *core, const struct uuid *vm);
 bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uuid *vm,
                        struct err *err) MUST_USE;
 /* One disk's row with another leaf; memory is left as it is. */

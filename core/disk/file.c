@@ -30,8 +30,21 @@ static void count_child(struct core *core, const struct file *file, int by)
 {
     struct file *parent = file_find(core, &file->parent);
 
-    if (parent)
-        parent->children += (unsigned)by;
+    if (!parent)
+        return;
+    parent->children += (unsigned)by;
+    if (!uuid_eq(&parent->vm, &file->vm))
+        parent->lent += (unsigned)by;
+}
+
+static void count_in_pool(struct core *core, const struct file *file, int by)
+    REQUIRES(core->registry.lock);
+static void count_in_pool(struct core *core, const struct file *file, int by)
+{
+    struct pool *pool = pool_find(core, UUID_STR(&file->pool));
+
+    if (pool)
+        pool->n_files += (unsigned)by;
 }
 
 void file_index_add(struct core *core, struct file *file)
@@ -42,17 +55,24 @@ void file_index_add(struct core *core, struct file *file)
     owner->files = file;
     HASH_ADD(by_id, core->registry.files, id, sizeof file->id, file);
     count_child(core, file, 1);
+    count_in_pool(core, file, 1);
 }
 
-void file_index_drop(struct core *core, struct file *file)
+static void disown(struct core *core, struct file *file) REQUIRES(core->registry.lock);
+static void disown(struct core *core, struct file *file)
 {
-    struct disk_owner *owner = disk_owner_get(core, &file->vm);
-    struct file **at = &owner->files;
+    struct file **at = &disk_owner_get(core, &file->vm)->files;
 
     while (*at != file)
         at = &(*at)->next;
     *at = file->next;
+}
+
+void file_index_drop(struct core *core, struct file *file)
+{
+    disown(core, file);
     count_child(core, file, -1);
+    count_in_pool(core, file, -1);
     HASH_DELETE(by_id, core->registry.files, file);
     free(file);
 }
@@ -62,6 +82,25 @@ void file_set_parent(struct core *core, struct file *file, const struct uuid *pa
     count_child(core, file, -1);
     file->parent = *parent;
     count_child(core, file, 1);
+}
+
+/* What lies on it may be another's from now on, or its owner's own. */
+void file_set_owner(struct core *core, struct file *file, const struct uuid *vm)
+{
+    struct disk_owner *owner;
+    struct file *f, *next;
+
+    count_child(core, file, -1);
+    disown(core, file);
+    file->vm = *vm;
+    owner = disk_owner_get(core, vm);
+    file->next = owner->files;
+    owner->files = file;
+    count_child(core, file, 1);
+    file->lent = 0;
+    HASH_ITER (by_id, core->registry.files, f, next)
+        if (file->children && uuid_eq(&f->parent, &file->id))
+            file->lent += !uuid_eq(&f->vm, vm);
 }
 
 static bool load_file(void *ctx, const struct file_record *r)
@@ -95,7 +134,7 @@ bool files_load(struct core *core, struct err *err)
         return false;
     lock_take(&core->registry.lock);
     HASH_ITER (by_id, core->registry.files, file, next)
-        file->children = 0;
+        file->children = file->lent = 0;
     HASH_ITER (by_id, core->registry.files, file, next)
         count_child(core, file, 1);
     lock_drop(&core->registry.lock);

@@ -15,6 +15,9 @@ void file_index_drop(struct core *core, struct file *file) REQUIRES(core->regist
 struct file *file_find(struct core *core, const struct uuid *id) REQUIRES(core->registry.lock);
 void file_set_parent(struct core *core, struct file *file, const struct uuid *parent)
     REQUIRES(core->registry.lock);
+/* Zero: nobody. */
+void file_set_owner(struct core *core, struct file *file, const struct uuid *vm)
+    REQUIRES(core->registry.lock);
 bool files_load(struct core *core, struct err *err) MUST_USE;
 
 /* ---- copies, so that no lock is held while the disk is worked on ---- */

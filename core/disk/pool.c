@@ -334,12 +334,13 @@ static bool write_gone(struct core *core, const struct uuid *id, struct err *err
 static struct pool *take_out(struct core *core, const char *ref, bool dry_run, struct err *err)
 {
     struct pool **at, *pool;
-    unsigned disks;
+    unsigned disks, files;
 
     lock_take(&core->registry.lock);
     pool = pool_find(core, ref);
     disks = pool ? pool->n_disks : 0;
-    for (at = &core->registry.pools; pool && !disks && !dry_run && *at; at = &(*at)->next) {
+    files = pool ? pool->n_files : 0;
+    for (at = &core->registry.pools; pool && !files && !dry_run && *at; at = &(*at)->next) {
         if (*at == pool) {
             *at = pool->next;
             break;
@@ -351,7 +352,12 @@ static struct pool *take_out(struct core *core, const char *ref, bool dry_run, s
     else if (disks)
         err_set(err, ERR_IN_USE, "%u disks lie in the pool %s: delete or move them first", disks,
                 pool->name);
-    return disks ? NULL : pool;
+    else if (files)
+        err_set(err, ERR_IN_USE,
+                "%u files in the pool %s are used by clones or snapshots of disks elsewhere: make "
+                "the clones independent (flatten) or delete them first",
+                files, pool->name);
+    return files ? NULL : pool;
 }
 
 bool pool_delete(struct core *core, const char *ref, const struct origin *origin, struct err *err)

@@ -50,6 +50,8 @@
     X(SNAPSHOT, "snapshot", true, "take a snapshot of")                                            \
     X(REVERT, "revert", true, "revert")                                                            \
     X(DELETE_SNAPSHOT, "delete-snapshot", true, "delete a snapshot of")                            \
+    X(CLONE, "clone", true, "clone")                                                               \
+    X(FLATTEN, "flatten", true, "make independent")                                                \
     X(SEND_KEY, "send-key", false, "press keys on")                                                \
     X(TYPE, "type", false, "type on")                                                              \
     X(POINTER, "pointer", false, "move the pointer of")                                            \

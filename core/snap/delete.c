@@ -7,6 +7,9 @@
  *   3 * the snapshot's row goes, F to the trash                          one transaction
  *   4 F is removed
  *
+ * A file that clones lie on (core/disk/lent.h) is neither read nor removed: it stays for them,
+ * belongs to nobody from 3 on, and what the VM itself has on it still lies there.
+ *
  * Nothing is taken away before 3: until then the snapshot can be reverted to, and a cancelled or
  * interrupted deletion is taken up where it was. A running VM's QEMU does the work, for a VM that
  * is off one that never runs its guest. */
@@ -16,6 +19,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/lent.h"
 #include "core/snap/merge.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
@@ -157,8 +161,23 @@ static bool write_vm(struct work *w, struct store_txn *txn, const struct uuid *p
     return ok;
 }
 
+/* What still lies on a file was lent when its turn came. The same for rows and for memory, since
+ * clones may go at any time. */
+static bool *which_stay(struct work *w, const struct layer *files, size_t n)
+{
+    bool *stay = mem_array(n + 1, sizeof *stay);
+
+    lock_take(&w->core->registry.lock);
+    for (size_t i = 0; i < n; i++) {
+        struct file *file = file_find(w->core, &files[i].id);
+        stay[i] = file && file->children;
+    }
+    lock_drop(&w->core->registry.lock);
+    return stay;
+}
+
 static bool write_gone(struct work *w, const struct snapshot *s, const struct layer *files,
-                       size_t n, struct err *err)
+                       const bool *stay, size_t n, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(w->core->store, err);
     json_t *data;
@@ -167,7 +186,8 @@ static bool write_gone(struct work *w, const struct snapshot *s, const struct la
     if (!txn)
         return false;
     for (size_t i = 0; ok && i < n; i++)
-        ok = layer_write(txn, &files[i], "trash", job_id(w->job), err);
+        ok = stay[i] ? layer_write_nobodys(txn, &files[i], err)
+                     : layer_write(txn, &files[i], "trash", job_id(w->job), err);
     data = json_object();
     json_put_text(data, "name", s->name);
     json_put_text(data, "vm", UUID_STR(&w->vm->id));
@@ -192,16 +212,21 @@ static void apply_gone(struct work *w, struct snapshot *s)
 
 static bool commit(struct work *w, const struct layer *files, size_t n, struct err *err)
 {
+    CLEANUP(mem_freep) bool *stay = which_stay(w, files, n);
     struct snapshot *s;
     bool ok;
 
     lock_take(&w->vm->writing);
     s = snapshot_get(w->vm, &w->id);
-    ok = !s || write_gone(w, s, files, n, err);
-    if (s && ok) {
-        files_discard(w->core, files, n);
-        apply_gone(w, s);
+    ok = !s || write_gone(w, s, files, stay, n, err);
+    for (size_t i = 0; s && ok && i < n; i++) {
+        if (stay[i])
+            file_leave(w->core, &files[i].id);
+        else
+            files_discard(w->core, &files[i], 1);
     }
+    if (s && ok)
+        apply_gone(w, s);
     lock_drop(&w->vm->writing);
     if (ok) {
         events_ring(w->core);
@@ -210,12 +235,24 @@ static bool commit(struct work *w, const struct layer *files, size_t n, struct e
     return ok;
 }
 
+static bool is_lent(struct work *w, const struct uuid *id)
+{
+    struct file *file;
+    bool lent;
+
+    lock_take(&w->core->registry.lock);
+    file = file_find(w->core, id);
+    lent = file && file_is_lent(w->core, file);
+    lock_drop(&w->core->registry.lock);
+    return lent;
+}
+
 static bool take_all_over(struct work *w, const struct layer *files, size_t n, struct err *err)
 {
     struct layer child;
 
     for (size_t i = 0; i < n; i++)
-        while (child_of(w, &files[i].id, &child)) {
+        while (!is_lent(w, &files[i].id) && child_of(w, &files[i].id, &child)) {
             if (job_cancelled(w->job))
                 return err_set(err, ERR_CANCELLED, "the snapshot is still there");
             if (!take_over(w, &files[i], &child, err))

@@ -84,10 +84,10 @@ static void enlist(struct core *core, const struct overlay *o)
     file_index_add(core, file);
 }
 
-struct overlay *overlays_of_job(struct core *core, const struct uuid *vm, struct job *job,
+struct overlay *overlays_of_job(struct core *core, const struct uuid *vm, const json_t *args,
                                 size_t *n, struct err *err)
 {
-    const json_t *array = json_object_get(job_args(job), "disks"), *one;
+    const json_t *array = json_object_get(args, "disks"), *one;
     struct overlay *list = mem_array(json_array_size(array) + 1, sizeof *list);
     bool ok = true;
     size_t i;

@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/lent.h"
 #include "core/snap/tree.h"
 #include "core/vm/registry.h"
 
@@ -83,6 +84,7 @@ static void settle_vm(struct core *core, const struct uuid *vm, bool all)
 void files_settle_vm(struct core *core, const struct uuid *vm)
 {
     settle_vm(core, vm, false);
+    files_settle_nobodys(core);
 }
 
 void files_settle(struct core *core)
@@ -95,6 +97,7 @@ void files_settle(struct core *core)
         if (vms[i]->phase == VM_DEFINED)
             settle_vm(core, &vms[i]->id, true);
     vm_put_all(core, vms);
+    files_settle_nobodys(core);
 }
 
 /* ---- variables ---- */
@@ -143,14 +146,14 @@ static bool read_settled(int dir, const char *name, char **data, size_t *len, st
                             "the guest is writing its firmware's variables: try again in a moment");
 }
 
-static bool copy(int dir, const char *from, const char *to, struct err *err)
+static bool copy(int dir, const char *from, int into, const char *to, struct err *err)
 {
     CLEANUP(mem_freep) char *data = NULL;
     size_t len;
 
     return read_settled(dir, from, &data, &len, err) &&
            (!len ||
-            (FAILPOINT("snapshot.variables", err) && fs_publish(dir, to, data, len, 0600, err)));
+            (FAILPOINT("snapshot.variables", err) && fs_publish(into, to, data, len, 0600, err)));
 }
 
 bool nvram_keep(struct core *core, const struct vm *vm, const struct uuid *snapshot,
@@ -162,7 +165,22 @@ bool nvram_keep(struct core *core, const struct vm *vm, const struct uuid *snaps
 
     for (size_t i = 0; ok && i < ARRAY_LEN(names); i++) {
         kept_name(snapshot, i, kept);
-        ok = copy(dir, names[i], kept, err);
+        ok = copy(dir, names[i], dir, kept, err);
+    }
+    return ok;
+}
+
+bool nvram_hand_over(struct core *core, const struct vm *from, const struct uuid *snapshot,
+                     const struct vm *to, struct err *err)
+{
+    CLEANUP(closep) int dir = vm_dir_open(core, from, true, err);
+    CLEANUP(closep) int into = dir < 0 ? -1 : vm_dir_open(core, to, true, err);
+    bool ok = into >= 0;
+    char kept[96];
+
+    for (size_t i = 0; ok && i < ARRAY_LEN(names); i++) {
+        kept_name(snapshot, i, kept);
+        ok = copy(dir, kept, into, names[i], err);
     }
     return ok;
 }
@@ -176,7 +194,7 @@ bool nvram_put_back(struct core *core, const struct vm *vm, const struct uuid *s
 
     for (size_t i = 0; ok && i < ARRAY_LEN(names); i++) {
         kept_name(snapshot, i, kept);
-        ok = copy(dir, kept, names[i], err);
+        ok = copy(dir, kept, dir, names[i], err);
     }
     return ok;
 }

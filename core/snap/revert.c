@@ -118,7 +118,7 @@ static bool begin(struct work *w, struct err *err)
 {
     if (!w->vm || !uuid_parse(json_get_text(job_args(w->job), "snapshot"), &w->id))
         return w->vm && err_set(err, ERR_INTERNAL, "the operation has no snapshot");
-    w->overlays = overlays_of_job(w->core, &w->vm->id, w->job, &w->n, err);
+    w->overlays = overlays_of_job(w->core, &w->vm->id, job_args(w->job), &w->n, err);
     return w->overlays != NULL;
 }
 

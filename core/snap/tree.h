@@ -30,6 +30,10 @@ void snapshot_record_fill(const struct snapshot *snapshot, struct snapshot_recor
 struct snapshot *snapshot_need(struct core *core, struct vm *vm, const char *ref,
                                struct err *err) MUST_USE REQUIRES(core->registry.lock);
 
+/* Files that the disks of one VM may lie on together: of the 240 descriptors that a start hands
+ * over. */
+#define FILES_OF_A_VM_MAX 200
+
 /* ---- overlays.c: new files on top of others, named in a job's arguments as
  * [{"disk":…,"file":…,"parent":…}] ---- */
 struct overlay {
@@ -41,8 +45,8 @@ struct overlay *overlays_plan(struct core *core, const struct uuid *vm,
                               const struct uuid *(*parent_of)(void *ctx, const struct disk *disk),
                               void *ctx, size_t *n, struct err *err) MUST_USE;
 json_t *overlays_json(const struct overlay *list, size_t n);
-/* From the job's arguments, and into memory where they are not yet. */
-struct overlay *overlays_of_job(struct core *core, const struct uuid *vm, struct job *job,
+/* From a job's arguments, and into memory where they are not yet. */
+struct overlay *overlays_of_job(struct core *core, const struct uuid *vm, const json_t *args,
                                 size_t *n, struct err *err) MUST_USE;
 bool overlays_write(struct store_txn *txn, const struct overlay *list, size_t n, const char *state,
                     const struct uuid *job, struct err *err) MUST_USE;
@@ -66,6 +70,9 @@ void files_settle(struct core *core);
 /* The variables of a UEFI VM, kept with a snapshot and put back. */
 bool nvram_keep(struct core *core, const struct vm *vm, const struct uuid *snapshot,
                 struct err *err) MUST_USE;
+/* To another VM, as its own. */
+bool nvram_hand_over(struct core *core, const struct vm *from, const struct uuid *snapshot,
+                     const struct vm *to, struct err *err) MUST_USE;
 bool nvram_put_back(struct core *core, const struct vm *vm, const struct uuid *snapshot,
                     struct err *err) MUST_USE;
 bool nvram_forget(struct core *core, const struct vm *vm, const struct uuid *snapshot,

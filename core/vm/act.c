@@ -11,6 +11,7 @@ static const struct job_kind *const kind_of[VM_VERB_COUNT] = {
     [VM_VERB_PAUSE] = &vm_pause_kind,   [VM_VERB_RESUME] = &vm_resume_kind,
     [VM_VERB_DELETE] = &vm_delete_kind, [VM_VERB_SNAPSHOT] = &vm_snapshot_kind,
     [VM_VERB_REVERT] = &vm_revert_kind, [VM_VERB_DELETE_SNAPSHOT] = &vm_delete_snapshot_kind,
+    [VM_VERB_FLATTEN] = &vm_flatten_kind,
 };
 
 const struct job_kind *vm_verb_kind(enum vm_verb verb)

@@ -89,15 +89,9 @@ bool vm_media_check(struct core *core, const struct vm_spec *old, const struct v
     return true;
 }
 
-struct rows {
-    struct core *core;
-    struct vm *vm;
-    const struct uuid *job;
-};
-
-static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
+bool vm_new_rows(struct store_txn *txn, void *ctx, struct err *err)
 {
-    struct rows *rows = ctx;
+    struct vm_new *rows = ctx;
     struct vm_record record;
     struct vm_texts texts;
     json_t *data = json_object();
@@ -115,7 +109,7 @@ static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
 /* Of a VM without disks. In memory it is 'creating' until this is durable. */
 static bool write_defined(struct store_txn *txn, void *ctx, struct err *err)
 {
-    struct rows *rows = ctx;
+    struct vm_new *rows = ctx;
     json_t *created = json_object(), *defined = json_object();
     struct vm_record record;
     struct vm_texts texts;
@@ -149,30 +143,35 @@ static bool define_at_once(struct core *core, struct vm *vm, struct job_order *o
     return true;
 }
 
+void vm_new_begin(struct core *core, struct vm *vm, const struct uuid *op, const char *job_kind)
+{
+    lock_take(&core->registry.lock);
+    vm->job = *op;
+    vm->job_kind = job_kind;
+    vm->phase = VM_CREATING;
+    vm->revision = vm->state_revision = 1;
+    vm->created_ms = vm->updated_ms = vm->state_since_ms = clock_wall_ms();
+    lock_drop(&core->registry.lock);
+}
+
 /* Enlists the VM, so that its name is taken, and submits the job with all rows. */
 static bool submit(struct core *core, struct vm_spec *spec, bool start, const struct origin *origin,
                    struct uuid *op, struct uuid *id, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_enlist(core, id, spec, err)};
     struct vm *vm = hold.vm;
-    struct rows rows = {core, vm, op};
+    struct vm_new rows = {core, vm, op};
     struct job_order order = {.kind = &vm_create_kind,
                               .object_type = "vm",
                               .object = *id,
                               .id = *op,
-                              .also = write_rows,
+                              .also = vm_new_rows,
                               .ctx = &rows};
 
     if (!vm)
         return false;
     order.object_name = vm->name;
-    lock_take(&core->registry.lock);
-    vm->job = *op;
-    vm->job_kind = vm_create_kind.name;
-    vm->phase = VM_CREATING;
-    vm->revision = vm->state_revision = 1;
-    vm->created_ms = vm->updated_ms = vm->state_since_ms = clock_wall_ms();
-    lock_drop(&core->registry.lock);
+    vm_new_begin(core, vm, op, vm_create_kind.name);
     disks_enlist(core, vm);
     if (start) {
         order.args = json_object();
@@ -212,17 +211,14 @@ bool vm_create(struct core *core, struct vm_spec *spec, bool start, const struct
 
 /* ---- the job ---- */
 
-static bool define(struct core *core, struct vm *vm, struct err *err)
+bool vm_define_rows(struct core *core, struct store_txn *txn, struct vm *vm, struct err *err)
 {
     static const struct uuid none;
-    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
     struct vm_record record;
     struct vm_texts texts;
     json_t *data;
     bool ok;
 
-    if (!txn)
-        return false;
     lock_take(&core->registry.lock);
     vm_record_fill(vm, &record, &texts);
     lock_drop(&core->registry.lock);
@@ -230,10 +226,27 @@ static bool define(struct core *core, struct vm *vm, struct err *err)
     data = json_object();
     json_put_text(data, "name", vm->name);
     ok = event_add(txn, "vm.defined", "vm", &vm->id, data, err) &&
-         store_vm_put(txn, &record, err) && disks_write(core, txn, &vm->id, "live", &none, err) &&
-         FAILPOINT("vm.create.row", err) && store_commit(&txn, err);
+         store_vm_put(txn, &record, err) && disks_write(core, txn, &vm->id, "live", &none, err);
     vm_texts_clear(&texts);
     return ok;
+}
+
+void vm_now_defined(struct core *core, struct vm *vm)
+{
+    lock_take(&core->registry.lock);
+    vm->phase = VM_DEFINED;
+    lock_drop(&core->registry.lock);
+    disks_live(core, &vm->id);
+    events_ring(core);
+    vm_copy_later(core, &vm->id);
+}
+
+static bool define(struct core *core, struct vm *vm, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+
+    return txn && vm_define_rows(core, txn, vm, err) && FAILPOINT("vm.create.row", err) &&
+           store_commit(&txn, err);
 }
 
 static bool make(struct core *core, struct job *job, struct vm *vm, struct err *err)
@@ -248,15 +261,9 @@ static bool make(struct core *core, struct job *job, struct vm *vm, struct err *
         return err_set(err, ERR_CANCELLED, "cancelled before the VM was defined");
     lock_take(&vm->writing);
     ok = define(core, vm, err);
-    if (ok) {
-        lock_take(&core->registry.lock);
-        vm->phase = VM_DEFINED;
-        lock_drop(&core->registry.lock);
-        events_ring(core);
-    }
-    lock_drop(&vm->writing);
     if (ok)
-        vm_copy_later(core, &vm->id);
+        vm_now_defined(core, vm);
+    lock_drop(&vm->writing);
     return ok;
 }
 
@@ -274,17 +281,28 @@ static bool run(struct core *core, struct job *job, struct err *err)
            err_prefix(err, "the VM was created, but does not run");
 }
 
-/* Undoes what a failed creation left: files first, rows last. */
-static bool undo(struct core *core, struct vm *vm, struct err *err)
+static bool remove_rows(struct core *core, struct vm *vm, struct err *err)
 {
-    CLEANUP(store_rollback) struct store_txn *txn = NULL;
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
-    if (!disks_unlink(core, &vm->id, err) || !fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), err))
-        return false;
-    txn = store_begin(core->store, err);
     return txn && disks_remove_rows(core, txn, &vm->id, err) &&
            store_vm_remove(txn, &vm->id, err) &&
            event_add(txn, "vm.deleted", "vm", &vm->id, NULL, err) && store_commit(&txn, err);
+}
+
+/* Files first, rows last. */
+void vm_new_undo(struct core *core, struct vm *vm)
+{
+    struct err err = {0};
+
+    if (!disks_unlink(core, &vm->id, &err) ||
+        !fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), &err) || !remove_rows(core, vm, &err)) {
+        log_error("what is left of %s could not be removed: %s", vm->name, err.detail);
+        return;
+    }
+    vm_delist(core, vm);
+    disks_delist(core, &vm->id);
+    events_ring(core);
 }
 
 static void settle(struct core *core, struct job *job, bool ok)
@@ -295,17 +313,10 @@ static void settle(struct core *core, struct job *job, bool ok)
 
     if (!vm)
         return;
-    if (!ok && vm->phase == VM_CREATING) {
-        if (undo(core, vm, &err)) {
-            vm_delist(core, vm);
-            disks_delist(core, &vm->id);
-            events_ring(core);
-        } else {
-            log_error("what is left of %s could not be removed: %s", vm->name, err.detail);
-        }
-    } else if (!ok) {
+    if (!ok && vm->phase == VM_CREATING)
+        vm_new_undo(core, vm);
+    else if (!ok)
         vm_start_undo(core, vm);
-    }
     vm_unclaim(core, vm, job_id(job));
 }
 

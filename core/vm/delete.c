@@ -1,6 +1,7 @@
 /* Deleting a VM (D-DELETE in docs/durability.md):
  *
- *   1 * VM 'deleting', files 'trash', job        one transaction, at the request: the commit point
+ *   1 * VM 'deleting', files 'trash', job        one transaction, at the request: the commit point;
+ *     files that clones lie on belong to nobody (core/disk/lent.h)
  *   2 files unlinked, directories flushed, the VM's own directory removed
  *   3 rows removed
  *
@@ -12,6 +13,7 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/disk/disks.h"
+#include "core/disk/lent.h"
 #include "core/snap/tree.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
@@ -28,7 +30,7 @@ bool vm_delete_mark(struct store_txn *txn, void *ctx, struct err *err)
     lock_drop(&mark->core->registry.lock);
     record.phase = "deleting";
     ok = store_vm_put(txn, &record, err) &&
-         disks_write(mark->core, txn, &record.id, "trash", mark->job, err) &&
+         files_write_gone(mark->core, txn, &record.id, mark->job, err) &&
          FAILPOINT("vm.delete.mark", err);
     vm_texts_clear(&texts);
     return ok;
@@ -39,6 +41,7 @@ void vm_delete_marked(struct core *core, struct vm *vm)
     lock_take(&core->registry.lock);
     vm->phase = VM_DELETING;
     lock_drop(&core->registry.lock);
+    files_leave(core, &vm->id);
 }
 
 bool vm_delete(struct core *core, const char *ref, const struct etag *if_match,
@@ -79,6 +82,14 @@ static bool remove_rows(struct core *core, struct vm *vm, struct err *err)
            store_commit(&txn, err);
 }
 
+/* The request's thread does the same, but may not have come to it yet. */
+static void leave_lent_files(struct core *core, struct vm *vm)
+{
+    lock_take(&vm->writing);
+    files_leave(core, &vm->id);
+    lock_drop(&vm->writing);
+}
+
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     struct err gone = {0};
@@ -87,6 +98,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
 
     if (!vm)
         return true; /* entered again after the rows had gone */
+    leave_lent_files(core, vm);
     if (!FAILPOINT("vm.delete.files", err) || !disks_unlink(core, &vm->id, err) ||
         !FAILPOINT_AROUND("vm.delete.tree", fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), err),
                           err) ||
@@ -94,6 +106,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
         return false;
     disks_delist(core, &vm->id);
     vm_delist(core, vm);
+    files_settle_nobodys(core);
     events_ring(core);
     return true;
 }

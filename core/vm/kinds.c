@@ -15,5 +15,8 @@ const struct job_kind *const job_kinds[] = {
     &vm_snapshot_kind,
     &vm_revert_kind,
     &vm_delete_snapshot_kind,
+    &vm_clone_kind,
+    &vm_clone_full_kind,
+    &vm_flatten_kind,
     NULL,
 };

@@ -4,7 +4,8 @@
 
 extern const struct job_kind vm_create_kind, vm_delete_kind, vm_start_kind, vm_shutdown_kind,
     vm_stop_kind, vm_restart_kind, guests_shutdown_kind, vm_reset_kind, vm_pause_kind,
-    vm_resume_kind, vm_snapshot_kind, vm_revert_kind, vm_delete_snapshot_kind;
+    vm_resume_kind, vm_snapshot_kind, vm_revert_kind, vm_delete_snapshot_kind, vm_clone_kind,
+    vm_clone_full_kind, vm_flatten_kind;
 
 /* Checks that need the host's configuration; gives missing MAC addresses. */
 bool vm_spec_check(struct vm_spec *spec, struct err *err) MUST_USE;
@@ -30,6 +31,23 @@ bool vm_submit(struct core *core, struct vm *vm, enum vm_verb verb, const json_t
                const struct origin *origin, struct uuid *op,
                bool (*also)(struct store_txn *txn, void *ctx, struct err *err), void *ctx,
                struct err *err) MUST_USE;
+/* ---- creating, for more than one kind (create.c) ---- */
+struct vm_new {
+    struct core *core;
+    struct vm *vm;
+    const struct uuid *job;
+};
+/* A VM that was just enlisted is 'creating' and held by the operation. */
+void vm_new_begin(struct core *core, struct vm *vm, const struct uuid *op, const char *job_kind);
+/* Its rows, and those of its disks and files, in the transaction of its job: 'ctx' is a vm_new. */
+bool vm_new_rows(struct store_txn *txn, void *ctx, struct err *err) MUST_USE;
+/* The rows that define it; once they are durable vm_now_defined() lets memory follow. Under
+ * vm->writing. */
+bool vm_define_rows(struct core *core, struct store_txn *txn, struct vm *vm,
+                    struct err *err) MUST_USE;
+void vm_now_defined(struct core *core, struct vm *vm);
+/* Nothing is left of one that failed; what cannot be removed is removed at the next start. */
+void vm_new_undo(struct core *core, struct vm *vm);
 /* ---- starting, for more than one kind (start.c) ---- */
 /* On the job's thread, which has the VM claimed; entered again it goes on where it was. */
 bool vm_start_now(struct core *core, struct job *job, struct vm *vm, struct err *err) MUST_USE;

@@ -284,6 +284,30 @@ describe('snapshots', () => {
     });
 });
 
+describe('clones', () => {
+    const clone = (vm, body) => ['POST', `${VMS}/${vm}/actions/clone`, {headers: WAIT, json: body}];
+    test('are VMs of their own, of a snapshot or of the VM as it is', async () => {
+        await api.expect(201, 'POST', VMS, {headers: WAIT, json: {name: 'gold', backend: 'fake', nics: [{}], disks: [{size_bytes: 1 << 20}]}});
+        assert.ok((await api.expect(200, 'POST', `${VMS}/gold/actions/clone?dry_run=true`, {json: {name: 'c1'}})).json.dry_run);
+        const made = (await api.expect(201, ...clone('gold', {name: 'c1', start: true}))).json;
+        const gold = (await api.expect(200, 'GET', `${VMS}/gold`)).json;
+        assert.deepEqual([made.name, made.run.state, made.disks.length], ['c1', 'running', 1]);
+        assert.notEqual(made.nics[0].mac, gold.nics[0].mac);
+        assert.notEqual(made.generation_id, gold.generation_id);
+        await api.expect(201, ...clone('gold', {name: 'c2', snapshot: 'clone-c1', full: true}));
+        await api.refused(409, 'exists', ...clone('gold', {name: 'c2'}));
+        await api.refused(404, 'not-found', ...clone('gold', {name: 'c3', snapshot: 'none'}));
+        await api.refused(422, 'invalid', ...clone('gold', {name: 'no good'}));
+    });
+    test('outlive what they were made from, and become independent', async () => {
+        await api.expect(200, 'DELETE', `${VMS}/gold`, {headers: WAIT});
+        await api.expect(200, 'POST', `${VMS}/c1/actions/flatten`, {headers: WAIT});
+        await api.expect(200, 'POST', `${VMS}/c1/actions/stop`, {headers: WAIT});
+        for (const name of ['c1', 'c2'])
+            await api.expect(200, 'DELETE', `${VMS}/${name}`, {headers: WAIT});
+    });
+});
+
 describe('templates', () => {
     const TPL = `${V1}/templates`, body = {name: 'builder', labels: {team: 'x'}, spec: {backend: 'fake', nics: [], vcpus: 2, cpu: {max_vcpus: 4}, disks: [{size_bytes: 1 << 20}], labels: {built: 'yes'}}};
     let template;

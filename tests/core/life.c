@@ -66,7 +66,7 @@ static void what_the_state_forbids_is_refused(void **state)
     assert_string_equal(world_delete(&w, "web"), "wrong-state");
     assert_string_equal(world_vm(&w, "web", "actions"),
                         "[\"shutdown\",\"stop\",\"reset\",\"pause\",\"snapshot\","
-                        "\"delete-snapshot\",\"send-key\",\"type\","
+                        "\"delete-snapshot\",\"clone\",\"flatten\",\"send-key\",\"type\","
                         "\"pointer\",\"nmi\"]");
 }
 

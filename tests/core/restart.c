@@ -174,7 +174,7 @@ static void a_stop_ends_the_waiting_for_a_restart(void **state)
     world_await(&w, "web", "run.state", "off");
     assert_string_equal(
         world_vm(&w, "web", "actions"),
-        "[\"start\",\"stop\",\"delete\",\"snapshot\",\"revert\",\"delete-snapshot\"]");
+        "[\"start\",\"stop\",\"delete\",\"snapshot\",\"revert\",\"delete-snapshot\",\"clone\",\"flatten\"]");
     assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
     assert_string_equal(world_vm(&w, "web", "run.restart_at"), "null");
     assert_string_equal(world_vm(&w, "web", "desired"), "off");

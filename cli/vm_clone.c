@@ -1,0 +1,60 @@
+/* vmmctl vm clone and vm flatten: VMs with what is on the disks of others. */
+#include "cli/vm.h"
+#include "cli/wait.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+const struct flag vm_clone_flags[] = {
+    {"snapshot", 0, "SNAPSHOT",
+     "of this snapshot, by name or id; else one is taken of the VM as it is"},
+    {"full", 0, NULL, "copy everything, so that the two share no file"},
+    {"pool", 0, "POOL", "for the new files"},
+    {"start", 0, NULL, "start it when it is created"},
+    {"dry-run", 0, NULL, "check everything, change nothing"},
+    {0},
+};
+
+static json_t *make_request(struct cli *cli)
+{
+    json_t *request = json_object();
+    const char *snapshot = args_text(cli->args, "snapshot"), *pool = args_text(cli->args, "pool");
+
+    json_put_text(request, "name", cli_word(cli, 1));
+    if (snapshot)
+        json_put_text(request, "snapshot", snapshot);
+    if (pool)
+        json_put_text(request, "pool", pool);
+    if (args_has(cli->args, "full"))
+        json_put_bool(request, "full", true);
+    if (args_has(cli->args, "start"))
+        json_put_bool(request, "start", true);
+    return request;
+}
+
+bool vm_clone_run(struct cli *cli, struct fault *fault)
+{
+    const bool dry = args_has(cli->args, "dry-run");
+    CLEANUP(mem_freep)
+    char *path = http_path(dry ? "/vms/{}/actions/clone?dry_run=true" : "/vms/{}/actions/clone",
+                           cli_word(cli, 0));
+    CLEANUP(json_decrefp) json_t *request = make_request(cli), *end = NULL;
+    CLEANUP(json_decrefp) json_t *reply = dry ? http_post(cli->http, path, request, fault) : NULL;
+
+    if (dry) {
+        if (reply)
+            cli_say(cli, "nothing was created; it would be possible");
+        return reply != NULL;
+    }
+    if (!wait_post(cli, path, request, &end, fault) || !end)
+        return fault->exit == CLI_OK;
+    cli_say(cli, "%s is a clone of %s", cli_word(cli, 1), cli_word(cli, 0));
+    return vm_print(cli, cli_word(cli, 1), false, fault);
+}
+
+bool vm_flatten_run(struct cli *cli, struct fault *fault)
+{
+    if (!vm_action(cli, cli_word(cli, 0), "flatten", NULL, fault))
+        return false;
+    return vm_print(cli, cli_word(cli, 0), false, fault);
+}

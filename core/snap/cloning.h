@@ -1,0 +1,7 @@
+/* What files of core/snap share about clones. */
+#pragma once
+#include "core/core/parts.h"
+
+/* Streams into every file of the VM that lies on another's all that is below; a failure leaves what
+ * is done. CANCELLED when the job is asked to end. For clone_run.c and flatten.c. */
+bool flatten_vm(struct core *core, struct vm *vm, struct job *job, struct err *err) MUST_USE;

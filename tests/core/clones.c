@@ -1,0 +1,269 @@
+/* Clones on the fake backend: which files there are, whose they are and which lies on which,
+ * whoever goes first, and what a restart makes of it. That the data is right is shown with a real
+ * guest: tests/integration/clones.c. */
+#include "tests/lib/world.h"
+
+#include "core/base/str.h"
+#include "core/disk/pool.h"
+#include "core/job/job.h"
+#include "core/snap/clone.h"
+#include "core/snap/snap.h"
+
+#include <string.h>
+
+#define DISKS "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
+
+static struct world w;
+
+static int setup(void **state)
+{
+    world_make(&w);
+    world_create(&w, "web", DISKS);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_remove(&w);
+    return 0;
+}
+
+static const char *outcome(bool submitted, const struct uuid *op, const struct err *err)
+{
+    static char text[64];
+
+    if (!submitted)
+        return err_slug(err->code);
+    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, op);
+    const char *state = json_get_text(job, "state");
+    str_copy(text, sizeof text,
+             str_eq(state, "failed") ? json_get_text(json_object_get(job, "error"), "code")
+                                     : state);
+    return text;
+}
+
+static const char *take(const char *vm, const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return outcome(snapshot_create(w.core, vm, name, "", &world_admin, &op, &err), &op, &err);
+}
+
+static const char *drop(const char *vm, const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return outcome(snapshot_delete(w.core, vm, name, &world_admin, &op, &err), &op, &err);
+}
+
+static const char *clone_as(const char *vm, const struct clone_ask *ask)
+{
+    struct err err = {0};
+    struct uuid op, id;
+
+    return outcome(vm_clone(w.core, vm, ask, &world_admin, &op, &id, &err), &op, &err);
+}
+
+static const char *clone(const char *vm, const char *snapshot, const char *name)
+{
+    const struct clone_ask ask = {.name = name, .snapshot = snapshot};
+
+    return clone_as(vm, &ask);
+}
+
+static const char *flatten(const char *vm)
+{
+    return world_act(&w, vm, VM_VERB_FLATTEN);
+}
+
+static void restart(void)
+{
+    world_close(&w);
+    assert_true(world_open(&w));
+}
+
+static void start(const char *vm)
+{
+    assert_string_equal(world_act(&w, vm, VM_VERB_START), "succeeded");
+}
+
+static void a_clone_is_a_file_on_each_file_of_the_snapshot(void **state)
+{
+    assert_string_equal(take("web", "a"), "succeeded");
+    assert_int_equal(world_files(&w), 4);
+    assert_string_equal(clone("web", "a", "two"), "succeeded");
+    assert_int_equal(world_files(&w), 6);
+    assert_string_equal(clone("web", "a", "two"), "exists");
+    assert_string_equal(clone("web", "b", "three"), "not-found");
+    start("web");
+    start("two");
+    restart();
+    assert_int_equal(world_files(&w), 6);
+    start("two");
+}
+
+static void a_clone_has_an_identity_of_its_own(void **state)
+{
+    char one[80], two[80];
+
+    assert_string_equal(clone("web", NULL, "two"), "succeeded");
+    str_copy(one, sizeof one, world_vm(&w, "web", "generation_id"));
+    str_copy(two, sizeof two, world_vm(&w, "two", "generation_id"));
+    assert_string_not_equal(one, two);
+    str_copy(one, sizeof one, world_vm(&w, "web", "id"));
+    assert_string_not_equal(one, world_vm(&w, "two", "id"));
+    assert_string_equal(world_vm(&w, "two", "vcpus"), "1");
+}
+
+/* The snapshot that is taken for it stands in the other VM's tree. */
+static void a_vm_is_cloned_as_it_is_while_it_runs(void **state)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *s = NULL;
+
+    start("web");
+    assert_string_equal(clone("web", NULL, "two"), "succeeded");
+    assert_string_equal(clone("web", NULL, "three"), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "state"), "running");
+    assert_int_equal(world_files(&w), 10);
+    s = snapshot_show(w.core, "web", "clone-three", &err);
+    assert_non_null(s);
+    start("two");
+    start("three");
+    assert_string_equal(clone("two", NULL, "four"), "succeeded");
+    assert_int_equal(world_files(&w), 14);
+}
+
+static void whoever_goes_first_the_others_keep_what_they_lie_on(void **state)
+{
+    assert_string_equal(clone("web", NULL, "two"), "succeeded");
+    assert_string_equal(clone("two", NULL, "three"), "succeeded");
+    assert_int_equal(world_files(&w), 2 + 2 + 2 + 2 + 2);
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(world_files(&w), 8); /* its leaves went */
+    restart();
+    assert_int_equal(world_files(&w), 8);
+    assert_string_equal(world_delete(&w, "two"), "succeeded");
+    assert_int_equal(world_files(&w), 6); /* base, two's frozen file, three's leaf */
+    restart();
+    assert_int_equal(world_files(&w), 6);
+    start("three");
+    assert_string_equal(world_act(&w, "three", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_delete(&w, "three"), "succeeded");
+    assert_int_equal(world_files(&w), 0);
+}
+
+static void the_clone_may_go_first_as_well(void **state)
+{
+    assert_string_equal(clone("web", NULL, "two"), "succeeded");
+    assert_string_equal(world_delete(&w, "two"), "succeeded");
+    assert_int_equal(world_files(&w), 4);
+    assert_string_equal(drop("web", "clone-two"), "succeeded");
+    assert_int_equal(world_files(&w), 2);
+}
+
+static void a_deleted_snapshot_leaves_its_files_to_its_clones(void **state)
+{
+    assert_string_equal(take("web", "a"), "succeeded");
+    assert_string_equal(take("web", "b"), "succeeded");
+    assert_string_equal(clone("web", "b", "two"), "succeeded");
+    assert_int_equal(world_files(&w), 8);
+    assert_string_equal(drop("web", "b"), "succeeded");
+    assert_string_equal(drop("web", "a"),
+                        "succeeded"); /* b's files, which lie on a's, are not written */
+    assert_int_equal(world_files(&w), 8);
+    restart();
+    start("web");
+    start("two");
+    assert_string_equal(world_act(&w, "two", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_delete(&w, "two"), "succeeded");
+    assert_int_equal(world_files(&w), 6); /* web lies on them itself */
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(flatten("web"), "succeeded");
+    assert_int_equal(world_files(&w), 2);
+    start("web");
+}
+
+static void an_independent_clone_lies_on_nothing(void **state)
+{
+    assert_string_equal(clone("web", NULL, "two"), "succeeded");
+    start("two");
+    assert_string_equal(flatten("two"), "succeeded");
+    assert_string_equal(flatten("two"), "succeeded"); /* nothing to do */
+    assert_string_equal(drop("web", "clone-two"), "succeeded");
+    assert_int_equal(world_files(&w), 4);
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(world_files(&w), 2);
+    restart();
+    assert_int_equal(world_files(&w), 2);
+}
+
+static void a_full_clone_shares_nothing(void **state)
+{
+    const struct clone_ask ask = {.name = "two", .full = true, .start = true};
+    const struct clone_ask of = {.name = "three", .snapshot = "a", .full = true};
+
+    assert_string_equal(clone_as("web", &ask), "succeeded");
+    assert_string_equal(world_vm(&w, "two", "state"), "running");
+    assert_int_equal(world_files(&w), 6);
+    assert_string_equal(drop("web", "clone-two"), "succeeded");
+    assert_int_equal(world_files(&w), 4);
+    assert_string_equal(take("web", "a"), "succeeded");
+    assert_string_equal(clone_as("web", &of), "succeeded");
+    assert_int_equal(world_files(&w), 8);
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(world_files(&w), 4);
+}
+
+static void a_pool_with_files_that_clones_use_stays(void **state)
+{
+    const struct clone_ask ask = {.name = "two", .pool = "other"};
+    struct err err = {0};
+    struct uuid pool;
+
+    assert_true(pool_create(w.core, "other", "second", &world_admin, &pool, &err));
+    assert_string_equal(clone_as("web", &ask), "succeeded");
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_false(pool_delete(w.core, "main", &world_admin, &err));
+    assert_int_equal(err.code, ERR_IN_USE);
+    assert_string_equal(flatten("two"), "succeeded");
+    err = (struct err){0};
+    assert_true(pool_delete(w.core, "main", &world_admin, &err));
+}
+
+static void a_dry_run_changes_nothing(void **state)
+{
+    const struct clone_ask ask = {.name = "two"}, taken = {.name = "web"};
+    struct origin dry = world_admin;
+    struct err err = {0};
+    struct uuid op, id;
+
+    dry.dry_run = true;
+    assert_true(vm_clone(w.core, "web", &ask, &dry, &op, &id, &err));
+    assert_true(uuid_is_zero(&op));
+    assert_int_equal(world_files(&w), 2);
+    assert_false(vm_clone(w.core, "web", &taken, &dry, &op, &id, &err));
+    assert_int_equal(err.code, ERR_EXISTS);
+    start("web");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_clone_is_a_file_on_each_file_of_the_snapshot),
+        T(a_clone_has_an_identity_of_its_own),
+        T(a_vm_is_cloned_as_it_is_while_it_runs),
+        T(whoever_goes_first_the_others_keep_what_they_lie_on),
+        T(the_clone_may_go_first_as_well),
+        T(a_deleted_snapshot_leaves_its_files_to_its_clones),
+        T(an_independent_clone_lies_on_nothing),
+        T(a_full_clone_shares_nothing),
+        T(a_pool_with_files_that_clones_use_stays),
+        T(a_dry_run_changes_nothing),
+    };
+
+    return cmocka_run_group_tests_name("core/clones", tests, NULL, NULL);
+}
