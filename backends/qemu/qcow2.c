@@ -64,7 +64,7 @@ static size_t put_backing(char *out, const struct image_parent *parent, struct h
     size_t at = HEADER_BYTES;
 
     memcpy(out + at, head, sizeof head);
-    memcpy(out + at + sizeof head, format, strlen(format));
+    memcpy(out + at + sizeof head, format, strlen(format)); /* NOLINT: it is no text there */
     at += sizeof head + (strlen(format) + 7) / 8 * 8;
     at += 8; /* an extension of type 0 and no length ends them */
     h->backing_offset = htobe64(at);

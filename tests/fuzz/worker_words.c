@@ -1,6 +1,6 @@
-/* Fuzz: what main tells a worker: a LAUNCH, a PIVOT, and a QMP request that is to be passed on. What
- * is accepted names only descriptors that came along and fits into the commit log; what is refused
- * says why. */
+/* Fuzz: what main tells a worker: a LAUNCH, a PIVOT, and a QMP request that is to be passed on.
+ * What is accepted names only descriptors that came along and fits into the commit log; what is
+ * refused says why. */
 #include "core/base/commitlog.h"
 #include "core/base/json.h"
 #include "core/base/str.h"

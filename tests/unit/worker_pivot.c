@@ -17,8 +17,7 @@
 #define LEAF_B "{\"disk\":\"" DISK_B "\",\"file\":\"" FILE_B "\"}"
 #define TWO                                                                                        \
     "{\"jobs\":[\"fa\",\"fb\"],\"record\":{\"job\":\"" JOB "\",\"leaves\":[" LEAF_A "," LEAF_B "]" \
-    "}"                                                                                            \
-    "}"
+    "}}"
 
 static struct rig rig;
 static uint32_t asked; /* the WORKER_PIVOT */
@@ -26,7 +25,6 @@ static uint32_t asked; /* the WORKER_PIVOT */
 static int set_up(void **state)
 {
     struct err err = {0};
-
     rig_start(&rig);
     status_set(&rig.w, "running");
     return recorder_open(&rig.w, commitlog_open(rig.w.dir, &err), &err) ? 0 : -1;
@@ -533,6 +531,5 @@ int main(void)
         T(nothing_comes_in_between),
         T(a_vm_without_a_log_cannot_pivot),
     };
-
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
