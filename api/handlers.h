@@ -11,6 +11,7 @@ route_handler vms_act_all;                                                      
 route_handler serial_read, serial_write, screenshot_get, log_read;                /* console.c */
 route_handler keys_send, text_type, pointer_send, nmi_send;                       /* input.c */
 route_handler operations_list, operations_get, operations_cancel;                 /* operations.c */
+route_handler storage_move, operations_limit;                                     /* move.c */
 route_handler metrics_get;                                                        /* metrics.c */
 route_handler events_read;                                                        /* events.c */
 route_handler tokens_list, tokens_create, tokens_get, tokens_revoke;              /* tokens.c */

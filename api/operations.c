@@ -11,7 +11,7 @@
 
 #define PATH "/api/v1/operations/%s"
 
-static bool ref_id(const struct request *rq, struct uuid *id, struct err *err)
+bool operation_ref(const struct request *rq, struct uuid *id, struct err *err)
 {
     return uuid_parse(rq->ref, id) ||
            err_set(err, ERR_NOT_FOUND, "there is no operation '%.63s'; it is named by its id",
@@ -106,7 +106,7 @@ bool operations_get(struct request *rq, struct err *err)
     json_t *op;
 
     if (!request_query_u64(rq, "wait", 0, REQUEST_MAX_WAIT_S, 0, &wait_s, err) ||
-        !ref_id(rq, &id, err))
+        !operation_ref(rq, &id, err))
         return false;
     op = wait_s ? job_wait(core, &id, (int64_t)wait_s * 1000, err) : job_show(core, &id, err);
     return op && request_show(rq, &schema_operation, op, err);
@@ -119,7 +119,7 @@ bool operations_cancel(struct request *rq, struct err *err)
     struct uuid id;
     json_t *op;
 
-    if (!request_no_arguments(rq, err) || !ref_id(rq, &id, err) ||
+    if (!request_no_arguments(rq, err) || !operation_ref(rq, &id, err) ||
         !request_origin(rq, &origin, err) || !job_cancel(core, &id, &origin, err))
         return false;
     if (origin.dry_run)

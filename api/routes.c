@@ -60,6 +60,7 @@ const struct route routes[] = {
     {"POST",   ACT "revert",              "revertVm",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            snapshots_revert,  0},
     {"POST",   ACT "clone",               "cloneVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_clone,         0},
     {"POST",   ACT "flatten",             "flattenVm",     ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_FLATTEN},
+    {"POST",   ACT "move-storage",        "moveVmStorage", ROLE_OPERATOR, BODY_JSON,          "dry_run",            storage_move,      0},
     {"GET",    SNAP "/{id}",              "getSnapshot",   ROLE_VIEWER,   BODY_NONE,          "fields",             snapshots_get,     0},
     {"PATCH",  SNAP "/{id}",              "editSnapshot",  ROLE_OPERATOR, BODY_PATCH,         "dry_run",            snapshots_edit,    0},
     {"DELETE", SNAP "/{id}",              "deleteSnapshot", ROLE_OPERATOR, BODY_NONE,         "dry_run",            snapshots_delete,  0},
@@ -70,6 +71,7 @@ const struct route routes[] = {
 
     {"GET",    OPS,                        "listOperations", ROLE_VIEWER,   BODY_NONE,          LIST " vm state",     operations_list,   0},
     {"GET",    OPS "/{id}",                "getOperation",   ROLE_VIEWER,   BODY_NONE,          "wait fields",        operations_get,    0},
+    {"PATCH",  OPS "/{id}",                "limitOperation", ROLE_OPERATOR, BODY_PATCH,         "dry_run",            operations_limit,  0},
     {"POST",   OPS "/{id}/actions/cancel", "cancelOperation", ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            operations_cancel, 0},
 
     {"GET",    "/api/v1/events",           "readEvents",     ROLE_VIEWER,   BODY_NONE,          "after types wait page_size", events_read,       0},

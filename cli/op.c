@@ -1,13 +1,17 @@
 /* vmmctl op …: operations. */
 #include "cli/list.h"
+#include "cli/quantity.h"
 #include "cli/wait.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+
+#include <string.h>
 
 static bool op_list_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool op_show_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool op_wait_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool op_cancel_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool op_limit_run(struct cli *cli, struct fault *fault) MUST_USE;
 
 static const struct column columns[] = {
     {"ID", "id", CELL_TEXT, false},
@@ -44,6 +48,10 @@ const struct command op_commands[] = {
      "  vmmctl op wait \"$(vmmctl vm start web --no-wait)\"", op_wait_run, false},
     {"cancel", "ID", 1, 1, USES_OUTPUT | USES_WAIT, NULL, "ask an operation to end", NULL, NULL,
      op_cancel_run, false},
+    {"limit", "ID RATE", 2, 2, USES_OUTPUT, NULL,
+     "say how much a running operation copies a second",
+     "RATE is a size such as 50M; 0 for no limit.", "  vmmctl op limit 5d1c8a04-… 100M",
+     op_limit_run, false},
     {0},
 };
 
@@ -100,5 +108,31 @@ static bool op_cancel_run(struct cli *cli, struct fault *fault)
         return false;
     *fault = (struct fault){0};
     cli_say(cli, "the operation is cancelled");
+    return true;
+}
+
+static bool op_limit_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/operations/{}", cli_word(cli, 0));
+    CLEANUP(json_decrefp) json_t *patch = json_object(), *done = NULL;
+    CLEANUP(mem_freep) char *body = NULL;
+    struct http_request request = {
+        .method = "PATCH", .path = path, .content_type = "application/merge-patch+json"};
+    uint64_t rate;
+
+    if (!size_parse(cli_word(cli, 1), &rate))
+        return fault_set(fault, CLI_USAGE, "'%.32s' is no rate: say for example 50M, or 0",
+                         cli_word(cli, 1));
+    json_put_u64(patch, "bandwidth", rate);
+    body = json_write(patch);
+    request.body = body;
+    request.body_len = strlen(body);
+    done = http_json(cli->http, &request, fault);
+    if (!done)
+        return false;
+    if (cli->output_given || cli->quiet)
+        return output_object(cli, done, columns, fault);
+    cli_say(cli, rate ? "it copies %s a second at most" : "it copies as fast as it can",
+            cli_word(cli, 1));
     return true;
 }

@@ -1,6 +1,7 @@
 /* What an operation is at: see progress.h. */
 #include "cli/progress.h"
 
+#include "cli/quantity.h"
 #include "cli/text.h"
 #include "core/base/clock.h"
 #include "core/base/json.h"
@@ -43,6 +44,20 @@ static void add_bar(struct strbuf *b, const json_t *progress)
     strbuf_addf(b, "] %d%%", (int)(part * 100));
 }
 
+/* Only what copies bytes has a rate worth showing. */
+static void add_rate(struct strbuf *b, const json_t *operation)
+{
+    const json_t *progress = json_object_get(operation, "progress");
+    uint64_t rate = json_get_u64(progress, "rate", 0);
+    char text[QUANTITY_TEXT];
+
+    if (!rate || !json_get_bool(operation, "limitable", false))
+        return;
+    size_text(rate, text);
+    strbuf_addf(b, " %s/s, %llu s left", text,
+                (unsigned long long)json_get_u64(progress, "left_s", 0));
+}
+
 char *progress_line(const json_t *operation, unsigned columns, int64_t elapsed_s)
 {
     CLEANUP(mem_freep) char *what = subject(operation);
@@ -50,6 +65,7 @@ char *progress_line(const json_t *operation, unsigned columns, int64_t elapsed_s
 
     strbuf_adds(&b, what);
     add_bar(&b, json_object_get(operation, "progress"));
+    add_rate(&b, operation);
     if (elapsed_s > 0)
         strbuf_addf(&b, " %llds", (long long)elapsed_s);
     b.len = text_fit(b.data, columns);

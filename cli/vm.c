@@ -104,6 +104,15 @@ const struct command vm_commands[] = {
      "  vmmctl vm wait web db --for off --timeout 10m\n"
      "  vmmctl vm wait web --for 'serial:login: $'",
      vm_wait_run, false},
+    {"move-storage", "VM", 1, 1, USES_OUTPUT | USES_WAIT, vm_move_flags,
+     "move a VM's disks to another pool, while it runs or is off",
+     "With all snapshots. Its guest goes on; all disks switch at one moment. Cancelled (Ctrl-C "
+     "twice) "
+     "before that, nothing has changed.",
+     "  vmmctl vm move-storage web --pool fast\n"
+     "  vmmctl vm move-storage web --pool fast --disk 1 --bandwidth 50M\n"
+     "  vmmctl vm move-storage web --pool fast --dry-run",
+     vm_move_run, false},
     {"insert", "VM ISO", 2, 2, USES_OUTPUT, vm_media_flags, "put a medium into a CD drive",
      "vmmctl media list shows what there is. A running VM has it at once.",
      "  vmmctl vm insert web debian-12.iso", vm_insert_run, false},

@@ -8,7 +8,7 @@ static bool put_one(struct store_txn *txn, const struct snapshot_record *snapsho
         "INSERT INTO snapshot (id, vm, name, notes, parent, level, spec, created_ms)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET name = excluded.name, notes = excluded.notes,"
-        " parent = excluded.parent, level = excluded.level";
+        " parent = excluded.parent, level = excluded.level, spec = excluded.spec";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))

@@ -150,4 +150,5 @@ const struct backend backend_qemu = {
     .disk_is_there = machine_disk_is_there,
     .disk_grow = machine_disk_grow,
     .disk_limit = machine_disk_limit,
+    .disk_stats = machine_disk_stats,
 };

@@ -57,6 +57,8 @@ bool machine_launch(const struct machine_plan *plan, const struct machine_owner 
                     struct machine **out, struct err *err) MUST_USE;
 bool machine_attach(const struct uuid *vm, const struct machine_owner *owner, struct machine **out,
                     struct machine_report *report, struct err *err) MUST_USE;
+bool machine_disk_stats(struct machine *machine, struct machine_disk_stats *out,
+                        struct err *err) MUST_USE;
 bool machine_usage_read(struct machine *machine, struct machine_usage *out) MUST_USE;
 bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len,
                         struct err *err) MUST_USE;

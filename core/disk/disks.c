@@ -184,6 +184,25 @@ bool disk_write_leaf(struct core *core, struct store_txn *txn, const struct uuid
     return write_disk(txn, &copy, err);
 }
 
+bool disk_write_moved(struct core *core, struct store_txn *txn, const struct uuid *disk,
+                      const struct layer *leaf, struct err *err)
+{
+    struct disk copy = {0}, *found;
+
+    lock_take(&core->registry.lock);
+    found = disk_find(core, disk);
+    if (found)
+        copy = *found;
+    lock_drop(&core->registry.lock);
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "there is no such disk");
+    copy.leaf = leaf->id;
+    copy.pool = leaf->pool;
+    if (uuid_is_zero(&leaf->parent))
+        copy.format = leaf->format;
+    return write_disk(txn, &copy, err);
+}
+
 bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uuid *vm,
                        struct err *err)
 {

@@ -11,6 +11,8 @@
 bool disks_load(struct core *core, struct err *err) MUST_USE;
 void disks_clear(struct core *core);
 
+struct layer; /* core/disk/file.h */
+
 struct pool *pool_find(struct core *core, const char *ref) REQUIRES(core->registry.lock);
 /* Its default format as a word; 'ref' NULL is the oldest pool, and qcow2 what there is without. */
 const char *pool_format(struct core *core, const char *ref);
@@ -52,6 +54,12 @@ bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uu
 /* One disk's row with another leaf; memory is left as it is. */
 bool disk_write_leaf(struct core *core, struct store_txn *txn, const struct uuid *disk,
                      const struct uuid *leaf, struct err *err) MUST_USE;
+/* The same for a leaf in another pool or of another format; once that is durable memory follows
+ * with disk_set_leaf(). */
+bool disk_write_moved(struct core *core, struct store_txn *txn, const struct uuid *disk,
+                      const struct layer *leaf, struct err *err) MUST_USE;
+void disk_set_leaf(struct core *core, const struct uuid *disk, const struct layer *leaf)
+    REQUIRES(core->registry.lock);
 /* Makes the files of a VM's disks; those that exist are made anew. */
 bool disks_make(struct core *core, const struct uuid *vm, struct err *err) MUST_USE;
 bool disks_unlink(struct core *core, const struct uuid *vm, struct err *err) MUST_USE;

@@ -3,6 +3,7 @@
 
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
@@ -209,6 +210,54 @@ struct layer *layers_of_vm(struct core *core, const struct uuid *vm, size_t *n)
         put_after_parents(core, f, list, n);
     lock_drop(&core->registry.lock);
     return list;
+}
+
+void layer_enlist(struct core *core, const struct layer *layer, const struct uuid *job)
+{
+    struct file *file;
+
+    if (file_find(core, &layer->id))
+        return;
+    file = mem_alloc(sizeof *file);
+    *file = (struct file){.id = layer->id,
+                          .pool = layer->pool,
+                          .vm = layer->vm,
+                          .parent = layer->parent,
+                          .format = layer->format,
+                          .size_bytes = layer->size_bytes,
+                          .job = *job};
+    file_index_add(core, file);
+}
+
+static bool remove_rows(struct core *core, const struct layer *list, size_t n, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+
+    while (txn && n--)
+        if (!store_file_remove(txn, &list[n].id, err))
+            return false;
+    return txn && store_commit(&txn, err);
+}
+
+void layers_remove(struct core *core, const struct layer *list, size_t n)
+{
+    struct err err = {0};
+    bool ok = true;
+
+    for (size_t i = n; ok && i--;)
+        ok = layer_unlink(&list[i], &err);
+    if (!ok || !remove_rows(core, list, n, &err)) {
+        log_warn("new files of an operation that failed are left for the next start: %s",
+                 err.detail);
+        return;
+    }
+    lock_take(&core->registry.lock);
+    for (size_t i = n; i--;) {
+        struct file *file = file_find(core, &list[i].id);
+        if (file)
+            file_index_drop(core, file);
+    }
+    lock_drop(&core->registry.lock);
 }
 
 /* ---- rows ---- */

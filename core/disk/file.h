@@ -34,6 +34,13 @@ struct layer *chain_of_leaf(struct core *core, const struct uuid *leaf, size_t *
 /* All files of a VM, a parent before its children. */
 struct layer *layers_of_vm(struct core *core, const struct uuid *vm, size_t *n);
 
+/* Puts a file that is being made into memory, unless it is there: after a restart it is. */
+void layer_enlist(struct core *core, const struct layer *layer, const struct uuid *job)
+    REQUIRES(core->registry.lock);
+/* Removes files, children before their parents in 'list' read backwards: from the disk, their rows,
+ * memory. What cannot be done now is done at the next start. */
+void layers_remove(struct core *core, const struct layer *list, size_t n);
+
 /* ---- rows ---- */
 /* 'state' is "creating", "live" or "trash"; 'job' holds it (zero: none). */
 bool layer_write(struct store_txn *txn, const struct layer *layer, const char *state,

@@ -78,3 +78,17 @@ struct disk *disk_find(struct core *core, const struct uuid *id)
     HASH_FIND(by_id, core->registry.disks_by_id, id, sizeof *id, disk);
     return disk;
 }
+
+void disk_set_leaf(struct core *core, const struct uuid *disk, const struct layer *leaf)
+{
+    struct disk *d = disk_find(core, disk);
+
+    if (!d)
+        return;
+    count(core, d, -1);
+    d->leaf = leaf->id;
+    d->pool = leaf->pool;
+    if (uuid_is_zero(&leaf->parent))
+        d->format = leaf->format;
+    count(core, d, 1);
+}

@@ -31,6 +31,11 @@ struct job {
     json_t *result;
     struct err error;
     uint64_t done, total;
+    int64_t marked_ms; /* when the rate was looked at last, monotonic; 0: not yet */
+    uint64_t marked;   /* 'done' then */
+    double rate;       /* a second, smoothed; 0: not known */
+    bool limited;      /* somebody said how fast it may be */
+    uint64_t limit;    /* bytes a second; 0: no limit */
     int64_t started_ms, ended_ms;
     unsigned watchers; /* requests that wait for it */
     bool gone;         /* ended and out of the table */
@@ -61,6 +66,11 @@ struct jobs {
     bool stopping GUARDED_BY(lock);
     struct job_count *counts; /* by the place of the kind in job_kinds */
 };
+
+bool job_put_row(struct store_txn *txn, struct job *job, struct err *err) MUST_USE;
+
+/* pace.c */
+void job_look_at_rate(struct job *job, uint64_t done) REQUIRES(job->jobs->lock);
 
 /* measure.c */
 struct job_count *job_counts_new(void);

@@ -96,9 +96,21 @@ const struct job_kind *job_kind_find(const char *name)
 
 /* ---- rows ---- */
 
+/* What was said later stands beside what was said first. */
+static char *args_text(const struct job *job)
+{
+    CLEANUP(json_decrefp) json_t *args = NULL;
+
+    if (!job->limited)
+        return json_write(job->args);
+    args = json_copy(job->args);
+    json_put_u64(args, "bandwidth", job->limit);
+    return json_write(args);
+}
+
 static void job_record_fill(struct job *job, struct job_record *record, char **args, char **result)
 {
-    *args = json_write(job->args);
+    *args = args_text(job);
     *result = job->result ? json_write(job->result) : NULL;
     *record = (struct job_record){
         .id = job->id,
@@ -123,7 +135,7 @@ static void job_record_fill(struct job *job, struct job_record *record, char **a
     };
 }
 
-static bool put_row(struct store_txn *txn, struct job *job, struct err *err)
+bool job_put_row(struct store_txn *txn, struct job *job, struct err *err)
 {
     CLEANUP(mem_freep) char *args = NULL;
     CLEANUP(mem_freep) char *result = NULL;
@@ -152,7 +164,7 @@ static bool write_end(struct job *job, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(job->jobs->core->store, err);
 
-    return txn && put_row(txn, job, err) && add_event(txn, job, err) && store_commit(&txn, err);
+    return txn && job_put_row(txn, job, err) && add_event(txn, job, err) && store_commit(&txn, err);
 }
 
 /* Writes the end until it is written: on a full disk that takes until somebody made room. False
@@ -306,6 +318,8 @@ static struct job *job_new(struct jobs *jobs, struct job_order *order, const str
     job->principal = str_dup(origin->principal);
     job->request_id = str_dup(origin->request_id);
     job->args = order->args ? TAKE(order->args) : json_object();
+    job->limited = job->kind->limitable && json_object_get(job->args, "bandwidth");
+    job->limit = json_get_u64(job->args, "bandwidth", 0);
     job->created_ms = clock_wall_ms();
     return job;
 }
@@ -316,7 +330,7 @@ static bool write_new(struct core *core, struct job *job, const struct job_order
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
     audit_job(&job->id, job->object_type, &job->object);
-    return txn && put_row(txn, job, err) && idem_add(txn, origin, "operation", &job->id, err) &&
+    return txn && job_put_row(txn, job, err) && idem_add(txn, origin, "operation", &job->id, err) &&
            (!order->also || order->also(txn, order->ctx, err)) && add_event(txn, job, err) &&
            store_commit(&txn, err);
 }
@@ -370,7 +384,7 @@ static bool write_batch(struct core *core, struct job **jobs, const struct job_o
 
     audit_batch((unsigned)n);
     for (size_t i = 0; ok && i < n; i++)
-        ok = put_row(txn, jobs[i], err) &&
+        ok = job_put_row(txn, jobs[i], err) &&
              (!orders[i].also || orders[i].also(txn, orders[i].ctx, err)) &&
              add_event(txn, jobs[i], err);
     return ok && FAILPOINT("job.batch", err) && store_commit(&txn, err);
@@ -476,12 +490,13 @@ bool job_step(struct job *job, const char *step, struct err *err)
     job->step = str_dup(step);
     lock_drop(&job->jobs->lock);
     txn = store_begin(job->jobs->core->store, err);
-    return txn && put_row(txn, job, err) && store_commit(&txn, err);
+    return txn && job_put_row(txn, job, err) && store_commit(&txn, err);
 }
 
 void job_progress(struct job *job, uint64_t done, uint64_t total)
 {
     lock_take(&job->jobs->lock);
+    job_look_at_rate(job, done);
     job->done = done;
     job->total = total;
     lock_drop(&job->jobs->lock);

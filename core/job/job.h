@@ -16,6 +16,8 @@ struct job_kind {
     const char *name; /* "vm.start" */
     enum job_lane lane;
     bool cancellable;
+    bool limitable; /* job_limit() may say how many bytes a second it moves */
+    bool shares;    /* others may pause and resume its VM meanwhile */
     bool (*run)(struct core *core, struct job *job, struct err *err);
     /* Called once after run(), with what came out of it: release claims, trash leftovers. */
     void (*settle)(struct core *core, struct job *job, bool ok);
@@ -37,10 +39,18 @@ bool job_list(struct core *core, const char *vm, const struct query *query, stru
 bool job_cancel(struct core *core, const struct uuid *id, const struct origin *origin,
                 struct err *err) MUST_USE;
 
+/* How many bytes a second it may move from now on; 0: as many as it can. Durable. WRONG_STATE when
+ * it has ended or has no such limit. */
+bool job_limit(struct core *core, const struct uuid *id, uint64_t bytes_per_s,
+               const struct origin *origin, struct err *err) MUST_USE;
+
 /* ---- for the kinds' code, on the job's thread ---- */
 bool job_cancelled(struct job *job);
+/* False: nobody has said how fast it may be. */
+bool job_bandwidth(struct job *job, uint64_t *bytes_per_s);
 /* Marks a step: durable before the step's effect. */
 bool job_step(struct job *job, const char *step, struct err *err) MUST_USE;
+/* From two calls or more follow what Operation.progress says of rate and time left. */
 void job_progress(struct job *job, uint64_t done, uint64_t total);
 const struct uuid *job_id(const struct job *job);
 const char *job_kind_name(const struct job *job); /* static text */

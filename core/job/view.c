@@ -18,6 +18,8 @@ static json_t *progress(uint64_t done, uint64_t total)
 
     json_put_u64(p, "done", done);
     json_put_u64(p, "total", total);
+    json_put(p, "rate", NULL);
+    json_put(p, "left_s", NULL);
     return p;
 }
 
@@ -64,6 +66,8 @@ static json_t *view_record(const struct job_record *r)
     json_put_text(v, "step", r->step);
     json_put(v, "progress", progress(r->done, r->total));
     json_put_bool(v, "cancellable", kind && kind->cancellable && !ended(r->state));
+    json_put_bool(v, "limitable", false);
+    json_put(v, "bandwidth", NULL);
     json_put_text(v, "created_by", r->principal);
     json_put_text(v, "request_id", r->request_id);
     json_put_time(v, "created_at", r->created_ms);
@@ -72,6 +76,14 @@ static json_t *view_record(const struct job_record *r)
     json_put(v, "result", r->result ? json_loads(r->result, JSON_DECODE_ANY, NULL) : NULL);
     json_put(v, "error", error(r->error_code, r->error_field, r->error_detail));
     return v;
+}
+
+static void add_rate(const struct job *job, json_t *progress)
+{
+    if (job->rate < 1 || job->total <= job->done)
+        return;
+    json_put_u64(progress, "rate", (uint64_t)job->rate);
+    json_put_u64(progress, "left_s", (uint64_t)((double)(job->total - job->done) / job->rate) + 1);
 }
 
 static json_t *view_open(const struct job *job)
@@ -97,6 +109,10 @@ static json_t *view_open(const struct job *job)
 
     if (job->result)
         json_object_set(v, "result", job->result);
+    add_rate(job, json_object_get(v, "progress"));
+    json_put_bool(v, "limitable", job->kind->limitable);
+    if (job->limited)
+        json_put_u64(v, "bandwidth", job->limit);
     return v;
 }
 

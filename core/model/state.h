@@ -52,6 +52,7 @@
     X(DELETE_SNAPSHOT, "delete-snapshot", true, "delete a snapshot of")                            \
     X(CLONE, "clone", true, "clone")                                                               \
     X(FLATTEN, "flatten", true, "make independent")                                                \
+    X(MOVE_STORAGE, "move-storage", true, "move the storage of")                                   \
     X(SEND_KEY, "send-key", false, "press keys on")                                                \
     X(TYPE, "type", false, "type on")                                                              \
     X(POINTER, "pointer", false, "move the pointer of")                                            \

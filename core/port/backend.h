@@ -146,6 +146,9 @@ struct backend {
      * are forgotten when it is over. */
     bool (*pivot)(struct machine *machine, const struct machine_pivot *pivot,
                   struct machine_pivoted *out, struct err *err) MUST_USE;
+    /* NULL: it never tells. */
+    bool (*disk_stats)(struct machine *machine, struct machine_disk_stats *out,
+                       struct err *err) MUST_USE;
     /* Asks a running job to end ('cancel'), or has one forgotten that has ended. */
     bool (*block_job_end)(struct machine *machine, const struct uuid *top, bool cancel,
                           struct err *err) MUST_USE;

@@ -54,6 +54,13 @@ struct machine_commit {
     uint64_t bytes_per_s;
 };
 
+/* What a machine's disks were asked to do since it began, all together. */
+struct machine_disk_stats {
+    uint64_t writes, flushes;    /* that are over */
+    uint64_t write_ns, flush_ns; /* how long they took */
+    uint64_t written_bytes;
+};
+
 struct machine_block_job {
     enum {
         BLOCK_JOB_NONE,

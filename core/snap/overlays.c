@@ -1,6 +1,5 @@
 /* New files on top of others, one for each disk of a VM: planned in a job's arguments, made,
  * written to by the disks, or dropped. See tree.h; called by the operations on snapshots. */
-#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
@@ -66,24 +65,6 @@ json_t *overlays_json(const struct overlay *list, size_t n)
     return array;
 }
 
-/* After a restart memory has the file from its row. */
-static void enlist(struct core *core, const struct overlay *o) REQUIRES(core->registry.lock);
-static void enlist(struct core *core, const struct overlay *o)
-{
-    struct file *file;
-
-    if (file_find(core, &o->file))
-        return;
-    file = mem_alloc(sizeof *file);
-    *file = (struct file){.id = o->file,
-                          .pool = o->layer.pool,
-                          .vm = o->layer.vm,
-                          .parent = o->parent,
-                          .format = o->layer.format,
-                          .size_bytes = o->layer.size_bytes};
-    file_index_add(core, file);
-}
-
 struct overlay *overlays_of_job(struct core *core, const struct uuid *vm, const json_t *args,
                                 size_t *n, struct err *err)
 {
@@ -99,7 +80,7 @@ struct overlay *overlays_of_job(struct core *core, const struct uuid *vm, const 
              uuid_parse(json_get_text(one, "file"), &o->file) &&
              uuid_parse(json_get_text(one, "parent"), &o->parent) && fill_layer(core, vm, o);
         if (ok)
-            enlist(core, o);
+            layer_enlist(core, &o->layer, &(struct uuid){0});
     }
     lock_drop(&core->registry.lock);
     *n = json_array_size(array);
@@ -127,35 +108,13 @@ bool overlays_make(struct core *core, const struct overlay *list, size_t n, stru
     return true;
 }
 
-static bool remove_rows(struct core *core, const struct overlay *list, size_t n, struct err *err)
-{
-    CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
-
-    for (size_t i = 0; txn && i < n; i++)
-        if (!store_file_remove(txn, &list[i].file, err))
-            return false;
-    return txn && store_commit(&txn, err);
-}
-
 void overlays_drop(struct core *core, const struct overlay *list, size_t n)
 {
-    struct err err = {0};
-    bool ok = true;
+    CLEANUP(mem_freep) struct layer *layers = mem_array(n + 1, sizeof *layers);
 
-    for (size_t i = 0; ok && i < n; i++)
-        ok = layer_unlink(&list[i].layer, &err);
-    if (!ok || !remove_rows(core, list, n, &err)) {
-        log_warn("new files of an operation that failed are left for the next start: %s",
-                 err.detail);
-        return;
-    }
-    lock_take(&core->registry.lock);
-    for (size_t i = 0; i < n; i++) {
-        struct file *file = file_find(core, &list[i].file);
-        if (file)
-            file_index_drop(core, file);
-    }
-    lock_drop(&core->registry.lock);
+    for (size_t i = 0; i < n; i++)
+        layers[i] = list[i].layer;
+    layers_remove(core, layers, n);
 }
 
 bool overlays_write_leaves(struct core *core, struct store_txn *txn, const struct overlay *list,

@@ -54,8 +54,8 @@ static void settle_one(struct core *core, const struct layer *layer)
     lock_drop(&core->registry.lock);
 }
 
-/* 'all': new ones too, unless their job is open. A file with children stays: that is no state an
- * operation leaves, and whoever made it knows more. */
+/* 'all': at the start, new ones too; what an open operation has is left to it. A file with children
+ * stays: that is no state an operation leaves, and whoever made it knows more. */
 static bool is_over(struct core *core, const struct uuid *id, bool all)
 {
     struct file *file;
@@ -64,8 +64,8 @@ static bool is_over(struct core *core, const struct uuid *id, bool all)
     lock_take(&core->registry.lock);
     file = file_find(core, id);
     over = file && !file->children &&
-           (file->state == FILE_TRASH ||
-            (all && file->state == FILE_CREATING && !job_is_open(core, &file->job)));
+           (all ? file->state != FILE_LIVE && !job_is_open(core, &file->job)
+                : file->state == FILE_TRASH);
     lock_drop(&core->registry.lock);
     return over;
 }

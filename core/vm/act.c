@@ -6,11 +6,17 @@
 #include "core/vm/registry.h"
 
 static const struct job_kind *const kind_of[VM_VERB_COUNT] = {
-    [VM_VERB_START] = &vm_start_kind,   [VM_VERB_SHUTDOWN] = &vm_shutdown_kind,
-    [VM_VERB_STOP] = &vm_stop_kind,     [VM_VERB_RESET] = &vm_reset_kind,
-    [VM_VERB_PAUSE] = &vm_pause_kind,   [VM_VERB_RESUME] = &vm_resume_kind,
-    [VM_VERB_DELETE] = &vm_delete_kind, [VM_VERB_SNAPSHOT] = &vm_snapshot_kind,
-    [VM_VERB_REVERT] = &vm_revert_kind, [VM_VERB_DELETE_SNAPSHOT] = &vm_delete_snapshot_kind,
+    [VM_VERB_START] = &vm_start_kind,
+    [VM_VERB_SHUTDOWN] = &vm_shutdown_kind,
+    [VM_VERB_STOP] = &vm_stop_kind,
+    [VM_VERB_RESET] = &vm_reset_kind,
+    [VM_VERB_PAUSE] = &vm_pause_kind,
+    [VM_VERB_RESUME] = &vm_resume_kind,
+    [VM_VERB_DELETE] = &vm_delete_kind,
+    [VM_VERB_SNAPSHOT] = &vm_snapshot_kind,
+    [VM_VERB_REVERT] = &vm_revert_kind,
+    [VM_VERB_DELETE_SNAPSHOT] = &vm_delete_snapshot_kind,
+    [VM_VERB_MOVE_STORAGE] = &vm_move_storage_kind,
     [VM_VERB_FLATTEN] = &vm_flatten_kind,
 };
 
@@ -64,8 +70,11 @@ void vm_adopt(struct core *core, struct job *job)
 
     if (!hold.vm)
         return;
+    /* One that let another pass has the VM, whichever comes first. */
     lock_take(&core->registry.lock);
-    hold.vm->job = *job_id(job);
-    hold.vm->job_kind = job_kind_name(job);
+    if (uuid_is_zero(&hold.vm->job) || job_kind_find(job_kind_name(job))->shares) {
+        hold.vm->job = *job_id(job);
+        hold.vm->job_kind = job_kind_name(job);
+    }
     lock_drop(&core->registry.lock);
 }

@@ -248,6 +248,16 @@ void vm_put_all(struct core *core, struct vm **vms)
     free(vms);
 }
 
+/* While a copy runs beside the guest its VM may be paused and go on; not when the storage stopped
+ * it: that is for the operation to settle. */
+static bool may_pass(const struct vm *vm, enum vm_verb verb)
+{
+    const struct job_kind *holder = vm->job_kind ? job_kind_find(vm->job_kind) : NULL;
+
+    return holder && holder->shares &&
+           (verb == VM_VERB_PAUSE || (verb == VM_VERB_RESUME && vm->reason != VM_REASON_IO_ERROR));
+}
+
 static bool may_take(const struct vm *vm, bool exclusive, struct err *err)
 {
     if (!vm->listed)
@@ -263,7 +273,7 @@ static bool may_take(const struct vm *vm, bool exclusive, struct err *err)
 
 static bool may_claim(const struct vm *vm, enum vm_verb verb, struct err *err)
 {
-    if (!may_take(vm, vm_verb_is_exclusive(verb), err))
+    if (!may_take(vm, vm_verb_is_exclusive(verb) && !may_pass(vm, verb), err))
         return false;
     if (vm->phase == VM_DELETING && verb != VM_VERB_DELETE)
         return err_set(err, ERR_WRONG_STATE, "%s is half deleted: delete it again", vm->name);
@@ -296,7 +306,7 @@ bool vm_claim(struct core *core, struct vm *vm, enum vm_verb verb, const struct 
 
     lock_take(&core->registry.lock);
     ok = may_claim(vm, verb, err);
-    if (ok && vm_verb_is_exclusive(verb) && !uuid_is_zero(job)) {
+    if (ok && vm_verb_is_exclusive(verb) && !uuid_is_zero(job) && uuid_is_zero(&vm->job)) {
         vm->job = *job;
         vm->job_kind = job_kind;
     }

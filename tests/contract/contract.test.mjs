@@ -308,6 +308,49 @@ describe('clones', () => {
     });
 });
 
+describe('moves', () => {
+    const MOVE = `${VMS}/mover/actions/move-storage`, at = async () => (await api.expect(200, 'GET', `${VMS}/mover`)).json.disks.map((d) => d.pool);
+    test('take the disks to another pool, with a plan before', async () => {
+        await api.expect(201, 'POST', POOLS, {json: {name: 'near', root: 'main'}});
+        await api.expect(201, 'POST', POOLS, {json: {name: 'far', root: 'second'}});
+        await api.expect(201, 'POST', VMS, {headers: WAIT, json: {name: 'mover', backend: 'fake', nics: [], disks: [{size_bytes: 1 << 20, pool: 'near'}, {size_bytes: 1 << 20, pool: 'near', format: 'raw'}]}});
+        const {plan} = (await api.expect(200, 'POST', `${MOVE}?dry_run=true`, {json: {pool: 'far'}})).json;
+        assert.deepEqual([plan.blockers, plan.pool, plan.files], [[], 'far', 2]);
+        const none = (await api.expect(200, 'POST', `${MOVE}?dry_run=true`, {json: {pool: 'near'}})).json.plan;
+        assert.deepEqual(none.blockers.map((b) => b.code), ['wrong-state']);
+        await api.refused(409, 'wrong-state', 'POST', MOVE, {json: {pool: 'near'}});
+        await api.refused(404, 'not-found', 'POST', MOVE, {json: {pool: 'nowhere'}});
+        await api.refused(404, 'not-found', 'POST', MOVE, {json: {pool: 'far', disks: ['9']}});
+        await api.refused(422, 'invalid', 'POST', MOVE, {json: {pool: 'far', format: 'vmdk2'}});
+        const done = (await api.expect(200, 'POST', MOVE, {headers: WAIT, json: {pool: 'far', disks: ['1'], bandwidth: 1e9}})).json;
+        assert.deepEqual([done.kind, done.result.files, done.progress.left_s], ['vm.move-storage', 1, null]);
+        assert.deepEqual(await at(), ['near', 'far']);
+    });
+    test('go on while the VM runs, and are limited only while they do', async () => {
+        await api.expect(200, 'POST', `${VMS}/mover/actions/start`, {headers: WAIT});
+        const key = {headers: {...WAIT, 'idempotency-key': 'move-1'}, json: {pool: 'far'}};
+        const done = (await api.expect(200, 'POST', MOVE, key)).json;
+        assert.equal((await api.expect(200, 'POST', MOVE, key)).json.id, done.id);
+        assert.deepEqual([await at(), done.result.files], [['far', 'far'], 1]);
+        await api.refused(409, 'wrong-state', 'PATCH', `${OPS}/${done.id}`, {json: {bandwidth: 1000}});
+        await api.refused(404, 'not-found', 'PATCH', `${OPS}/3f2504e0-4f89-41d3-9a0c-0305e82c3301`, {json: {bandwidth: 1000}});
+        await api.refused(422, 'invalid', 'PATCH', `${OPS}/${done.id}`, {json: {bandwidth: -1}});
+        await api.expect(200, 'POST', `${VMS}/mover/actions/stop`, {headers: WAIT});
+    });
+    test('are slowed down, and let go', async () => {
+        const op = (await api.expect(202, 'POST', MOVE, {json: {pool: 'near', bandwidth: 100}})).json, path = `${OPS}/${op.id}`;
+        assert.deepEqual([op.limitable, op.bandwidth], [true, 100]);
+        assert.ok((await api.expect(200, 'PATCH', `${path}?dry_run=true`, {json: {bandwidth: 0}})).json.dry_run);
+        assert.equal((await api.expect(200, 'PATCH', path, {json: {bandwidth: 200}})).json.bandwidth, 200);
+        assert.ok(['queued', 'running'].includes((await api.expect(200, 'GET', path)).json.state));
+        await api.refused(409, 'busy', 'POST', `${VMS}/mover/actions/start`);
+        await api.expect(200, 'PATCH', path, {json: {bandwidth: 0}});
+        assert.equal((await api.expect(200, 'GET', `${path}?wait=30`)).json.state, 'succeeded');
+        assert.deepEqual(await at(), ['near', 'near']);
+        await api.expect(200, 'DELETE', `${VMS}/mover`, {headers: WAIT});
+    });
+});
+
 describe('templates', () => {
     const TPL = `${V1}/templates`, body = {name: 'builder', labels: {team: 'x'}, spec: {backend: 'fake', nics: [], vcpus: 2, cpu: {max_vcpus: 4}, disks: [{size_bytes: 1 << 20}], labels: {built: 'yes'}}};
     let template;

@@ -172,9 +172,9 @@ static void a_stop_ends_the_waiting_for_a_restart(void **state)
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
     type("web", "poweroff\n");
     world_await(&w, "web", "run.state", "off");
-    assert_string_equal(
-        world_vm(&w, "web", "actions"),
-        "[\"start\",\"stop\",\"delete\",\"snapshot\",\"revert\",\"delete-snapshot\",\"clone\",\"flatten\"]");
+    assert_string_equal(world_vm(&w, "web", "actions"),
+                        "[\"start\",\"stop\",\"delete\",\"snapshot\",\"revert\",\"delete-"
+                        "snapshot\",\"clone\",\"flatten\",\"move-storage\"]");
     assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
     assert_string_equal(world_vm(&w, "web", "run.restart_at"), "null");
     assert_string_equal(world_vm(&w, "web", "desired"), "off");

@@ -3,5 +3,6 @@
 #include "tests/unit/api/fake_core.c"
 #include "tests/unit/api/fake_input.c"
 #include "tests/unit/api/fake_many.c"
+#include "tests/unit/api/fake_move.c"
 #include "tests/unit/api/fake_snap.c"
 #include "tests/unit/api/fake_trail.c"

@@ -1,0 +1,377 @@
+/* Moving storage on the fake backend: which files there are where, what the records say, and what
+ * restarts, limits and refusals make of it. That the guest's data is right is shown with a real
+ * one: tests/integration/moves.c. */
+#include "tests/lib/world.h"
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/pool.h"
+#include "core/job/job.h"
+#include "core/move/move.h"
+#include "core/snap/snap.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DISKS "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
+
+static struct world w;
+
+static int setup(void **state)
+{
+    struct err err = {0};
+    struct uuid id;
+
+    world_make(&w);
+    assert_true(pool_create(w.core, "away", "second", &world_admin, &id, &err));
+    world_create(&w, "web", DISKS);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    world_remove(&w);
+    return 0;
+}
+
+/* What came of an operation: "succeeded", or the error's slug. */
+static const char *outcome(bool submitted, const struct uuid *op, const struct err *err)
+{
+    static char text[64];
+
+    if (!submitted)
+        return err_slug(err->code);
+    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, op);
+    const char *state = json_get_text(job, "state");
+    str_copy(text, sizeof text,
+             str_eq(state, "failed") ? json_get_text(json_object_get(job, "error"), "code")
+                                     : state);
+    return text;
+}
+
+static const char *move_as(const struct move_request *request)
+{
+    struct err err = {0};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    return outcome(vm_move_storage(w.core, "web", request, &world_admin, &op, &plan, &err), &op,
+                   &err);
+}
+
+static const char *move_to(const char *pool)
+{
+    const struct move_request request = {.pool = pool, .format = -1};
+
+    return move_as(&request);
+}
+
+static json_t *plan_for(const struct move_request *request)
+{
+    struct origin dry = world_admin;
+    struct err err = {0};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    dry.dry_run = true;
+    assert_true(vm_move_storage(w.core, "web", request, &dry, &op, &plan, &err));
+    assert_non_null(plan);
+    return plan;
+}
+
+static const char *take(const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return outcome(snapshot_create(w.core, "web", name, "", &world_admin, &op, &err), &op, &err);
+}
+
+static const char *revert(const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return outcome(snapshot_revert(w.core, "web", name, &world_admin, &op, &err), &op, &err);
+}
+
+static void restart(void)
+{
+    world_close(&w);
+    assert_true(world_open(&w));
+}
+
+/* Files below a pool root, its pools' directories gone through. */
+static unsigned files_in(const char *root)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/root-%s", w.dir, root);
+    DIR *top = opendir(path);
+    unsigned n = 0;
+
+    assert_non_null(top);
+    for (struct dirent *e; (e = readdir(top));) {
+        CLEANUP(mem_freep) char *below = str_format("%s/%s", path, e->d_name);
+        DIR *dir = strlen(e->d_name) == 36 ? opendir(below) : NULL;
+        for (struct dirent *f; dir && (f = readdir(dir));)
+            n += f->d_name[0] != '.';
+        if (dir)
+            closedir(dir);
+    }
+    closedir(top);
+    return n;
+}
+
+/* The pools that the VM's configuration names, one a disk. */
+static const char *pools(void)
+{
+    static char text[128];
+    struct etag etag;
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *vm = vm_show(w.core, "web", &etag, &err);
+    const json_t *disk;
+    size_t i;
+
+    text[0] = 0;
+    json_array_foreach (json_object_get(vm, "disks"), i, disk)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i ? " " : "",
+                 json_get_text(disk, "pool"));
+    return text;
+}
+
+static void a_vm_that_is_off_moves_with_all_its_disks(void **state)
+{
+    assert_string_equal(move_to("away"), "succeeded");
+    assert_int_equal(files_in("main"), 0);
+    assert_int_equal(files_in("second"), 2);
+    assert_string_equal(pools(), "away away");
+    restart();
+    assert_string_equal(pools(), "away away");
+    assert_int_equal(files_in("second"), 2);
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+}
+
+static void a_running_vm_moves_and_runs_on(void **state)
+{
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(move_to("away"), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "state"), "running");
+    assert_int_equal(files_in("main"), 0);
+    assert_int_equal(files_in("second"), 2);
+    assert_string_equal(pools(), "away away");
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(move_to("main"), "succeeded"); /* and back, with a snapshot */
+    assert_int_equal(files_in("main"), 4);
+    assert_int_equal(files_in("second"), 0);
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    restart();
+    assert_string_equal(revert("a"), "succeeded");
+    assert_int_equal(files_in("main"), 4);
+    assert_string_equal(pools(), "main main");
+}
+
+static void all_branches_of_the_tree_move(void **state)
+{
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    assert_string_equal(revert("a"), "succeeded");
+    assert_string_equal(take("c"), "succeeded");
+    assert_int_equal(files_in("main"), 8);
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(move_to("away"), "succeeded");
+    assert_int_equal(files_in("main"), 0);
+    assert_int_equal(files_in("second"), 8);
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(revert("b"), "succeeded");
+    assert_string_equal(pools(), "away away");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(files_in("second"), 0);
+}
+
+static void some_disks_move_and_the_others_stay(void **state)
+{
+    const char *const second[] = {"1"}, *const none[] = {"7"};
+    struct move_request request = {.pool = "away", .disks = second, .n_disks = 1, .format = -1};
+
+    assert_string_equal(move_as(&request), "succeeded");
+    assert_string_equal(pools(), "main away");
+    assert_int_equal(files_in("main"), 1);
+    assert_int_equal(files_in("second"), 1);
+    request.disks = none;
+    assert_string_equal(move_as(&request), "not-found");
+    assert_string_equal(move_to("away"), "succeeded"); /* the rest */
+    assert_string_equal(pools(), "away away");
+}
+
+static void what_cannot_be_is_refused_with_the_reason(void **state)
+{
+    struct move_request request = {.pool = "away", .format = DISK_RAW};
+
+    assert_string_equal(move_to("nowhere"), "not-found");
+    assert_string_equal(move_to("main"), "wrong-state"); /* it is there */
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(move_as(&request), "wrong-state"); /* layers keep their formats */
+    assert_int_equal(files_in("second"), 0);
+    assert_int_equal(files_in("main"), 4);
+}
+
+static void a_dry_run_lists_what_stands_in_the_way(void **state)
+{
+    const struct move_request there = {.pool = "away", .format = -1},
+                              here = {.pool = "main", .format = -1};
+    CLEANUP(json_decrefp) json_t *good = plan_for(&there);
+    CLEANUP(json_decrefp) json_t *bad = plan_for(&here);
+    const json_t *blocker = json_array_get(json_object_get(bad, "blockers"), 0);
+
+    assert_int_equal(json_array_size(json_object_get(good, "blockers")), 0);
+    assert_int_equal(json_get_u64(good, "files", 0), 2);
+    assert_true(json_get_u64(good, "free_bytes", 0) > 0);
+    assert_string_equal(json_get_text(blocker, "code"), "wrong-state");
+    assert_string_equal(json_get_text(blocker, "pointer"), "/pool");
+    assert_int_equal(files_in("second"), 0);
+}
+
+static void the_old_files_stay_when_that_is_wanted(void **state)
+{
+    const struct move_request request = {.pool = "away", .format = -1, .keep_source = true};
+
+    assert_string_equal(move_as(&request), "succeeded");
+    assert_int_equal(files_in("main"), 2);
+    assert_int_equal(files_in("second"), 2);
+    restart(); /* nobody sweeps them */
+    assert_int_equal(files_in("main"), 2);
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(files_in("main"), 2);
+    assert_int_equal(files_in("second"), 0);
+}
+
+/* ---- in the middle of it: a limit that makes it take for ever ---- */
+
+#define CRAWL 10 /* bytes a second */
+
+static struct uuid begin_slowly(void)
+{
+    const struct move_request request = {
+        .pool = "away", .format = -1, .limited = true, .bytes_per_s = CRAWL};
+    struct err err = {0};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    assert_true(vm_move_storage(w.core, "web", &request, &world_admin, &op, &plan, &err));
+    return op;
+}
+
+static void let_go(const struct uuid *op)
+{
+    struct err err = {0};
+
+    assert_true(job_limit(w.core, op, 0, &world_admin, &err));
+}
+
+static void cancelled_it_has_changed_nothing(void **state)
+{
+    struct uuid op = begin_slowly();
+    struct err err = {0};
+
+    assert_true(job_cancel(w.core, &op, &world_admin, &err));
+    assert_string_equal(outcome(true, &op, &err), "cancelled");
+    assert_int_equal(files_in("main"), 2);
+    assert_int_equal(files_in("second"), 0);
+    assert_string_equal(pools(), "main main");
+    assert_string_equal(move_to("away"), "succeeded");
+}
+
+static void a_limit_that_is_lifted_lets_it_go(void **state)
+{
+    struct uuid op = begin_slowly();
+    struct err err = {0};
+
+    let_go(&op);
+    assert_string_equal(outcome(true, &op, &err), "succeeded");
+    assert_string_equal(pools(), "away away");
+}
+
+static void a_restart_goes_on_at_the_same_limit(void **state)
+{
+    struct uuid op = begin_slowly();
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *job = NULL;
+
+    restart();
+    job = job_show(w.core, &op, &err);
+    assert_int_equal(json_get_u64(job, "bandwidth", 0), CRAWL);
+    let_go(&op);
+    assert_string_equal(outcome(true, &op, &err), "succeeded");
+    assert_int_equal(files_in("main"), 0);
+    assert_int_equal(files_in("second"), 2);
+}
+
+static void forcing_the_vm_off_ends_it_first(void **state)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    assert_string_equal(take("a"), "succeeded"); /* something to copy beside the guest */
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    op = begin_slowly();
+    assert_string_equal(world_act(&w, "web", VM_VERB_RESET), "busy");
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(outcome(true, &op, &err), "cancelled");
+    assert_string_equal(world_vm(&w, "web", "state"), "off");
+    assert_int_equal(files_in("main"), 4);
+    assert_int_equal(files_in("second"), 0);
+}
+
+static void beside_it_the_vm_is_paused_and_goes_on(void **state)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    op = begin_slowly();
+    assert_string_equal(world_act(&w, "web", VM_VERB_PAUSE), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "paused");
+    assert_string_equal(world_act(&w, "web", VM_VERB_RESUME), "succeeded");
+    let_go(&op);
+    assert_string_equal(outcome(true, &op, &err), "succeeded");
+    assert_string_equal(pools(), "away away");
+    assert_string_equal(world_vm(&w, "web", "state"), "running");
+}
+
+static void an_operation_that_cannot_be_limited_says_so(void **state)
+{
+    struct err err = {0};
+    json_t *plan = NULL;
+    const struct move_request request = {.pool = "away", .format = -1};
+    struct uuid op;
+
+    assert_true(vm_move_storage(w.core, "web", &request, &world_admin, &op, &plan, &err));
+    json_decref(world_end_of(&w, &op));
+    assert_false(job_limit(w.core, &op, 1000, &world_admin, &err)); /* over */
+    assert_int_equal(err.code, ERR_WRONG_STATE);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_vm_that_is_off_moves_with_all_its_disks),
+        T(a_running_vm_moves_and_runs_on),
+        T(all_branches_of_the_tree_move),
+        T(some_disks_move_and_the_others_stay),
+        T(what_cannot_be_is_refused_with_the_reason),
+        T(a_dry_run_lists_what_stands_in_the_way),
+        T(the_old_files_stay_when_that_is_wanted),
+        T(cancelled_it_has_changed_nothing),
+        T(a_limit_that_is_lifted_lets_it_go),
+        T(a_restart_goes_on_at_the_same_limit),
+        T(forcing_the_vm_off_ends_it_first),
+        T(beside_it_the_vm_is_paused_and_goes_on),
+        T(an_operation_that_cannot_be_limited_says_so),
+    };
+
+    return cmocka_run_group_tests_name("core/moves", tests, NULL, NULL);
+}
