@@ -24,6 +24,7 @@ static const struct column columns[] = {
     {"NOTES", "notes", CELL_TEXT, false},
     {"LEVEL", "level", CELL_TEXT, true},
     {"DISKS", "disks", CELL_TEXT, true},
+    {"CLONES", "clones", CELL_TEXT, true},
     {"PARENT", "parent", CELL_TEXT, true},
     {"ID", "id", CELL_TEXT, true},
     {0},

@@ -78,6 +78,10 @@ struct vm {
     uint64_t serial_from; /* where this guest's words begin in the serial log; 0: not known */
     struct vm_shown shown;
     struct snapshot *snapshots; /* oldest first: core/snap */
+    struct {                    /* what did not work; core/snap/schedule.c's thread alone uses it */
+        int64_t missed_slot, again_ms;
+        struct uuid dropped;
+    } schedule;
     struct uuid stands_on;      /* the snapshot it goes on from; zero: none */
 
     UT_hash_handle by_id, by_name;

@@ -110,6 +110,7 @@ static const struct query_field snapshot_members[] = {
     {"level",      QUERY_WORD,   snapshot_levels},
     {"current",    QUERY_BOOL,   NULL},
     {"disks",      QUERY_NUMBER, NULL},
+    {"clones",     QUERY_NUMBER, NULL},
     {"file_bytes", QUERY_NUMBER, NULL},
     {"created_at", QUERY_TIME,   NULL},
 };

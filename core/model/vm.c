@@ -166,6 +166,23 @@ static const struct field autostart_fields[] = {
 static const struct model autostart_model = {"VmAutostart", sizeof(struct vm_autostart),
                                              autostart_fields, ARRAY_LEN(autostart_fields)};
 
+static const struct field schedule_fields[] = {
+    {.name = "every_min", .type = FIELD_U32, OF(vm_schedule, every_min), .max = 44640,
+     .fallback = "0", .help = "minutes between two snapshots: 60 is hourly, 1440 daily; 0: none"},
+    {.name = "offset_min", .type = FIELD_U32, OF(vm_schedule, offset_min), .max = 44640,
+     .fallback = "0", .help = "so many minutes after the full interval: 150 with 1440 is 02:30 UTC"},
+    {.name = "keep_last", .type = FIELD_U32, OF(vm_schedule, keep_last), .min = 1, .max = 100,
+     .fallback = "7", .help = "the newest ones stay"},
+    {.name = "keep_hourly", .type = FIELD_U32, OF(vm_schedule, keep_hourly), .max = 100,
+     .fallback = "0", .help = "and one for each of so many hours"},
+    {.name = "keep_daily", .type = FIELD_U32, OF(vm_schedule, keep_daily), .max = 100,
+     .fallback = "0", .help = "and one for each of so many days"},
+    {.name = "keep_weekly", .type = FIELD_U32, OF(vm_schedule, keep_weekly), .max = 100,
+     .fallback = "0", .help = "and one for each of so many weeks"},
+};
+static const struct model schedule_model = {"VmSnapshotSchedule", sizeof(struct vm_schedule),
+                                            schedule_fields, ARRAY_LEN(schedule_fields)};
+
 static const struct field restart_fields[] = {
     {.name = "policy", .type = FIELD_ENUM, OF(vm_restart, policy), .names = vm_restart_names,
      .fallback = "\"never\"",
@@ -251,6 +268,8 @@ static const struct field vm_fields[] = {
     {.name = "generation_id", .type = FIELD_UUID, .flags = FIELD_READ_ONLY,
      OF(vm_spec, generation_id),
      .help = "the guest sees it and knows by a change that it was cloned or set back"},
+    {.name = "snapshot_schedule", .type = FIELD_OBJECT, OF(vm_spec, snapshot_schedule),
+     .of = &schedule_model, .help = "snapshots that are taken and deleted by themselves"},
     {.name = "autostart", .type = FIELD_OBJECT, OF(vm_spec, autostart), .of = &autostart_model,
      .help = "start with the host"},
     {.name = "restart", .type = FIELD_OBJECT, OF(vm_spec, restart), .of = &restart_model,

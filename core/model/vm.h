@@ -84,6 +84,12 @@ struct vm_autostart {
     uint32_t delay_s; /* waited after this one before the next order */
 };
 
+struct vm_schedule {
+    uint32_t every_min;  /* 0: none are taken */
+    uint32_t offset_min; /* after midnight UTC, for intervals of hours and days */
+    uint32_t keep_last, keep_hourly, keep_daily, keep_weekly;
+};
+
 struct vm_restart {
     int policy;             /* enum vm_restart_policy */
     uint32_t max_in_10_min; /* then it stays as it is */
@@ -147,6 +153,7 @@ struct vm_spec {
     int clock;                 /* enum vm_clock */
     bool hyperv;               /* Hyper-V enlightenments */
     struct uuid generation_id; /* told to the guest; changes when its past is no longer its own */
+    struct vm_schedule snapshot_schedule;
     struct vm_autostart autostart;
     struct vm_restart restart;
     struct vm_host_shutdown host_shutdown;

@@ -27,6 +27,21 @@ static uint64_t own_bytes(struct core *core, const struct snapshot *s)
     return sum;
 }
 
+/* How many VMs' files, or files of VMs that are gone, lie on its own. */
+static unsigned clones_on(struct core *core, const struct snapshot *s)
+    REQUIRES(core->registry.lock);
+static unsigned clones_on(struct core *core, const struct snapshot *s)
+{
+    unsigned most = 0;
+
+    for (size_t i = 0; i < s->n_disks; i++) {
+        struct file *file = file_find(core, &s->disks[i].file);
+        if (file && file->lent > most)
+            most = file->lent;
+    }
+    return most;
+}
+
 static json_t *view(struct core *core, const struct vm *vm, const struct snapshot *s, bool bytes)
     REQUIRES(core->registry.lock);
 static json_t *view(struct core *core, const struct vm *vm, const struct snapshot *s, bool bytes)
@@ -41,6 +56,7 @@ static json_t *view(struct core *core, const struct vm *vm, const struct snapsho
     json_put_text(v, "level", "disk");
     json_put(v, "current", json_boolean(uuid_eq(&vm->stands_on, &s->id)));
     json_put_u64(v, "disks", s->n_disks);
+    json_put_u64(v, "clones", clones_on(core, s));
     if (bytes)
         json_put_u64(v, "file_bytes", own_bytes(core, s));
     json_put_time(v, "created_at", s->created_ms);

@@ -83,6 +83,32 @@ static json_t *snapshots_of(struct core *core, const struct vm *vm)
     return list;
 }
 
+static json_t *file_json(const struct file *f)
+{
+    json_t *one = json_object();
+
+    json_put_text(one, "id", UUID_STR(&f->id));
+    json_put_text(one, "pool", UUID_STR(&f->pool));
+    json_put_text(one, "format", disk_format_names[f->format]);
+    json_put_text(one, "parent", uuid_is_zero(&f->parent) ? NULL : UUID_STR(&f->parent));
+    return one;
+}
+
+/* The files of others that one of this VM lies on: for each disk from there down to the base. */
+static void add_borrowed(struct core *core, const struct uuid *vm, json_t *list)
+    REQUIRES(core->registry.lock);
+static void add_borrowed(struct core *core, const struct uuid *vm, json_t *list)
+{
+    for (struct disk *d = disks_of(core, vm); d; d = d->next)
+        for (struct file *f = file_find(core, &d->leaf); f; f = file_find(core, &f->parent)) {
+            json_t *one = uuid_eq(&f->vm, vm) ? NULL : file_json(f);
+            if (!one)
+                continue;
+            json_put_text(one, "vm", uuid_is_zero(&f->vm) ? NULL : UUID_STR(&f->vm));
+            json_array_append_new(list, one);
+        }
+}
+
 static json_t *files_of(struct core *core, const struct uuid *vm)
 {
     json_t *list = json_array();
@@ -90,15 +116,9 @@ static json_t *files_of(struct core *core, const struct uuid *vm)
 
     lock_take(&core->registry.lock);
     owner = disk_owner_find(core, vm);
-    for (struct file *f = owner ? owner->files : NULL; f; f = f->next) {
-        json_t *one = json_object();
-
-        json_put_text(one, "id", UUID_STR(&f->id));
-        json_put_text(one, "pool", UUID_STR(&f->pool));
-        json_put_text(one, "format", disk_format_names[f->format]);
-        json_put_text(one, "parent", uuid_is_zero(&f->parent) ? NULL : UUID_STR(&f->parent));
-        json_array_append_new(list, one);
-    }
+    for (struct file *f = owner ? owner->files : NULL; f; f = f->next)
+        json_array_append_new(list, file_json(f));
+    add_borrowed(core, vm, list);
     lock_drop(&core->registry.lock);
     return list;
 }

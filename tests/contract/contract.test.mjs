@@ -295,6 +295,7 @@ describe('clones', () => {
         assert.notEqual(made.nics[0].mac, gold.nics[0].mac);
         assert.notEqual(made.generation_id, gold.generation_id);
         await api.expect(201, ...clone('gold', {name: 'c2', snapshot: 'clone-c1', full: true}));
+        assert.deepEqual((await api.expect(200, 'GET', `${VMS}/gold/snapshots`)).json.items.map((s) => [s.name, s.clones]), [['clone-c1', 1]]);
         await api.refused(409, 'exists', ...clone('gold', {name: 'c2'}));
         await api.refused(404, 'not-found', ...clone('gold', {name: 'c3', snapshot: 'none'}));
         await api.refused(422, 'invalid', ...clone('gold', {name: 'no good'}));

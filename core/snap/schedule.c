@@ -1,0 +1,190 @@
+/* Snapshots by schedule (docs/snapshots.md). Nothing is remembered but the snapshots themselves,
+ * which say in their names when they were due: after a time without a daemon the newest one tells
+ * that one is missing, and one is taken.
+ *
+ * Each look begins at most one operation for a VM, by the calls that the API uses: taking what is
+ * due, else deleting the oldest that the schedule does not keep. What is refused because the VM is
+ * busy is tried at the next look; what fails otherwise in the next interval, with an event; a
+ * deletion that did not help, an hour later. */
+#include "core/snap/schedule.h"
+
+#include "core/base/clock.h"
+#include "core/base/log.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/snap/retention.h"
+#include "core/snap/snap.h"
+#include "core/snap/tree.h"
+#include "core/vm/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_bool clock_stands;
+
+#define REST_MS INT64_C(3600000)
+
+static const struct origin self = {
+    .principal = "vmmd", .role = ROLE_ADMIN, .route = "snapshot_schedule"};
+
+struct look {
+    struct core *core;
+    struct vm *vm;
+    int64_t now_ms;
+    struct vm_schedule schedule;
+    bool is_free;    /* no operation holds it, and it is in a state to be worked on */
+    bool unchanged;  /* off since before the newest was taken */
+    int64_t *taken;  /* newest first */
+    struct uuid *id; /* the same */
+    size_t n;
+};
+
+static void look_clear(struct look *l)
+{
+    free(l->taken);
+    free(l->id);
+}
+
+/* Keeps them in order: there are at most SNAPSHOTS_MAX, mostly in order already. */
+static void add(struct look *l, const struct snapshot *s)
+{
+    int64_t at_ms;
+    size_t i = 0;
+
+    if (!retention_parse(s->name, &at_ms))
+        return;
+    while (i < l->n && l->taken[i] > at_ms)
+        i++;
+    l->taken = mem_resize(l->taken, l->n + 1, sizeof *l->taken);
+    l->id = mem_resize(l->id, l->n + 1, sizeof *l->id);
+    memmove(l->taken + i + 1, l->taken + i, (l->n - i) * sizeof *l->taken);
+    memmove(l->id + i + 1, l->id + i, (l->n - i) * sizeof *l->id);
+    l->taken[i] = at_ms;
+    l->id[i] = s->id;
+    l->n++;
+}
+
+static void read_vm(struct look *l)
+{
+    struct vm *vm = l->vm;
+
+    lock_take(&l->core->registry.lock);
+    l->schedule = vm->spec.snapshot_schedule;
+    l->is_free =
+        vm->phase == VM_DEFINED && uuid_is_zero(&vm->job) && vm_may(VM_VERB_SNAPSHOT, vm->run);
+    for (struct snapshot *s = l->schedule.every_min ? vm->snapshots : NULL; s; s = s->next)
+        add(l, s);
+    l->unchanged = l->n && !vm_run_is_live(vm->run) && vm->state_since_ms < l->taken[0];
+    lock_drop(&l->core->registry.lock);
+}
+
+/* ---- taking ---- */
+
+static void say_missed(struct look *l, const char *name, const struct err *why)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = NULL;
+    json_t *data = json_object();
+    struct err err = {0};
+
+    log_warn("the snapshot %s of %s was not taken: %s", name, VM_NAME(l->core, l->vm), why->detail);
+    json_put_text(data, "name", name);
+    json_put_text(data, "vm", UUID_STR(&l->vm->id));
+    json_put_text(data, "code", err_slug(why->code));
+    json_put_text(data, "detail", why->detail);
+    txn = store_begin(l->core->store, &err);
+    if (!txn)
+        json_decref(data);
+    else if (event_add(txn, "snapshot.missed", "vm", &l->vm->id, data, &err) &&
+             store_commit(&txn, &err))
+        events_ring(l->core);
+    if (err.code)
+        log_warn("%s", err.detail);
+}
+
+static void take(struct look *l)
+{
+    const int64_t slot = schedule_slot(&l->schedule, l->now_ms);
+    char name[NAME_MAX_BYTES + 1];
+    struct err err = {0};
+    struct uuid op;
+
+    if (l->vm->schedule.missed_slot == slot)
+        return;
+    retention_name(l->now_ms, name);
+    if (snapshot_create(l->core, UUID_STR(&l->vm->id), name, "taken by the schedule", &self, &op,
+                        &err))
+        return;
+    if (err.code == ERR_BUSY || err.code == ERR_EXISTS)
+        return;
+    l->vm->schedule.missed_slot = slot;
+    say_missed(l, name, &err);
+}
+
+/* ---- deleting ---- */
+
+/* The oldest that is not kept; NULL. */
+static const struct uuid *surplus(struct look *l)
+{
+    bool stays[SNAPSHOTS_MAX + 1];
+
+    if (l->n > SNAPSHOTS_MAX)
+        return NULL;
+    retention_choose(&l->schedule, l->taken, l->n, stays);
+    for (size_t i = l->n; i--;)
+        if (!stays[i])
+            return &l->id[i];
+    return NULL;
+}
+
+static void drop(struct look *l)
+{
+    const struct uuid *id = surplus(l);
+    struct err err = {0};
+    struct uuid op;
+
+    if (!id || (uuid_eq(id, &l->vm->schedule.dropped) && l->now_ms < l->vm->schedule.again_ms))
+        return;
+    l->vm->schedule.dropped = *id;
+    l->vm->schedule.again_ms = l->now_ms + REST_MS;
+    if (!snapshot_delete(l->core, UUID_STR(&l->vm->id), UUID_STR(id), &self, &op, &err) &&
+        err.code != ERR_BUSY)
+        log_warn("a snapshot of %s that its schedule does not keep stays: %s",
+                 VM_NAME(l->core, l->vm), err.detail);
+}
+
+/* ---- */
+
+static void look_at(struct core *core, struct vm *vm, int64_t now_ms)
+{
+    CLEANUP(look_clear) struct look l = {.core = core, .vm = vm, .now_ms = now_ms};
+
+    read_vm(&l);
+    if (!l.schedule.every_min || !l.is_free)
+        return;
+    if (!l.unchanged && schedule_is_due(&l.schedule, l.taken, l.n, now_ms))
+        take(&l);
+    else
+        drop(&l);
+}
+
+void schedules_look(struct core *core, int64_t now_ms)
+{
+    struct vm **vms;
+    size_t n;
+
+    vms = vm_get_all(core, &n);
+    for (size_t i = 0; i < n && !atomic_load(&core->closing); i++)
+        look_at(core, vms[i], now_ms);
+    vm_put_all(core, vms);
+}
+
+void schedules_tick(struct core *core)
+{
+    if (!atomic_load(&clock_stands))
+        schedules_look(core, clock_wall_ms());
+}
+
+void schedules_stop_clock(void)
+{
+    atomic_store(&clock_stands, true);
+}
