@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/lent.h"
 #include "core/disk/space.h"
 #include "core/move/inside.h"
 #include "core/snap/tree.h"
@@ -71,24 +72,10 @@ static struct move_file *find_file(const struct move *m, const struct uuid *from
     return NULL;
 }
 
-/* Somebody else's files lie on it. */
-static bool is_shared(struct core *core, const struct file *file) REQUIRES(core->registry.lock);
-static bool is_shared(struct core *core, const struct file *file)
-{
-    struct file *f, *next;
-
-    if (!file->children)
-        return false;
-    HASH_ITER (by_id, core->registry.files, f, next)
-        if (uuid_eq(&f->parent, &file->id) && !uuid_eq(&f->vm, &file->vm))
-            return true;
-    return false;
-}
-
 static bool stays(struct move *m, const struct file *file) REQUIRES(m->core->registry.lock);
 static bool stays(struct move *m, const struct file *file)
 {
-    if (!uuid_eq(&file->vm, &m->vm->id) || is_shared(m->core, file))
+    if (!uuid_eq(&file->vm, &m->vm->id) || file_is_lent(m->core, file))
         return true;
     if (!uuid_eq(&file->pool, &m->pool))
         return false;
