@@ -122,7 +122,6 @@ static bool take_over(struct work *w, const struct layer *from, struct layer *ch
     if (file)
         file_set_parent(w->core, file, &child->parent);
     lock_drop(&w->core->registry.lock);
-    merge_forget(w->core, w->vm, from);
     return true;
 }
 
@@ -261,6 +260,14 @@ static bool take_all_over(struct work *w, const struct layer *files, size_t n, s
     return true;
 }
 
+/* Before the files are trash: what QEMU still holds of a file that is gone would take its space for
+ * as long as the VM runs, and whoever goes on after a kill knows no more which files it was. */
+static void let_go(struct work *w, const struct layer *files, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        merge_forget(w->core, w->vm, &files[i]);
+}
+
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
@@ -274,7 +281,10 @@ static bool run(struct core *core, struct job *job, struct err *err)
     if (!uuid_parse(json_get_text(job_args(job), "snapshot"), &w.id))
         return err_set(err, ERR_INTERNAL, "the operation has no snapshot");
     files = files_of(&w, &n);
-    if (!take_all_over(&w, files, n, err) || !commit(&w, files, n, err))
+    if (!take_all_over(&w, files, n, err))
+        return false;
+    let_go(&w, files, n);
+    if (!commit(&w, files, n, err))
         return false;
     err_ignore(nvram_forget(core, w.vm, &w.id, &ignored), &ignored);
     files_settle_vm(core, &w.vm->id);

@@ -265,16 +265,16 @@ static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
     CLEANUP(work_clear) struct work w = {.core = core, .job = job, .vm = hold.vm};
+    bool ok;
 
     if (!begin(&w, err))
         return false;
     if (!is_done(&w) && (!FAILPOINT("vm.revert.files", err) ||
                          !overlays_make(core, w.overlays, w.n, err) || !commit(&w, err)))
         return false;
-    if (!FAILPOINT("vm.revert.variables", err) || !nvram_put_back(core, w.vm, &w.id, err))
-        return false;
-    files_settle_vm(core, &w.vm->id);
-    return true;
+    ok = FAILPOINT("vm.revert.variables", err) && nvram_put_back(core, w.vm, &w.id, err);
+    files_settle_vm(core, &w.vm->id); /* the old leaves are nobody's either way */
+    return ok;
 }
 
 static void settle(struct core *core, struct job *job, bool ok)

@@ -16,6 +16,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/snap/merge.h"
 #include "core/snap/snap.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
@@ -353,5 +354,7 @@ void taking_undo(struct taking *t)
     if (taking_is_done(t))
         return;
     err_ignore(nvram_forget(t->core, t->vm, &t->id, &err), &err);
+    for (size_t i = 0; i < t->n; i++) /* or QEMU holds what has no name any more */
+        merge_forget(t->core, t->vm, &t->overlays[i].layer);
     overlays_drop(t->core, t->overlays, t->n);
 }

@@ -54,13 +54,31 @@ static const char *const off[] = {"off", NULL};
 static const char *const running[] = {"running", NULL};
 
 static const struct walk_operation operations[] = {
-    {"create", WALK_ABSENT, "POST", "/api/v1/vms", spec, off, NULL, false, NULL, NULL, NULL},
-    {"edit", WALK_RUNNING, "PATCH", "/api/v1/vms/" WALK_VM, patch, running, it_is_changed, true,
-     NULL, NULL, NULL},
-    {"start", WALK_OFF, "POST", "/api/v1/vms/" WALK_VM "/actions/start", NULL, running, NULL, false,
-     NULL, NULL, NULL},
-    {"delete", WALK_OFF, "DELETE", "/api/v1/vms/" WALK_VM, NULL, NULL, NULL, false, NULL, once_more,
-     NULL},
+    {.name = "create",
+     .begin = WALK_ABSENT,
+     .method = "POST",
+     .path = "/api/v1/vms",
+     .body = spec,
+     .ends = off},
+    {.name = "edit",
+     .begin = WALK_RUNNING,
+     .method = "PATCH",
+     .path = "/api/v1/vms/" WALK_VM,
+     .body = patch,
+     .ends = running,
+     .after = it_is_changed,
+     .same_guest = true},
+    {.name = "start",
+     .begin = WALK_OFF,
+     .method = "POST",
+     .path = "/api/v1/vms/" WALK_VM "/actions/start",
+     .ends = running,
+     .starts = true},
+    {.name = "delete",
+     .begin = WALK_OFF,
+     .method = "DELETE",
+     .path = "/api/v1/vms/" WALK_VM,
+     .again = once_more},
 };
 
 int main(void)

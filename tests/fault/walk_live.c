@@ -82,15 +82,9 @@ static void it_is_configured_so(struct rig *r)
 /* As the guest sees it now: a number that it began to write after we asked. */
 static unsigned processors(struct rig *r)
 {
-    CLEANUP(mem_freep) char *image = NULL;
-    pid_t qemu;
-
-    assert_int_equal(proc_users(QEMU, r->dir, &qemu, 1), 1);
-    image = counter_image(r, qemu);
-    assert_non_null(image);
-    counter_await_life(image, 20000);
-    counter_await_life(image, 20000);
-    return counter_processors(image);
+    counter_await_life(r, WALK_VM, 20000);
+    counter_await_life(r, WALK_VM, 20000);
+    return counter_processors(r, WALK_VM);
 }
 
 static void what_is_pending_is_what_the_machine_has_not(struct rig *r)
@@ -206,15 +200,17 @@ static void it_starts_by_itself(struct rig *r)
 static const char *const off[] = {"off", NULL};
 static const char *const running[] = {"running", NULL};
 
+#define PATCH(name_, begin_, body_, ends_, after_, prepare_)                                       \
+    .name = name_, .begin = begin_, .method = "PATCH", .path = VM, .body = body_, .ends = ends_,   \
+    .after = after_, .prepare = prepare_
+
 static const struct walk_operation operations[] = {
-    {"rename", WALK_OFF, "PATCH", VM, another_name, NULL, it_has_the_new_name, false,
-     it_has_its_old_name, NULL, NULL},
-    {"autostart", WALK_OFF, "PATCH", VM, start_by_itself, off, it_starts_by_itself, false,
-     it_has_its_old_name, NULL, NULL},
-    {"processors", WALK_RUNNING, "PATCH", VM, one_more, running, it_is_configured_so, true,
-     there_is_room, NULL, what_is_pending_is_what_the_machine_has_not},
-    {"media", WALK_RUNNING, "PATCH", VM, insert, running, it_shall_be_in_the_drive, true,
-     another_disc, NULL, what_is_not_pending_is_in_the_drive},
+    {PATCH("rename", WALK_OFF, another_name, NULL, it_has_the_new_name, it_has_its_old_name)},
+    {PATCH("autostart", WALK_OFF, start_by_itself, off, it_starts_by_itself, it_has_its_old_name)},
+    {PATCH("processors", WALK_RUNNING, one_more, running, it_is_configured_so, there_is_room),
+     .same_guest = true, .always = what_is_pending_is_what_the_machine_has_not},
+    {PATCH("media", WALK_RUNNING, insert, running, it_shall_be_in_the_drive, another_disc),
+     .same_guest = true, .always = what_is_not_pending_is_in_the_drive},
 };
 
 int main(void)

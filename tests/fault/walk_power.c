@@ -33,10 +33,11 @@ static void by_force(struct rig *r)
         assert_true(clock_mono_ms() < deadline);
 }
 
-#define ACT(name, begin, ends, same_guest, again)                                                  \
+#define ACT(name_, begin_, ends_, same_guest_, again_)                                             \
     {                                                                                              \
-        name, begin, "POST", "/api/v1/vms/" WALK_VM "/actions/" name, NULL, ends, NULL,            \
-            same_guest, NULL, again, NULL                                                          \
+        .name = name_, .begin = begin_, .method = "POST",                                          \
+        .path = "/api/v1/vms/" WALK_VM "/actions/" name_, .ends = ends_,                           \
+        .same_guest = same_guest_, .again = again_                                                 \
     }
 static const struct walk_operation operations[] = {
     ACT("pause", WALK_RUNNING, paused, true, NULL),

@@ -42,14 +42,12 @@ static void await_each(const char *state, const char *reason)
 static void they_are_the_same_guests_and_go_on(void)
 {
     for (unsigned i = 0; i < GUESTS; i++) {
-        CLEANUP(mem_freep) char *image = NULL;
         assert_int_equal(rig_pids(&r, name_of(i)).qemu, qemus[i]);
-        image = counter_image(&r, qemus[i]);
-        assert_non_null(image);
-        counter_await_life(image, START_MS);
-        assert_true(counter_on_disk(image) >= counted[i]);
+        counter_has_its_files(&r, qemus[i]);
+        counter_await_life(&r, name_of(i), START_MS);
+        assert_true(counter_on_disk(&r, name_of(i)) >= counted[i]);
         counted[i] = counter_said(&r, name_of(i));
-        assert_true(counter_on_disk(image) >= counted[i]);
+        assert_true(counter_on_disk(&r, name_of(i)) >= counted[i]);
     }
 }
 

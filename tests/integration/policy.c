@@ -210,10 +210,7 @@ static void a_boot_of_the_host_starts_those_that_are_to_start_and_no_other(void 
 /* Its own code runs, no longer the firmware's. */
 static void await_life(const char *vm)
 {
-    CLEANUP(mem_freep) char *image = counter_image(&rig, rig_pids(&rig, vm).qemu);
-
-    assert_non_null(image);
-    counter_await_life(image, SOON_MS);
+    counter_await_life(&rig, vm, SOON_MS);
 }
 
 static void guests_go_down_with_the_host_each_in_its_way(void **state)

@@ -5,6 +5,7 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "tests/lib/chain.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -57,48 +58,87 @@ void counter_install(struct rig *r)
     globfree(&found);
 }
 
-char *counter_image(struct rig *r, pid_t qemu)
+bool counter_is_installed(struct rig *r, const char *name)
 {
-    CLEANUP(mem_freep) char *pool = str_format("%s/main/", r->dir);
+    struct chain chain;
+    unsigned char mark[2];
+
+    if (!chain_of_disk(r, name, 0, &chain))
+        return false;
+    chain_read(&chain, COUNTER_SECTOR - sizeof mark, mark, sizeof mark);
+    return mark[0] == 0x55 && mark[1] == 0xaa;
+}
+
+void counter_has_its_files(struct rig *r, pid_t qemu)
+{
     CLEANUP(mem_freep) char *fds = str_format("/proc/%d/fd", (int)qemu);
     DIR *dir = opendir(fds);
-    char *found = NULL;
 
-    for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+    for (struct dirent *e; dir && (e = readdir(dir));) {
         char target[512] = "";
         ssize_t n = readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1);
-        if (n > 0 && str_starts(target, pool))
-            found = str_dup(target);
+        if (n > 0 && str_starts(target, r->dir) && strstr(target, " (deleted)"))
+            fail_msg("a file that QEMU uses does not exist: %s", target);
     }
     if (dir)
         closedir(dir);
-    if (found && strstr(found, " (deleted)"))
-        fail_msg("the file that QEMU uses does not exist: %s", found);
-    return found;
 }
 
-uint32_t counter_on_disk(const char *image)
+static bool is_whole(const struct sector *s)
 {
-    CLEANUP(closep) int fd = open(image, O_RDONLY | O_CLOEXEC);
-    struct sector s = {0};
-
-    if (fd < 0 || pread(fd, &s, sizeof s, COUNTER_SECTOR) != sizeof s)
-        fail_msg("%s cannot be read", image);
-    if (memcmp(s.magic, "CNT1", 4) != 0)
-        return 0;
-    if (s.counter != s.again)
-        fail_msg("%s holds half a sector: %u and %u", image, s.counter, s.again);
-    return s.counter;
+    return memcmp(s->magic, "CNT1", 4) != 0 || s->counter == s->again;
 }
 
-unsigned counter_processors(const char *image)
+static struct sector read_sector(const struct chain *chain)
 {
-    CLEANUP(closep) int fd = open(image, O_RDONLY | O_CLOEXEC);
     struct sector s = {0};
 
-    if (fd < 0 || pread(fd, &s, sizeof s, COUNTER_SECTOR) != sizeof s)
-        fail_msg("%s cannot be read", image);
-    return s.more_cpus + 1u;
+    for (int i = 0; i < 3; i++) { /* the guest may be writing it at this moment */
+        chain_read(chain, COUNTER_SECTOR, &s, sizeof s);
+        if (is_whole(&s))
+            return s;
+    }
+    fail_msg("%s holds half a sector: %u and %u", chain->files[0].path, s.counter, s.again);
+    return s;
+}
+
+static uint32_t counter_of(const struct chain *chain)
+{
+    struct sector s = read_sector(chain);
+
+    return memcmp(s.magic, "CNT1", 4) == 0 ? s.counter : 0;
+}
+
+uint32_t counter_on_disk(struct rig *r, const char *name)
+{
+    struct chain chain;
+    uint32_t least = 0;
+
+    for (unsigned i = 0; chain_of_disk(r, name, i, &chain); i++) {
+        uint32_t n = counter_of(&chain);
+        least = i == 0 || n < least ? n : least;
+    }
+    return least;
+}
+
+uint32_t counter_in_snapshot(struct rig *r, const char *name, const char *snapshot)
+{
+    struct chain chain;
+    uint32_t least = 0;
+
+    for (unsigned i = 0; chain_of_snapshot(r, name, snapshot, i, &chain); i++) {
+        uint32_t n = counter_of(&chain);
+        least = i == 0 || n < least ? n : least;
+    }
+    return least;
+}
+
+unsigned counter_processors(struct rig *r, const char *name)
+{
+    struct chain chain;
+
+    assert_true(chain_of_disk(r, name, 0, &chain));
+    return read_sector(&chain).more_cpus + 1u;
 }
 
 uint32_t counter_said(struct rig *r, const char *name)
@@ -124,14 +164,14 @@ uint32_t counter_said(struct rig *r, const char *name)
     return said;
 }
 
-void counter_await_life(const char *image, int ms)
+void counter_await_life(struct rig *r, const char *name, int ms)
 {
-    uint32_t before = counter_on_disk(image);
+    uint32_t before = counter_on_disk(r, name);
     int64_t deadline = clock_mono_ms() + ms;
 
-    while (counter_on_disk(image) == before) {
+    while (counter_on_disk(r, name) == before) {
         if (clock_mono_ms() > deadline)
-            fail_msg("the guest on %s writes nothing: still %u", image, before);
+            fail_msg("the guest of %s writes nothing: still %u", name, before);
         (void)poll(NULL, 0, 10); /* asked again until it has written */
     }
 }

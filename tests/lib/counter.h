@@ -1,6 +1,7 @@
 /* The smallest guest that can lose something: a boot sector that writes a rising counter to its
- * disk and, when the write has returned, to its console (counter_guest.S). Boots in a fraction of a
- * second under TCG, sleeps between two writes, obeys the power button. */
+ * disks, flushes them, and then says it on its console (counter_guest.S). So what it said is on its
+ * disks whatever dies. Boots in a fraction of a second under TCG, sleeps between two writes, obeys
+ * the power button. */
 #pragma once
 #include "tests/lib/rig.h"
 
@@ -15,15 +16,19 @@ char *counter_spec(const char *name);
 char *counter_spec_with(const char *name, const char *more);
 /* Writes the boot sector into every image of the pool "main" that has none. */
 void counter_install(struct rig *r);
-/* The image that a QEMU has open, as it is called now (the caller's). NULL when it has ended; fails
- * when the file was removed below it. */
-char *counter_image(struct rig *r, pid_t qemu);
-/* What is on the disk; 0 when the guest never wrote. Fails when the sector is torn. */
-uint32_t counter_on_disk(const char *image);
+/* Whether the VM's first disk has it. */
+bool counter_is_installed(struct rig *r, const char *name);
+/* Fails when an image file that a QEMU has open was removed below it. */
+void counter_has_its_files(struct rig *r, pid_t qemu);
+/* What the VM's disks hold by the chain of record (chain.h), on the one that is behind; 0 when the
+ * guest never wrote. Fails when a sector is torn. */
+uint32_t counter_on_disk(struct rig *r, const char *name);
+/* The same of a snapshot, by its name. */
+uint32_t counter_in_snapshot(struct rig *r, const char *name, const char *snapshot);
 /* The processors the guest had when it wrote that. */
-unsigned counter_processors(const char *image);
+unsigned counter_processors(struct rig *r, const char *name);
 /* The last counter that the console shows as written, 0 when it shows none. Fails when the guest
  * met an error or its counter ever fell: it has lost what it had been told was written. */
 uint32_t counter_said(struct rig *r, const char *name);
 /* Waits until the guest writes. */
-void counter_await_life(const char *image, int ms);
+void counter_await_life(struct rig *r, const char *name, int ms);

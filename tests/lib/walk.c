@@ -96,9 +96,7 @@ static void begin_running(void)
         rig_act(&rig, WALK_VM, "resume");
     else if (!state_is("running"))
         rig_act(&rig, WALK_VM, "start");
-    CLEANUP(mem_freep) char *image = counter_image(&rig, qemu_pid());
-    assert_non_null(image);
-    counter_await_life(image, 20000);
+    counter_await_life(&rig, WALK_VM, 20000);
 }
 
 static void begin_paused(void)
@@ -116,15 +114,20 @@ static void begin(const struct walk_operation *op)
     if (op->prepare)
         op->prepare(&rig);
     verbs[op->begin]();
+    if (op->ready)
+        op->ready(&rig);
 }
 
 /* ---- the request: sent and followed by a thread, since the daemon may stand still ---- */
 
 struct request {
     const struct walk_operation *op;
+    char path[128];
     pthread_t thread;
     int status;         /* of the answer; 0: none came */
     char id[UUID_TEXT]; /* of the operation, or "" */
+    bool unheard;       /* a command that QEMU did not get, or whose answer was lost */
+    bool was_done;      /* by the time of the answer, and it needs no operation */
     atomic_bool ended;  /* the operation, or there is nothing more to see */
 };
 
@@ -138,26 +141,39 @@ static bool has_ended(const char *id)
     return status != 200 || (ended && *ended);
 }
 
+/* Of the reply, or of the first VM that a bulk action names: it is there as far as it is. */
+static const char *operation_in(const json_t *reply, int status)
+{
+    const json_t *first = json_array_get(json_object_get(reply, "items"), 0);
+
+    return status == 202 ? json_get_text(reply, "id")
+                         : json_get_text(json_object_get(first, "operation"), "id");
+}
+
 static void *follow(void *arg)
 {
     struct request *q = arg;
     CLEANUP(mem_freep) char *body = q->op->body ? q->op->body() : NULL;
     CLEANUP(json_decrefp)
-    json_t *reply = rig_send(&rig, q->op->method, q->op->path, body, NULL, &q->status);
+    json_t *reply = rig_send(&rig, q->op->method, q->path, body, NULL, &q->status);
 
-    if (q->status == 202 && json_get_text(reply, "id")) {
-        str_copy(q->id, sizeof q->id, json_get_text(reply, "id"));
+    if (operation_in(reply, q->status)) {
+        str_copy(q->id, sizeof q->id, operation_in(reply, q->status));
         while (!has_ended(q->id))
             (void)poll(NULL, 0, 5); /* asked again until it has */
     }
+    q->was_done = q->status == 200 && !json_object_get(reply, "items");
     atomic_store(&q->ended, true);
     return NULL;
 }
 
 static void send_request(struct request *q, const struct walk_operation *op)
 {
+    CLEANUP(mem_freep) char *where = op->where ? op->where(&rig) : NULL;
+
     memset(q, 0, sizeof *q);
     q->op = op;
+    str_copy(q->path, sizeof q->path, where ? where : op->path);
     assert_int_equal(pthread_create(&q->thread, NULL, follow, q), 0);
 }
 
@@ -186,10 +202,8 @@ static void what_was_promised_is_true(const struct walk_operation *op)
 /* An acknowledged operation is known, has ended, and says why if it failed. True: it succeeded. */
 static bool an_acknowledged_operation_is_known(const struct request *q)
 {
-    if (q->status == 200)
-        return true;
     if (!q->id[0])
-        return false;
+        return q->was_done;
     CLEANUP(mem_freep) char *path = str_format("/api/v1/operations/%s", q->id);
     CLEANUP(json_decrefp) json_t *op = rig_do(&rig, "GET", path, NULL, 200);
     const json_t *error = json_object_get(op, "error");
@@ -201,34 +215,32 @@ static bool an_acknowledged_operation_is_known(const struct request *q)
     return false;
 }
 
-static void what_the_guest_said_is_on_its_disk(const char *image)
+static void what_the_guest_said_is_on_its_disk(void)
 {
-    uint32_t said;
+    uint32_t said, is;
 
-    if (!image || !exists())
+    if (!exists())
         return;
     said = counter_said(&rig, WALK_VM);
-    if (counter_on_disk(image) < said)
-        fail_msg("the guest said it wrote %x, on the disk is %x", said, counter_on_disk(image));
+    is = counter_on_disk(&rig, WALK_VM);
+    if (is < said)
+        fail_msg("the guest said it wrote %x, on the disk is %x", said, is);
 }
 
 /* A guest that is "running" writes, one that is "paused" does not. */
 static void the_guest_does_as_is_told(void)
 {
-    CLEANUP(mem_freep) char *image = NULL;
     uint32_t was;
 
-    if (!exists() || !is_live())
+    if (!exists() || !is_live() || !counter_is_installed(&rig, WALK_VM))
         return;
-    image = counter_image(&rig, qemu_pid());
-    assert_non_null(image);
     if (state_is("running")) {
-        counter_await_life(image, 20000);
+        counter_await_life(&rig, WALK_VM, 20000);
         return;
     }
-    was = counter_on_disk(image);
+    was = counter_on_disk(&rig, WALK_VM);
     (void)poll(NULL, 0, 150); /* time enough for three writes */
-    assert_int_equal(counter_on_disk(image), was);
+    assert_int_equal(counter_on_disk(&rig, WALK_VM), was);
 }
 
 /* ---- one case ---- */
@@ -279,9 +291,11 @@ static void kill_victim(enum victim victim)
     points_release();
 }
 
-static void all_is_well(struct request *q, enum victim victim, pid_t guest, const char *image)
+static void all_is_well(struct request *q, enum victim victim, pid_t guest)
 {
     settled_await(&rig, SETTLED_MS);
+    if (is_live() && !q->unheard)
+        counter_has_its_files(&rig, qemu_pid());
     if (victim == WORKER || victim == GUEST)
         assert_false(is_live());
     else if (an_acknowledged_operation_is_known(q))
@@ -290,7 +304,8 @@ static void all_is_well(struct request *q, enum victim victim, pid_t guest, cons
         assert_int_equal(qemu_pid(), guest);
     if (q->op->always && exists() && is_live())
         q->op->always(&rig);
-    what_the_guest_said_is_on_its_disk(image);
+    if (!q->op->goes_back)
+        what_the_guest_said_is_on_its_disk();
 }
 
 /* Kills the victim at the first point from 'list[i]' on where it exists. Returns the index of the
@@ -298,14 +313,12 @@ static void all_is_well(struct request *q, enum victim victim, pid_t guest, cons
 static size_t case_at(const struct walk_operation *op, enum victim victim, const struct point *list,
                       size_t n, size_t i)
 {
-    CLEANUP(mem_freep) char *image = NULL;
     struct request q;
     bool hit;
     pid_t guest;
 
     begin(op);
     guest = qemu_pid();
-    image = guest ? counter_image(&rig, guest) : NULL;
     points_arm(&list[i], false);
     send_request(&q, op);
     while ((hit = await_point(&q)) && !pid_of(victim) && i + 1 < n)
@@ -319,7 +332,7 @@ static size_t case_at(const struct walk_operation *op, enum victim victim, const
     points_release();
     pthread_join(q.thread, NULL);
     settled_service(&rig, SETTLED_MS);
-    all_is_well(&q, hit ? victim : VICTIMS, guest, image);
+    all_is_well(&q, hit ? victim : VICTIMS, guest);
     now[0] = 0;
     return i + 1;
 }
@@ -327,19 +340,19 @@ static size_t case_at(const struct walk_operation *op, enum victim victim, const
 /* The step fails at the point. Where that is a flush of the database, main leaves (R10). */
 static void failure_at(const struct walk_operation *op, const struct point *point)
 {
-    CLEANUP(mem_freep) char *image = NULL;
     struct request q;
     pid_t guest, main;
     bool hit;
 
     begin(op);
     guest = qemu_pid();
-    image = guest ? counter_image(&rig, guest) : NULL;
     snprintf(now, sizeof now, "failed at %s, passage %u", point->name, point->nth);
     main = rig_child(&rig, "vmmd-main");
     points_arm(point, true);
     send_request(&q, op);
     hit = await_point(&q);
+    q.unheard =
+        str_starts(point->name, "worker.qmp"); /* it cannot let go of what it was not told */
     failed += hit;
     points_release(); /* one that was not reached must not fail what comes next */
     pthread_join(q.thread, NULL);
@@ -348,8 +361,10 @@ static void failure_at(const struct walk_operation *op, const struct point *poin
     settled_service(&rig, SETTLED_MS);
     if (op->again)
         op->again(&rig);
-    all_is_well(&q, VICTIMS, guest, image);
+    all_is_well(&q, VICTIMS, guest);
     the_guest_does_as_is_told();
+    if (q.unheard && is_live())
+        rig_act(&rig, WALK_VM, "stop"); /* with what it still holds */
     now[0] = 0;
 }
 
@@ -358,23 +373,32 @@ static void failure_at(const struct walk_operation *op, const struct point *poin
 /* The points a victim is killed at. Those of the database matter to main alone: to another process
  * they are but moments between two other points. While worker or jail stand somewhere, vmmd's end
  * is main's, and QEMU waits for what is relayed. */
-static bool is_worth(const struct point *p, enum victim victim)
+static bool is_below(const struct point *p)
 {
-    bool below = str_starts(p->name, "worker.") || str_starts(p->name, "jail.");
+    return str_starts(p->name, "worker.") || str_starts(p->name, "jail.");
+}
 
-    if (victim == MAIN)
+static bool is_worth(const struct walk_operation *op, const struct point *p, enum victim victim)
+{
+    bool below = is_below(p);
+
+    if (op->brief && (below || str_starts(p->name, "qemu.")))
+        return false;
+    if (victim == MAIN || victim == VICTIMS)
         return true;
     if (str_starts(p->name, "store.") || (victim == PARENT && below))
         return false;
     return victim != GUEST || !str_starts(p->name, "worker.qmp");
 }
 
-static size_t choose(enum victim victim, const struct point *all, size_t n, struct point *out)
+/* VICTIMS: where the step shall fail. */
+static size_t choose(const struct walk_operation *op, enum victim victim, const struct point *all,
+                     size_t n, struct point *out)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < n; i++)
-        if (is_worth(&all[i], victim))
+        if (is_worth(op, &all[i], victim))
             out[kept++] = all[i];
     return kept;
 }
@@ -395,9 +419,9 @@ static size_t record(const struct walk_operation *op, struct point **list)
 
 static bool can_be_killed(const struct walk_operation *op, enum victim victim)
 {
-    bool has_guest = op->begin >= WALK_RUNNING || strcmp(op->name, "start") == 0;
-
-    return has_guest || victim == MAIN || victim == PARENT;
+    if (victim == MAIN)
+        return true;
+    return !op->brief && (op->begin >= WALK_RUNNING || op->starts || victim == PARENT);
 }
 
 static void no_kill_and_no_failure_at_any_point_leaves_anything_untrue(void **state)
@@ -412,12 +436,12 @@ static void no_kill_and_no_failure_at_any_point_leaves_anything_untrue(void **st
     failed = 0;
     some = mem_array(n + 1, sizeof *some);
     for (enum victim v = MAIN; v < VICTIMS; v++) {
-        size_t chosen = choose(v, all, n, some);
+        size_t chosen = choose(op, v, all, n, some);
         for (size_t i = 0; can_be_killed(op, v) && i < chosen;)
             i = case_at(op, v, some, chosen, i);
     }
-    for (size_t i = 0; i < n; i++)
-        failure_at(op, &all[i]);
+    for (size_t i = 0, chosen = choose(op, VICTIMS, all, n, some); i < chosen; i++)
+        failure_at(op, &some[i]);
     print_message("%s passes %zu points: failed at %u,", op->name, n, failed);
     for (enum victim v = MAIN; v < VICTIMS; v++)
         print_message(" %s killed at %u,", victim_names[v], seen[v]);

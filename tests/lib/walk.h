@@ -20,11 +20,16 @@ struct walk_operation {
     const char *name;
     enum walk_start begin;
     const char *method, *path;
+    char *(*where)(struct rig *r);  /* instead of 'path': the caller's text */
     char *(*body)(void);            /* the caller's; NULL: no body */
     const char *const *ends;        /* run.state it may leave; NULL: VM absent */
     void (*after)(struct rig *r);   /* more that holds once it succeeded, or NULL */
     bool same_guest;                /* the guest goes on in the same process */
+    bool brief;                     /* what worker, jail and QEMU do in it another one walks */
+    bool starts;                    /* worker and QEMU come to be in it: they are victims, too */
+    bool goes_back;                 /* what the guest wrote last need not be on its disk */
     void (*prepare)(struct rig *r); /* before the VM is brought to 'begin', or NULL */
+    void (*ready)(struct rig *r);   /* and after that, or NULL */
     void (*again)(struct rig *r);   /* after a failure: what a client does to bring it to an end */
     void (*always)(struct rig *r);  /* what holds of a VM that lives, done or not, or NULL */
 };

@@ -30,6 +30,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define LOOK_MS                                                                                    \
+    250 /* how soon it leaves when the database fails; answers under way go out meanwhile */
+
 /* What we found open is ours alone: no program that we run gets it. */
 static void keep_descriptors(void)
 {
@@ -58,7 +61,7 @@ static bool wait_for_end(int signals, struct core *core)
     for (;;) {
         struct signalfd_siginfo info;
 
-        if (poll(p, 2, 1000) < 0 && errno != EINTR)
+        if (poll(p, 2, LOOK_MS) < 0 && errno != EINTR)
             return false;
         if (p[1].revents & (POLLHUP | POLLERR)) {
             log_error("the parent is gone: leaving; the VMs go on");
