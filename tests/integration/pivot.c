@@ -124,6 +124,7 @@ static void write_data(const struct uuid *file)
     }
 }
 
+/* But for the sector in which the guest goes on counting. */
 static void expect_same_data(const struct uuid *a, const struct uuid *b)
 {
     CLEANUP(closep) int fa = open_file(a, O_RDONLY);
@@ -133,6 +134,8 @@ static void expect_same_data(const struct uuid *a, const struct uuid *b)
     for (off_t at = 0; at < DATA_DISK; at += sizeof one) {
         assert_int_equal(pread(fa, one, sizeof one, at), sizeof one);
         assert_int_equal(pread(fb, other, sizeof other, at), sizeof other);
+        if (at == 0)
+            memcpy(one + COUNTER_SECTOR, other + COUNTER_SECTOR, COUNTER_SECTOR);
         assert_memory_equal(one, other, sizeof one);
     }
 }
@@ -197,7 +200,7 @@ static void two_disks_switch_at_once_and_nothing_is_lost(void **state)
     drop(&leaves[1]);
     count_on();
     last = halt();
-    assert_true(counter_of(&copies[0]) >= last);
+    assert_true(counter_of(&copies[0]) >= last && counter_of(&copies[1]) >= last);
     assert_int_equal(counter_of(&leaves[0]), at_pivot); /* nothing went there any more */
     assert_true(last > at_pivot);
     expect_same_data(&leaves[1], &copies[1]);

@@ -1,5 +1,5 @@
 /* A machine below core: the real worker, jail and QEMU, with two raw disks. The test plays the
- * helper. The guest counts on the first disk (tests/lib/counter.h). */
+ * helper. The guest counts on both disks (tests/lib/counter.h). */
 #pragma once
 #include "tests/lib/counter.h"
 
@@ -109,7 +109,7 @@ static inline uint32_t counter_of(const struct uuid *file)
 {
     CLEANUP(mem_freep) char *path = path_of(file);
 
-    return counter_on_disk(path);
+    return counter_in_file(path);
 }
 
 static inline uint64_t allocated(const struct uuid *file)

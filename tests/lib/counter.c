@@ -121,6 +121,14 @@ uint32_t counter_on_disk(struct rig *r, const char *name)
     return least;
 }
 
+uint32_t counter_in_file(const char *path)
+{
+    struct chain chain = {.n = 1};
+
+    str_copy(chain.files[0].path, sizeof chain.files[0].path, path);
+    return counter_of(&chain);
+}
+
 uint32_t counter_in_snapshot(struct rig *r, const char *name, const char *snapshot)
 {
     struct chain chain;

@@ -23,6 +23,8 @@ void counter_has_its_files(struct rig *r, pid_t qemu);
 /* What the VM's disks hold by the chain of record (chain.h), on the one that is behind; 0 when the
  * guest never wrote. Fails when a sector is torn. */
 uint32_t counter_on_disk(struct rig *r, const char *name);
+/* The same of one raw file, whatever lies on it. */
+uint32_t counter_in_file(const char *path);
 /* The same of a snapshot, by its name. */
 uint32_t counter_in_snapshot(struct rig *r, const char *name, const char *snapshot);
 /* The processors the guest had when it wrote that. */

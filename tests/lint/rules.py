@@ -113,9 +113,9 @@ SQL = re.compile(r'"\s*(SELECT\s|INSERT\s+(OR|INTO)\s|UPDATE\s+\w+\s+SET\s|DELET
 
 
 def sql(tree):
-    """SQL is written in store/ and nowhere else."""
+    """SQL is written in store/ and nowhere else, but in the tests' own reader."""
     for name in tree.sources():
-        if name.startswith(("store/", "tests/store/")):
+        if name.startswith(("store/", "tests/store/", "tests/lib/chain.c")):
             continue
         for number, line in tree.lines(name):
             if SQL.search(line):
