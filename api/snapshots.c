@@ -86,7 +86,16 @@ static bool answer(struct request *rq, const struct origin *origin, struct uuid 
 {
     if (!ok && !idem_lost_race(rq, origin, "operation", op, err))
         return false;
-    return origin->dry_run ? reply_dry_run(rq, NULL, NULL) : operation_reply(rq, op, err);
+    return operation_reply(rq, op, err);
+}
+
+/* What the operation would do, in its place. */
+static bool answer_plan(struct request *rq, const char *vm, const char *snapshot, enum vm_verb verb,
+                        struct err *err)
+{
+    json_t *plan = snapshot_plan(rq->api->config.core, vm, snapshot, verb, err);
+
+    return plan && reply_dry_run(rq, "plan", plan);
 }
 
 bool snapshots_create(struct request *rq, struct err *err)
@@ -101,6 +110,8 @@ bool snapshots_create(struct request *rq, struct err *err)
         return false;
     if (replay)
         return operation_reply(rq, &op, err);
+    if (origin.dry_run)
+        return answer_plan(rq, rq->ref, spec.name, VM_VERB_SNAPSHOT, err);
     return answer(
         rq, &origin, &op,
         snapshot_create(rq->api->config.core, rq->ref, spec.name, spec.notes, &origin, &op, err),
@@ -133,10 +144,12 @@ bool snapshots_delete(struct request *rq, struct err *err)
     struct uuid op = {0};
     char vm[UUID_TEXT];
 
-    if (!request_origin(rq, &origin, err) || !snapshot_vm(rq->api->config.core, rq->ref, vm, err) ||
-        !snapshot_delete(rq->api->config.core, vm, rq->ref, &origin, &op, err))
+    if (!request_origin(rq, &origin, err) || !snapshot_vm(rq->api->config.core, rq->ref, vm, err))
         return false;
-    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : operation_reply(rq, &op, err);
+    if (origin.dry_run)
+        return answer_plan(rq, vm, rq->ref, VM_VERB_DELETE_SNAPSHOT, err);
+    return snapshot_delete(rq->api->config.core, vm, rq->ref, &origin, &op, err) &&
+           operation_reply(rq, &op, err);
 }
 
 bool snapshots_revert(struct request *rq, struct err *err)
@@ -151,6 +164,8 @@ bool snapshots_revert(struct request *rq, struct err *err)
         return false;
     if (replay)
         return operation_reply(rq, &op, err);
+    if (origin.dry_run)
+        return answer_plan(rq, rq->ref, args.snapshot, VM_VERB_REVERT, err);
     return answer(rq, &origin, &op,
                   snapshot_revert(rq->api->config.core, rq->ref, args.snapshot, &origin, &op, err),
                   err);

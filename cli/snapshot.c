@@ -1,10 +1,13 @@
 /* vmmctl snapshot …: states of a VM to go back to. */
 #include "cli/list.h"
+#include "cli/quantity.h"
 #include "cli/wait.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DEEPEST 200 /* levels that are drawn; the service allows no more */
@@ -31,6 +34,20 @@ static const struct column columns[] = {
 };
 static const struct flag create_flags[] = {
     {"notes", 0, "TEXT", "what it is good for"},
+    {"dry-run", 0, NULL, "say what stands in the way, change nothing"},
+    {0},
+};
+static const struct flag plan_flags[] = {
+    {"dry-run", 0, NULL, "say what would be copied, freed and lost, and what stands in the way"},
+    {0},
+};
+static const struct column plan_columns[] = {
+    {"COPIED", "bytes", CELL_BYTES, false},
+    {"FREED", "freed_bytes", CELL_BYTES, false},
+    {"LOST", "lost_bytes", CELL_BYTES, false},
+    {"FREE", "free_bytes", CELL_BYTES, false},
+    {"SECONDS", "estimate_s", CELL_TEXT, false},
+    {"KEPT FOR", "kept_for", CELL_TEXT, false},
     {0},
 };
 
@@ -46,13 +63,13 @@ const struct command snapshot_commands[] = {
      "SNAPSHOT is its name or id.", NULL, snapshot_show_run, false},
     {"rename", "VM SNAPSHOT NAME", 3, 3, USES_OUTPUT, NULL, "give a snapshot another name", NULL,
      NULL, snapshot_rename_run, false},
-    {"revert", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, NULL,
+    {"revert", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, plan_flags,
      "go back to a snapshot; what was written since the last one is gone",
      "Possible while the VM is off. Its name stays, the rest of its configuration is that of the "
      "snapshot. To keep what is there now, take a snapshot before.",
      "  vmmctl stop web && vmmctl snapshot revert web before-update && vmmctl start web",
      snapshot_revert_run, false},
-    {"delete", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, NULL,
+    {"delete", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, plan_flags,
      "delete a snapshot; the VM and other snapshots keep what they have",
      "What they still need of its files is copied to theirs first, while the VM runs or is off.",
      NULL, snapshot_delete_run, false},
@@ -160,6 +177,50 @@ static bool print(struct cli *cli, const char *id, struct fault *fault)
     return output_shown(cli, path, columns, fault);
 }
 
+/* ---- dry runs ---- */
+
+static void print_plan(struct cli *cli, const json_t *plan)
+{
+    char copied[QUANTITY_TEXT], freed[QUANTITY_TEXT], lost[QUANTITY_TEXT];
+    const char *kept_for = json_get_text(plan, "kept_for");
+    const json_t *blocker;
+    size_t i;
+
+    size_text(json_get_u64(plan, "bytes", 0), copied);
+    size_text(json_get_u64(plan, "freed_bytes", 0), freed);
+    size_text(json_get_u64(plan, "lost_bytes", 0), lost);
+    fprintf(cli->out, "%s to copy, about %" PRIu64 " s; %s become free; %s of writes are lost\n",
+            copied, json_get_u64(plan, "estimate_s", 0), freed, lost);
+    if (kept_for)
+        fprintf(cli->out, "files stay for %s\n", kept_for);
+    json_array_foreach (json_object_get(plan, "blockers"), i, blocker)
+        fprintf(cli->out, "not possible: %s\n", json_get_text(blocker, "detail"));
+}
+
+/* Of the request; 'body' may be NULL. */
+static bool dry_run(struct cli *cli, const char *method, const char *path, const json_t *body,
+                    struct fault *fault)
+{
+    CLEANUP(mem_freep) char *dry = str_format("%s?dry_run=true", path);
+    CLEANUP(mem_freep) char *text = body ? json_write(body) : NULL;
+    const struct http_request request = {.method = method,
+                                         .path = dry,
+                                         .content_type = body ? "application/json" : NULL,
+                                         .body = text,
+                                         .body_len = text ? strlen(text) : 0};
+    CLEANUP(json_decrefp) json_t *reply = http_json(cli->http, &request, fault);
+    const json_t *plan = json_object_get(reply, "plan");
+
+    if (!reply)
+        return false;
+    if (cli->output_given)
+        return output_object(cli, plan, plan_columns, fault);
+    print_plan(cli, plan);
+    return true;
+}
+
+/* ---- the commands ---- */
+
 static bool snapshot_create_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/vms/{}/snapshots", cli_word(cli, 0));
@@ -170,6 +231,8 @@ static bool snapshot_create_run(struct cli *cli, struct fault *fault)
     json_put_text(body, "name", cli_word(cli, 1));
     if (args_has(cli->args, "notes"))
         json_put_text(body, "notes", args_text(cli->args, "notes"));
+    if (args_has(cli->args, "dry-run"))
+        return dry_run(cli, "POST", path, body, fault);
     if (!wait_post(cli, path, body, &end, fault) || !end)
         return !fault->exit;
     id = json_get_text(json_object_get(end, "result"), "snapshot");
@@ -222,6 +285,8 @@ static bool snapshot_revert_run(struct cli *cli, struct fault *fault)
     CLEANUP(json_decrefp) json_t *body = json_object();
 
     json_put_text(body, "snapshot", ref);
+    if (args_has(cli->args, "dry-run"))
+        return dry_run(cli, "POST", path, body, fault);
     if (!cli_confirm(cli, question, fault) || !wait_post(cli, path, body, NULL, fault))
         return false;
     if (cli->wait)
@@ -238,6 +303,8 @@ static bool snapshot_delete_run(struct cli *cli, struct fault *fault)
     CLEANUP(json_decrefp) json_t *operation = NULL;
     struct http_request request = {.method = "DELETE", .path = path};
 
+    if (path && args_has(cli->args, "dry-run"))
+        return dry_run(cli, "DELETE", path, NULL, fault);
     if (!path || !cli_confirm(cli, question, fault))
         return false;
     operation = http_json(cli->http, &request, fault);

@@ -50,7 +50,7 @@ static size_t files_of_chains(struct core *core, struct vm *vm)
     return n;
 }
 
-static bool check_request(struct core *core, struct vm *vm, const char *name, struct err *err)
+bool taking_check(struct core *core, struct vm *vm, const char *name, struct err *err)
 {
     unsigned n = 0;
     bool taken;
@@ -77,7 +77,7 @@ bool taking_plan(struct core *core, struct vm *vm, const char *name, const char 
 {
     const struct uuid id = uuid_new();
 
-    if (!check_request(core, vm, name, err))
+    if (!taking_check(core, vm, name, err))
         return false;
     out->overlays = overlays_plan(core, &vm->id, leaf_of, NULL, &out->n, err);
     if (!out->overlays)

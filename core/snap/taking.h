@@ -3,6 +3,9 @@
 #pragma once
 #include "core/snap/tree.h"
 
+/* Whether the VM can have one more, of this name: EXISTS, WRONG_STATE. */
+bool taking_check(struct core *core, struct vm *vm, const char *name, struct err *err) MUST_USE;
+
 /* What the request settles: the rows that taking begins with, and what the operation has to
  * remember ('args', owned by the caller). Under vm->writing, and with the VM claimed or about to
  * be. EXISTS; WRONG_STATE with too many files or snapshots. */

@@ -277,6 +277,12 @@ describe('snapshots', () => {
         await api.expect(200, 'POST', `${VMS}/shot/actions/stop`, {headers: WAIT});
         await api.expect(200, ...back('first'));
         await api.refused(404, 'not-found', ...back('none'));
+        const plan = async (...request) => (await api.expect(200, ...request)).json.plan;
+        const going = await plan('POST', `${VMS}/shot/actions/revert?dry_run=true`, {json: {snapshot: 'first'}});
+        assert.deepEqual([going.blockers, going.bytes, going.kept_for], [[], 0, null]);
+        assert.equal((await plan('POST', `${SHOTS}?dry_run=true`, {json: {name: 'first'}})).blockers[0].code, 'exists');
+        const gone = await plan('DELETE', `${V1}/snapshots/${(await list())[0].id}?dry_run=true`);
+        assert.ok(gone.bytes > 0 && gone.freed_bytes > 0 && gone.estimate_s > 0 && gone.free_bytes > 0);
         for (const one of await list())
             await api.expect(200, 'DELETE', `${V1}/snapshots/${one.id}`, {headers: WAIT});
         assert.deepEqual(await list(), []);

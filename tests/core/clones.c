@@ -233,6 +233,24 @@ static void a_pool_with_files_that_clones_use_stays(void **state)
     assert_true(pool_delete(w.core, "main", &world_admin, &err));
 }
 
+static void a_plan_says_what_stays_for_whom(void **state)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *plan = NULL, *next = NULL;
+
+    assert_string_equal(take("web", "a"), "succeeded");
+    plan = snapshot_plan(w.core, "web", "a", VM_VERB_DELETE_SNAPSHOT, &err);
+    assert_true(json_get_u64(plan, "bytes", 0) > 0);
+    assert_int_equal(json_get_u64(plan, "freed_bytes", 0), json_get_u64(plan, "bytes", 1));
+    assert_string_equal(clone("web", "a", "two"), "succeeded");
+    start("web");
+    next = snapshot_plan(w.core, "web", "a", VM_VERB_DELETE_SNAPSHOT, &err);
+    assert_int_equal(json_get_u64(next, "bytes", 1), 0);
+    assert_string_equal(json_get_text(next, "kept_for"), "two");
+    assert_null(snapshot_plan(w.core, "web", "none", VM_VERB_DELETE_SNAPSHOT, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
 static void a_dry_run_changes_nothing(void **state)
 {
     const struct clone_ask ask = {.name = "two"}, taken = {.name = "web"};
@@ -262,6 +280,7 @@ int main(void)
         T(an_independent_clone_lies_on_nothing),
         T(a_full_clone_shares_nothing),
         T(a_pool_with_files_that_clones_use_stays),
+        T(a_plan_says_what_stays_for_whom),
         T(a_dry_run_changes_nothing),
     };
 

@@ -51,3 +51,9 @@ bool vm_clone(struct core *c, const char *ref, const struct clone_ask *ask,
     remember(c, origin, "clone");
     return uuid_parse(POOL_ID, op);
 }
+
+json_t *snapshot_plan(struct core *c, const char *ref, const char *snapshot, enum vm_verb verb,
+                      struct err *err)
+{
+    return json_object();
+}
