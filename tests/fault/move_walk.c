@@ -1,0 +1,135 @@
+/* The fault walk over moves of storage (tests/lib/steps.h). The disks are where they were or where
+ * they were to go, whole, with all snapshots; no other file is left, and the VM can be used. */
+#include "tests/lib/steps.h"
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/disk/pool.h"
+#include "core/move/move.h"
+#include "core/snap/snap.h"
+
+#include <string.h>
+
+#ifdef VMMD_FAILPOINTS
+#define DISKS "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
+
+/* ---- what is there before ---- */
+
+static void take(struct world *w, const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    assert_true(steps_ended_well(
+        w, snapshot_create(w->core, "web", name, NULL, &world_admin, &op, &err), &op));
+}
+
+static void it_has_a_snapshot(struct world *w)
+{
+    struct err err = {0};
+    struct uuid id;
+
+    assert_true(pool_create(w->core, "away", "second", &world_admin, &id, &err));
+    world_create(w, "web", DISKS);
+    take(w, "one");
+}
+
+static void it_runs(struct world *w)
+{
+    it_has_a_snapshot(w);
+    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
+}
+
+/* ---- what is done ---- */
+
+static bool move(struct world *w, const struct move_request *request)
+{
+    struct err err = {0};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    return steps_ended_well(
+        w, vm_move_storage(w->core, "web", request, &world_admin, &op, &plan, &err), &op);
+}
+
+static bool move_all(struct world *w)
+{
+    return move(w, &(struct move_request){.pool = "away", .format = -1});
+}
+
+/* ---- what must hold ---- */
+
+/* The pool of the VM's disks, which is one. */
+static const char *pool_of(struct world *w)
+{
+    static char text[64];
+    struct etag etag;
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *vm = vm_show(w->core, "web", &etag, &err);
+    const json_t *disks = json_object_get(vm, "disks");
+    const char *pool = json_get_text(json_array_get(disks, 0), "pool");
+
+    assert_string_equal(json_get_text(json_array_get(disks, 1), "pool"), pool);
+    str_copy(text, sizeof text, pool);
+    return text;
+}
+
+static void it_can_be_used(struct world *w)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    if (str_eq(world_vm(w, "web", "run.state"), "running"))
+        assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
+    assert_true(
+        steps_ended_well(w, snapshot_revert(w->core, "web", "one", &world_admin, &op, &err), &op));
+    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_delete(w, "web"), "succeeded");
+    assert_int_equal(world_files(w), 0);
+}
+
+static void it_is_here_or_there(struct world *w, bool acked)
+{
+    steps_all_ended(w, "web");
+    if (acked)
+        assert_string_equal(pool_of(w), "away");
+    else
+        (void)pool_of(w);
+    assert_int_equal(world_files(w), 4);
+    it_can_be_used(w);
+}
+
+static const struct step_row rows[] = {
+    {"move", it_has_a_snapshot, move_all, it_is_here_or_there, false, true},
+    {"move, running", it_runs, move_all, it_is_here_or_there, true, false},
+};
+
+static void no_failure_at_any_step_leaves_anything_behind(void **state)
+{
+    steps_walk_failures(rows, ARRAY_LEN(rows));
+}
+
+static void no_kill_at_any_step_leaves_anything_behind(void **state)
+{
+    steps_walk_kills(rows, ARRAY_LEN(rows));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_failure_at_any_step_leaves_anything_behind),
+        cmocka_unit_test(no_kill_at_any_step_leaves_anything_behind),
+    };
+
+    world_without_qemu();
+    return cmocka_run_group_tests_name("fault/move_walk", tests, NULL, NULL);
+}
+
+#else
+int main(void)
+{
+    print_message("[  SKIPPED ] this build has no failpoints\n");
+    return 0;
+}
+#endif

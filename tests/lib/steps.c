@@ -1,0 +1,137 @@
+/* The fault walk in process: see steps.h. */
+#include "tests/lib/steps.h"
+
+#include "core/base/failpoint.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#ifdef VMMD_FAILPOINTS
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STEPS_MAX 300
+
+bool steps_ended_well(struct world *w, bool submitted, const struct uuid *op)
+{
+    CLEANUP(json_decrefp) json_t *job = submitted ? world_end_of(w, op) : NULL;
+
+    return job && str_eq(json_get_text(job, "state"), "succeeded");
+}
+
+void steps_all_ended(struct world *w, const char *vm)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp)
+    json_t *list = world_list(w, &schema_operation, (struct query_ask){0}, &err);
+    json_t *items = json_object_get(list, "items"), *item;
+    size_t i;
+
+    json_array_foreach (items, i, item) {
+        struct uuid id;
+        assert_true(uuid_parse(json_get_text(item, "id"), &id));
+        CLEANUP(json_decrefp) json_t *end = world_end_of(w, &id);
+        assert_non_null(end);
+    }
+    if (world_has_vm(w, vm))
+        world_await(w, vm, "job", "null");
+}
+
+static void look(struct world *w, const struct step_row *row, bool acked)
+{
+    assert_true(world_open(w));
+    row->after(w, acked);
+    world_remove(w);
+}
+
+/* True when it passed fewer than n. */
+static bool fail_at(const struct step_row *row, unsigned n)
+{
+    CLEANUP(mem_freep) char *spec = str_format("#%u=fail", n);
+    struct world w = {0};
+    unsigned passed;
+    bool acked;
+
+    world_make(&w);
+    row->before(&w);
+    failpoint_arm(spec);
+    acked = row->act(&w);
+    passed = failpoint_passed();
+    failpoint_arm(NULL);
+    world_close(&w);
+    look(&w, row, acked);
+    return passed < n;
+}
+
+struct told {
+    unsigned passed;
+    bool acked;
+};
+
+/* The child's life: a daemon that is killed at its n-th step. */
+static void live_and_die(struct world *w, const struct step_row *row, unsigned n, int out)
+{
+    CLEANUP(mem_freep) char *spec = str_format("#%u=kill", n);
+    struct told told;
+
+    if (!world_open(w))
+        _exit(2);
+    failpoint_arm(spec);
+    told.acked = row->act(w);
+    told.passed = failpoint_passed();
+    _exit(write(out, &told, sizeof told) == sizeof told ? 0 : 3);
+}
+
+static bool kill_at(const struct step_row *row, unsigned n)
+{
+    struct told told = {UINT32_MAX, false};
+    struct world w = {0};
+    int out[2], status;
+    pid_t child;
+
+    world_make(&w);
+    row->before(&w);
+    world_close(&w);
+    assert_int_equal(pipe(out), 0);
+    child = fork();
+    if (child == 0)
+        live_and_die(&w, row, n, out[1]);
+    close(out[1]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (WIFSIGNALED(status))
+        assert_int_equal(WTERMSIG(status), SIGKILL);
+    else
+        assert_int_equal(WEXITSTATUS(status), 0);
+    if (read(out[0], &told, sizeof told) < 0)
+        fail_msg("read");
+    close(out[0]);
+    look(&w, row, told.acked && told.passed < n);
+    return told.passed < n;
+}
+
+static void walk(const struct step_row *row, bool (*at)(const struct step_row *, unsigned),
+                 const char *how)
+{
+    unsigned n = 1;
+
+    while (!at(row, n))
+        if (++n > STEPS_MAX)
+            fail_msg("%s never runs through", row->name);
+    print_message("%s: %s at %u steps\n", row->name, how, n - 1);
+    assert_true(n > 2); /* a walk that meets no failpoint proves nothing */
+}
+
+void steps_walk_failures(const struct step_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].fails)
+            walk(&rows[i], fail_at, "failed");
+}
+
+void steps_walk_kills(const struct step_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (rows[i].kills)
+            walk(&rows[i], kill_at, "killed");
+}
+#endif
