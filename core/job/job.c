@@ -139,10 +139,14 @@ bool job_put_row(struct store_txn *txn, struct job *job, struct err *err)
 {
     CLEANUP(mem_freep) char *args = NULL;
     CLEANUP(mem_freep) char *result = NULL;
+    CLEANUP(mem_freep) char *step = NULL;
     struct job_record record;
 
     lock_take(&job->jobs->lock);
     job_record_fill(job, &record, &args, &result);
+    step =
+        record.step ? str_dup(record.step) : NULL; /* the job goes on while its limit is written */
+    record.step = step;
     lock_drop(&job->jobs->lock);
     return store_job_put(txn, &record, err);
 }
