@@ -158,6 +158,21 @@ static void kill_answers_when_qemu_is_gone(void **state)
     client_tell(&g.c, WORKER_KILL, "{}");
     expect_gone(qemu, 0);
     guest_expect_clean_end(&g);
+    guest_expect_record(&g, "killed", 0); /* it quit: what it held is written */
+    guest_clear(&g);
+}
+
+static void a_qemu_that_does_not_quit_is_killed(void **state)
+{
+    struct guest g;
+    int qemu;
+
+    guest_boot(&g, false);
+    qemu = pidfd_open(g.qemu, 0);
+    kill(g.qemu, SIGSTOP);
+    client_tell(&g.c, WORKER_KILL, "{}");
+    expect_gone(qemu, 0);
+    guest_expect_clean_end(&g);
     guest_expect_record(&g, "killed", SIGKILL);
     guest_clear(&g);
 }
@@ -241,7 +256,7 @@ static void sigterm_ends_the_vm(void **state)
     guest_boot(&g, false);
     kill(g.s.worker, SIGTERM);
     guest_expect_clean_end(&g);
-    guest_expect_record(&g, "killed", SIGKILL);
+    guest_expect_record(&g, "killed", 0);
     guest_clear(&g);
 }
 
@@ -513,6 +528,7 @@ int main(void)
         cmocka_unit_test(a_paused_guest_is_silent_until_it_goes_on),
         cmocka_unit_test(a_guest_that_does_not_read_gets_no_more_input),
         cmocka_unit_test(kill_answers_when_qemu_is_gone),
+        cmocka_unit_test(a_qemu_that_does_not_quit_is_killed),
         cmocka_unit_test(quit_is_recorded_as_the_hosts_wish),
         cmocka_unit_test(a_dead_worker_takes_its_guest_along),
         cmocka_unit_test(the_lock_lives_as_long_as_the_jail),

@@ -8,7 +8,8 @@
  *   QEMU exits ─► JAIL_EXITED(status) ─┐
  *   init is killed ────────────────────┴► socket closes ─► pidfd fires ─► record, event, leave
  *
- * A kill goes through three stages, each with its time: quit or SIGKILL by init, then the lifeline.
+ * A kill goes through three stages, each with its time: quit, so that what QEMU holds of the
+ * guest's writes gets to the disks; SIGKILL by init; the lifeline.
  */
 #include "vmmd/worker/ending.h"
 
@@ -27,6 +28,7 @@
 
 #define QUIT_MS  10000 /* QEMU flushes its images when it quits */
 #define KILL_MS  5000
+#define ASK_MS   1000 /* for a QEMU that is killed: it needs some 20 ms if its disks answer */
 #define FLUSH_MS 1000
 
 /* The answer to quit may come or not: QEMU's end says the rest. */
@@ -73,13 +75,29 @@ void ending_force(struct worker *w)
     w->ending.cut_by_ms = clock_mono_ms() + KILL_MS;
 }
 
+/* Not while its files change: there a QEMU that goes on is a danger. False: it must be forced. */
+static bool ask_to_quit(struct worker *w)
+{
+    struct ending *e = &w->ending;
+    struct err err = {0};
+
+    if (w->phase != WORKER_READY || !w->qmp.up || e->cut_by_ms || e->jail_closed ||
+        w->pivot.step != PIVOT_IDLE || w->pivot.doubt)
+        return false;
+    if (!FAILPOINT_AROUND("worker.quit", qmp_execute(w, "quit", NULL, quit_done, &err), &err))
+        return false;
+    e->force_by_ms = clock_mono_ms() + ASK_MS;
+    return true;
+}
+
 bool ending_kill(struct worker *w, const struct request *from, struct err *err)
 {
     if (w->ending.n_waiting == ENDING_MAX_WAITING)
         return err_set(err, ERR_BUSY, "the VM is being killed already");
     w->ending.waiting[w->ending.n_waiting++] = *from;
     w->policy.killed = true;
-    ending_force(w);
+    if (!ask_to_quit(w))
+        ending_force(w);
     return true;
 }
 
