@@ -1,5 +1,6 @@
 /* Random kills: main, the front, vmmd, a worker or a QEMU is killed at a random moment or at a
- * random failpoint, while several clients create, change, start, stop and delete VMs. After each
+ * random failpoint, while several clients create, change, start, stop, move and delete VMs
+ * and their snapshots. After each
  * kill all comes to rest, and what the clients were told is true (tests/lib/history.h), and nothing
  * is left over (tests/lib/settled.h). Nothing is ever repaired by hand.
  *
@@ -38,7 +39,7 @@ static const char *const victim_names[VICTIMS] = {"main", "front", "vmmd", "work
 static struct rig rig = {.more = "restart_limit = 64\n"};
 static char *points_dir;
 static struct point known[NAMES_MAX]; /* the points that were passed so far, by name */
-static unsigned n_known, first_seed, seed, killed[VICTIMS], at_points;
+static unsigned n_known, first_seed, seed, killed[VICTIMS], at_points, in_copies;
 static char now[160]; /* the kill under way */
 
 static unsigned below(unsigned n)
@@ -119,6 +120,7 @@ static void strike(enum victim victim, unsigned vm, int fd)
 {
     if (victim == WORKER || victim == QEMU)
         history_hit(vm);
+    in_copies += history_is_copying();
     if (victim == PARENT) {
         rig_kill(&rig, points_release);
         killed[PARENT]++;
@@ -195,12 +197,14 @@ static void report(int64_t began_ms)
 {
     const struct history_totals *t = history_totals();
 
-    print_message("%u kills (%u at failpoints) in %lld s:", total(), at_points,
-                  (long long)(clock_mono_ms() - began_ms) / 1000);
+    print_message("%u kills (%u at failpoints, %u during moves and merges) in %lld s:", total(),
+                  at_points, in_copies, (long long)(clock_mono_ms() - began_ms) / 1000);
     for (unsigned i = 0; i < VICTIMS; i++)
         print_message(" %s %u", victim_names[i], killed[i]);
     print_message("\n%lu requests: %lu acknowledged, %lu refused, %lu unanswered, %lu repeated\n",
                   t->requests, t->acknowledged, t->refused, t->unanswered, t->repeated);
+    print_message("%lu snapshots taken, %lu merged away, %lu reverted to, %lu moves\n",
+                  t->snapshots, t->merges, t->reverts, t->moves);
     print_message("0 acknowledged writes lost, 0 remains, 0 repairs by hand\n");
 }
 
@@ -210,7 +214,7 @@ static void whoever_is_killed_whenever_nothing_acknowledged_is_lost(void **state
     int64_t began_ms = clock_mono_ms();
     int64_t until_ms = began_ms + (int64_t)minutes * 60000;
 
-    while (minutes ? clock_mono_ms() < until_ms : total() < kills)
+    while (minutes ? clock_mono_ms() < until_ms : total() < kills || in_copies < kills / 2)
         round_of_kills();
     now[0] = 0;
     report(began_ms);

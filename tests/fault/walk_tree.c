@@ -240,6 +240,7 @@ static const struct walk_operation operations[] = {
      .where = its_path,
      .ends = running,
      .after = it_is_not_there,
+     .once = true,
      .again = the_next_daemon_clears_away,
      .same_guest = true,
      .ready = there_is_one},

@@ -28,14 +28,24 @@ char *counter_spec(const char *name)
     return counter_spec_with(name, "");
 }
 
-char *counter_spec_with(const char *name, const char *more)
+#define DISK "{\"size_bytes\":1048576,\"format\":\"raw\",\"bus\":\"ide\",\"pool\":\"main\"}"
+
+static char *spec_of(const char *name, const char *disks, const char *more)
 {
     return str_format(
         "{\"name\":\"%s\",\"machine\":\"pc\",\"accel\":\"tcg\",\"memory_bytes\":16777216,"
-        "\"nics\":[],\"shutdown_timeout_s\":3,"
-        "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\",\"bus\":\"ide\",\"pool\":\"main\"}]"
-        "%s}",
-        name, more);
+        "\"nics\":[],\"shutdown_timeout_s\":3,\"disks\":[%s]%s}",
+        name, disks, more);
+}
+
+char *counter_spec_with(const char *name, const char *more)
+{
+    return spec_of(name, DISK, more);
+}
+
+char *counter_spec_two(const char *name)
+{
+    return spec_of(name, DISK "," DISK, "");
 }
 
 static void install(const char *path)
@@ -49,10 +59,10 @@ static void install(const char *path)
 
 void counter_install(struct rig *r)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.raw", r->dir);
+    CLEANUP(mem_freep) char *pattern = str_format("%s/{main,second}/*/*.raw", r->dir);
     glob_t found;
 
-    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+    if (glob(pattern, GLOB_NOSORT | GLOB_BRACE, NULL, &found) == 0)
         for (size_t i = 0; i < found.gl_pathc; i++)
             install(found.gl_pathv[i]);
     globfree(&found);
@@ -149,27 +159,44 @@ unsigned counter_processors(struct rig *r, const char *name)
     return read_sector(&chain).more_cpus + 1u;
 }
 
-uint32_t counter_said(struct rig *r, const char *name)
+static void hear(const char *name, const char *line, bool goes_back, uint32_t *said)
 {
-    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/serial?offset=0", name);
+    uint32_t now;
+
+    if (line[0] == 'E')
+        fail_msg("%s met a disk error after %x", name, *said);
+    if ((line[0] != '+' && line[0] != 'B') || strlen(line) != 9)
+        return; /* the firmware's words, the end of a line that was cut, a killed guest's */
+    now = (uint32_t)strtoul(line + 1, NULL, 16);
+    if (now < *said && !(goes_back && line[0] == 'B'))
+        fail_msg("%s went back from %x to %x", name, *said, now);
+    *said = now;
+}
+
+uint32_t counter_said_on(struct rig *r, const char *name, struct counter_heard *heard,
+                         bool goes_back)
+{
+    CLEANUP(mem_freep)
+    char *path =
+        str_format("/api/v1/vms/%s/serial?offset=%llu", name, (unsigned long long)heard->offset);
     CLEANUP(mem_freep) char *text = NULL;
-    uint32_t said = 0;
-    char *save = NULL;
+    char *line, *end;
     size_t len;
 
     text = rig_get_bytes(r, path, &len);
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        uint32_t now;
-        if (line[0] == 'E')
-            fail_msg("%s met a disk error after %x", name, said);
-        if ((line[0] != '+' && line[0] != 'B') || strlen(line) != 9)
-            continue; /* the firmware's words, the end of a line that was cut, a killed guest's */
-        now = (uint32_t)strtoul(line + 1, NULL, 16);
-        if (now < said)
-            fail_msg("%s went back from %x to %x", name, said, now);
-        said = now;
+    for (line = text; (end = strchr(line, '\n')); line = end + 1) {
+        *end = 0;
+        hear(name, line, goes_back, &heard->said);
     }
-    return said;
+    heard->offset += (uint64_t)(line - text);
+    return heard->said;
+}
+
+uint32_t counter_said(struct rig *r, const char *name)
+{
+    struct counter_heard heard = {0};
+
+    return counter_said_on(r, name, &heard, false);
 }
 
 void counter_await_life(struct rig *r, const char *name, int ms)

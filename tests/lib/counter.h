@@ -14,7 +14,9 @@ extern const unsigned char counter_guest[COUNTER_SECTOR];
 char *counter_spec(const char *name);
 /* The same with further members, ",\"a\":1". */
 char *counter_spec_with(const char *name, const char *more);
-/* Writes the boot sector into every image of the pool "main" that has none. */
+/* The same with two such disks. */
+char *counter_spec_two(const char *name);
+/* Writes the boot sector into every raw image of the pools that has none. */
 void counter_install(struct rig *r);
 /* Whether the VM's first disk has it. */
 bool counter_is_installed(struct rig *r, const char *name);
@@ -32,5 +34,14 @@ unsigned counter_processors(struct rig *r, const char *name);
 /* The last counter that the console shows as written, 0 when it shows none. Fails when the guest
  * met an error or its counter ever fell: it has lost what it had been told was written. */
 uint32_t counter_said(struct rig *r, const char *name);
+/* What a VM's console has told so far; zeroed for a new VM. */
+struct counter_heard {
+    uint64_t offset;
+    uint32_t said;
+};
+/* The same, going on where 'heard' ends. 'goes_back': its disks may have been reverted meanwhile,
+ * so that a guest that starts may find less. */
+uint32_t counter_said_on(struct rig *r, const char *name, struct counter_heard *heard,
+                         bool goes_back);
 /* Waits until the guest writes. */
 void counter_await_life(struct rig *r, const char *name, int ms);

@@ -19,13 +19,28 @@
 
 enum known { GONE, THERE, EITHER };
 
+#define TREE 3 /* snapshots of a VM at most: "s0", … */
+
+struct owned_snapshot {
+    enum known known;
+    bool seen;      /* by a check, so that is known … */
+    uint32_t holds; /* … what its disks hold, for ever */
+};
+
 struct owned {
     char name[16];
     enum known known;
     unsigned notes;    /* the last change that was acknowledged */
     unsigned unsure;   /* one whose answer was lost, or 0 */
+    bool any_notes;    /* a revert has brought back older ones */
     const char *state; /* run.state it was brought to; NULL: not known */
     atomic_bool hit;   /* its worker or QEMU was killed */
+    struct owned_snapshot tree[TREE];
+    bool is_second; /* it was sent to the other pool */
+    int at;         /* the snapshot that was reverted to, and nothing has run since; -1: none */
+    bool goes_back; /* a revert was asked for since the last check */
+    uint32_t floor; /* what it had said by the last check */
+    struct counter_heard heard;
 };
 
 struct client {
@@ -40,6 +55,7 @@ static struct owned owned[OWNED];
 static struct client clients[HISTORY_CLIENTS];
 static struct history_totals sums;
 static atomic_bool stopping;
+static atomic_int copying; /* moves and merges under way */
 static unsigned last_note; /* under the lock, like: */
 static char untrue[512];   /* the first contradiction */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -103,10 +119,25 @@ static bool follow(const char *id)
     return false;
 }
 
+static bool follow_copy(const char *id)
+{
+    bool ok;
+
+    atomic_fetch_add(&copying, 1);
+    ok = follow(id);
+    atomic_fetch_sub(&copying, 1);
+    return ok;
+}
+
+bool history_is_copying(void)
+{
+    return atomic_load(&copying) > 0;
+}
+
 /* A creation is repeated with its key until it is answered. */
 static void create(struct client *c, struct owned *vm)
 {
-    CLEANUP(mem_freep) char *spec = counter_spec(vm->name);
+    CLEANUP(mem_freep) char *spec = counter_spec_two(vm->name);
     struct uuid key = uuid_new();
     int64_t deadline = clock_mono_ms() + PATIENT_MS;
     char key_text[UUID_TEXT];
@@ -115,6 +146,11 @@ static void create(struct client *c, struct owned *vm)
     uuid_text(&key, key_text);
     vm->notes = vm->unsure = 0;
     vm->state = NULL;
+    vm->at = -1;
+    vm->is_second = false;
+    vm->floor = 0;
+    vm->heard = (struct counter_heard){0};
+    memset(vm->tree, 0, sizeof vm->tree);
     while (clock_mono_ms() < deadline) {
         CLEANUP(json_decrefp)
         json_t *reply = ask(c, "POST", "/api/v1/vms", spec, key_text, &status);
@@ -149,7 +185,7 @@ static void edit(struct client *c, struct owned *vm)
     body = str_format("{\"notes\":\"%u\"}", note);
     json_decref(ask(c, "PATCH", path, body, NULL, &status));
     if (status == 200)
-        vm->notes = note, vm->unsure = 0;
+        vm->notes = note, vm->unsure = 0, vm->any_notes = false;
     else if (status == 0)
         vm->unsure = note;
     else if (status == 404)
@@ -173,23 +209,25 @@ static void delete_it(struct client *c, struct owned *vm)
 static const struct {
     const char *verb, *body, *state; /* NULL: it stays what it was */
 } verbs[] = {
-    {"start", "{}", "running"},
-    {"start", "{}", "running"},
     {"stop", "{}", "off"},
+    {"start", "{}", "running"},
+    {"start", "{}", "running"},
     {"pause", "{}", "paused"},
     {"resume", "{}", "running"},
     {"reset", "{}", NULL},
     {"shutdown", "{\"timeout_s\":1}", "off"},
 };
 
-static void act(struct client *c, struct owned *vm)
+enum { STOP };
+
+static void act(struct client *c, struct owned *vm, unsigned which)
 {
-    unsigned which = below(c, below(c, 4) ? ARRAY_LEN(verbs) - 1 : ARRAY_LEN(verbs));
     CLEANUP(mem_freep)
     char *path = str_format("/api/v1/vms/%s/actions/%s", vm->name, verbs[which].verb);
     int status;
     CLEANUP(json_decrefp) json_t *reply = ask(c, "POST", path, verbs[which].body, NULL, &status);
 
+    vm->at = -1; /* it may have started */
     if (status == 202) {
         if (!follow(json_get_text(reply, "id")))
             vm->state = NULL;
@@ -200,6 +238,106 @@ static void act(struct client *c, struct owned *vm)
     } else if (status == 0) {
         vm->state = NULL;
     }
+}
+
+static void act_somehow(struct client *c, struct owned *vm)
+{
+    act(c, vm, below(c, below(c, 4) ? ARRAY_LEN(verbs) - 1 : ARRAY_LEN(verbs)));
+}
+
+/* ---- the tree ---- */
+
+static void take(struct client *c, struct owned *vm, unsigned n)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/snapshots", vm->name);
+    CLEANUP(mem_freep) char *body = str_format("{\"name\":\"s%u\"}", n);
+    int status;
+    CLEANUP(json_decrefp) json_t *reply = ask(c, "POST", path, body, NULL, &status);
+
+    vm->tree[n].seen = false;
+    if (vm->at == (int)n)
+        vm->at = -1; /* another one of that name */
+    if (status == 0)
+        vm->tree[n].known = EITHER;
+    else if (status == 202 && follow(json_get_text(reply, "id")))
+        vm->tree[n].known = THERE, c->totals.snapshots++;
+}
+
+static void go_back(struct client *c, struct owned *vm, unsigned n)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/actions/revert", vm->name);
+    CLEANUP(mem_freep) char *body = str_format("{\"snapshot\":\"s%u\"}", n);
+    int status;
+    CLEANUP(json_decrefp) json_t *reply = ask(c, "POST", path, body, NULL, &status);
+
+    if (status != 0 && status != 202)
+        return;
+    vm->goes_back = true;
+    vm->floor = 0;
+    vm->at = status == 202 && follow(json_get_text(reply, "id")) ? (int)n : -1;
+    c->totals.reverts += vm->at >= 0;
+    vm->unsure = 0;
+    vm->any_notes = true; /* the configuration is that of the snapshot */
+}
+
+static char *id_of(struct client *c, const struct owned *vm, unsigned n)
+{
+    CLEANUP(mem_freep)
+    char *path = str_format("/api/v1/vms/%s/snapshots?filter=name==s%u", vm->name, n);
+    int status;
+    CLEANUP(json_decrefp) json_t *list = ask(c, "GET", path, NULL, NULL, &status);
+    const json_t *items = json_object_get(list, "items");
+
+    if (status == 200 && json_array_size(items) != 1)
+        contradiction("%s has %zu snapshots s%u", vm->name, json_array_size(items), n);
+    return status == 200 ? str_dup(json_get_text(json_array_get(items, 0), "id")) : NULL;
+}
+
+static void drop(struct client *c, struct owned *vm, unsigned n)
+{
+    CLEANUP(mem_freep) char *id = id_of(c, vm, n);
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/snapshots/%s", id ? id : "");
+    CLEANUP(json_decrefp) json_t *reply = NULL;
+    int status;
+
+    if (!id)
+        return;
+    reply = ask(c, "DELETE", path, NULL, NULL, &status);
+    if (status == 0)
+        vm->tree[n].known = EITHER;
+    else if (status == 202 && follow_copy(json_get_text(reply, "id")))
+        vm->tree[n].known = GONE, c->totals.merges++;
+}
+
+/* To the other pool, while it runs or is off; all of it stays as it was. */
+static void move(struct client *c, struct owned *vm)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/actions/move-storage", vm->name);
+    CLEANUP(mem_freep)
+    char *body = str_format("{\"pool\":\"%s\"%s}", vm->is_second ? "main" : "second",
+                            below(c, 4) ? ",\"bandwidth\":0" : "");
+    int status;
+    CLEANUP(json_decrefp) json_t *reply = ask(c, "POST", path, body, NULL, &status);
+
+    if (status == 202 && follow_copy(json_get_text(reply, "id")))
+        c->totals.moves++;
+    if (status != 409)
+        vm->is_second =
+            !vm->is_second; /* if it is there already, that is refused, and it goes back */
+}
+
+/* Takes what is not there; what is there is dropped or, once the VM is off, reverted to. */
+static void grow_or_cut(struct client *c, struct owned *vm)
+{
+    unsigned n = below(c, TREE);
+
+    if (vm->tree[n].known == GONE)
+        take(c, vm, n);
+    else if (vm->tree[n].known == THERE && below(c, 2)) {
+        act(c, vm, STOP);
+        go_back(c, vm, n);
+    } else if (vm->tree[n].known == THERE)
+        drop(c, vm, n);
 }
 
 /* ---- clients ---- */
@@ -218,10 +356,14 @@ static void *live(void *arg)
             create(c, vm);
         else if (dice < 30 && !vm->unsure) /* one unanswered change at a time can be told apart */
             edit(c, vm);
-        else if (dice < 36)
+        else if (dice < 34)
             delete_it(c, vm);
+        else if (dice < 48)
+            grow_or_cut(c, vm);
+        else if (dice < 58)
+            move(c, vm);
         else
-            act(c, vm);
+            act_somehow(c, vm);
     }
     return NULL;
 }
@@ -268,11 +410,12 @@ static void its_notes_are_as_acknowledged(struct owned *vm, const json_t *json)
     const char *notes = json_get_text(json, "notes");
     unsigned is = notes ? (unsigned)strtoul(notes, NULL, 10) : 0;
 
-    if (is != vm->notes && (!vm->unsure || is != vm->unsure))
+    if (!vm->any_notes && is != vm->notes && (!vm->unsure || is != vm->unsure))
         fail_msg("%s has change %u; acknowledged was %u, unanswered %u", vm->name, is, vm->notes,
                  vm->unsure);
     vm->notes = is;
     vm->unsure = 0;
+    vm->any_notes = false;
 }
 
 static void its_state_is_as_acknowledged(struct owned *vm, const json_t *json)
@@ -287,12 +430,57 @@ static void its_state_is_as_acknowledged(struct owned *vm, const json_t *json)
 }
 
 /* What was said is asked first: the guest goes on. */
-static void what_its_guest_said_is_on_its_disk(const struct owned *vm)
+static void what_its_guest_said_is_on_its_disk(struct owned *vm)
 {
-    uint32_t said = counter_said(rig, vm->name), is = counter_on_disk(rig, vm->name);
+    uint32_t said = counter_said_on(rig, vm->name, &vm->heard, vm->goes_back);
+    uint32_t is = counter_on_disk(rig, vm->name);
 
-    if (is < said)
+    if (vm->goes_back)
+        vm->heard.said = 0; /* whether it spoke before that or after it is not known */
+    else if (is < said)
         fail_msg("the guest of %s said it wrote %x, on its disk is %x", vm->name, said, is);
+}
+
+static void a_snapshot_is_as_acknowledged(struct owned *vm, unsigned n, bool is_there)
+{
+    struct owned_snapshot *s = &vm->tree[n];
+    char name[8];
+    uint32_t holds;
+
+    snprintf(name, sizeof name, "s%u", n);
+    if (s->known == THERE && !is_there)
+        fail_msg("the snapshot %s of %s was acknowledged and is not there", name, vm->name);
+    if (s->known == GONE && is_there)
+        fail_msg("the snapshot %s of %s was deleted or never made, and is there", name, vm->name);
+    s->known = is_there ? THERE : GONE;
+    if (!is_there)
+        return;
+    holds = counter_in_snapshot(rig, vm->name, name);
+    if (!s->seen && !vm->goes_back && holds < vm->floor)
+        fail_msg("%s of %s holds %x; before it was taken the guest had said %x", name, vm->name,
+                 holds, vm->floor);
+    if (s->seen && s->holds != holds)
+        fail_msg("%s of %s held %x, and now %x", name, vm->name, s->holds, holds);
+    s->seen = true;
+    s->holds = holds;
+}
+
+static void its_tree_is_as_acknowledged(struct owned *vm)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/snapshots", vm->name);
+    CLEANUP(json_decrefp) json_t *list = rig_do(rig, "GET", path, NULL, 200);
+    bool is_there[TREE] = {0};
+    json_t *one;
+    size_t i;
+
+    json_array_foreach (json_object_get(list, "items"), i, one)
+        is_there[(json_get_text(one, "name")[1] - '0') % TREE] = true;
+    for (unsigned n = 0; n < TREE; n++)
+        a_snapshot_is_as_acknowledged(vm, n, is_there[n]);
+    if (vm->at >= 0 && vm->tree[vm->at].known == THERE &&
+        counter_on_disk(rig, vm->name) != vm->tree[vm->at].holds)
+        fail_msg("%s was reverted to s%d, which holds %x, and holds %x", vm->name, vm->at,
+                 vm->tree[vm->at].holds, counter_on_disk(rig, vm->name));
 }
 
 static void check(struct owned *vm)
@@ -310,7 +498,10 @@ static void check(struct owned *vm)
         return;
     its_notes_are_as_acknowledged(vm, json);
     its_state_is_as_acknowledged(vm, json);
+    its_tree_is_as_acknowledged(vm);
     what_its_guest_said_is_on_its_disk(vm);
+    vm->floor = vm->heard.said;
+    vm->goes_back = false;
 }
 
 void history_check(void)
@@ -330,6 +521,10 @@ const struct history_totals *history_totals(void)
         sums.refused += clients[i].totals.refused;
         sums.unanswered += clients[i].totals.unanswered;
         sums.repeated += clients[i].totals.repeated;
+        sums.snapshots += clients[i].totals.snapshots;
+        sums.merges += clients[i].totals.merges;
+        sums.reverts += clients[i].totals.reverts;
+        sums.moves += clients[i].totals.moves;
     }
     return &sums;
 }

@@ -14,6 +14,7 @@
 
 struct history_totals {
     unsigned long requests, acknowledged, refused, unanswered, repeated;
+    unsigned long snapshots, merges, reverts, moves; /* that succeeded, over whatever was killed */
 };
 
 void history_init(struct rig *r, unsigned seed);
@@ -25,6 +26,8 @@ void history_stop(void);
  * to is not promised any more. Only between history_go() and history_stop(). */
 const char *history_name(unsigned n);
 void history_hit(unsigned n);
+/* Whether a move, or a snapshot's deletion, is under way. */
+bool history_is_copying(void);
 /* Fails unless all that was acknowledged is there and nothing else. Only while the clients stand.
  * What was unanswered is known after it. */
 void history_check(void);

@@ -382,6 +382,8 @@ static bool is_worth(const struct walk_operation *op, const struct point *p, enu
 {
     bool below = is_below(p);
 
+    if (op->once && p->nth > 1 && !getenv("VMMD_WALK_ALL"))
+        return false;
     if (op->brief && (below || str_starts(p->name, "qemu.")))
         return false;
     if (victim == MAIN || victim == VICTIMS)

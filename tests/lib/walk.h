@@ -25,6 +25,7 @@ struct walk_operation {
     const char *const *ends;        /* run.state it may leave; NULL: VM absent */
     void (*after)(struct rig *r);   /* more that holds once it succeeded, or NULL */
     bool same_guest;                /* the guest goes on in the same process */
+    bool once;                      /* a point counts at its first passage; $VMMD_WALK_ALL: all */
     bool brief;                     /* what worker, jail and QEMU do in it another one walks */
     bool starts;                    /* worker and QEMU come to be in it: they are victims, too */
     bool goes_back;                 /* what the guest wrote last need not be on its disk */
