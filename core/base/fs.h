@@ -31,6 +31,9 @@ bool fs_sync(int fd, const char *what, struct err *err) MUST_USE;
 bool fs_sync_parent(const char *path, struct err *err) MUST_USE;
 /* unlink + fsync of the directory; a missing file is success. */
 bool fs_remove(int dirfd, const char *name, struct err *err) MUST_USE;
+/* The same without waiting for the space, which can take seconds a gibibyte: it is free a while
+ * after. */
+bool fs_remove_large(int dirfd, const char *name, struct err *err) MUST_USE;
 /* Removes a directory with all below it; what is missing already is success. */
 bool fs_remove_tree(int dirfd, const char *name, struct err *err) MUST_USE;
 /* Bytes of the file system that 'fd' lies on: in all, and free for an unprivileged writer. */

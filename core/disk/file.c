@@ -336,7 +336,7 @@ bool layer_unlink(const struct layer *layer, struct err *err)
 
     layer_name(layer, name);
     return reachable(layer, err) &&
-           FAILPOINT_AROUND("disk.unlink", fs_remove(layer->dir, name, err), err);
+           FAILPOINT_AROUND("disk.unlink", fs_remove_large(layer->dir, name, err), err);
 }
 
 uint64_t layer_allocated(const struct layer *layer)

@@ -50,7 +50,8 @@ bool layer_write(struct store_txn *txn, const struct layer *layer, const char *s
 void layer_name(const struct layer *layer, char out[FILE_NAME_BYTES]);
 /* Makes it empty and flushes it and its name; what is there of an earlier attempt is replaced. */
 bool layer_make(struct core *core, const struct layer *layer, struct err *err) MUST_USE;
-bool layer_unlink(const struct layer *layer, struct err *err) MUST_USE; /* and flushes the name */
+/* And flushes the name; what it took is free a while later. */
+bool layer_unlink(const struct layer *layer, struct err *err) MUST_USE;
 /* A fresh descriptor, for handing over: image locks belong to it. -1 with *err set. */
 int layer_open(const struct layer *layer, int flags, struct err *err) MUST_USE;
 uint64_t layer_allocated(const struct layer *layer); /* bytes on the disk, 0 when unknown */

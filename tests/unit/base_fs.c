@@ -2,12 +2,15 @@
  * content or the new one. */
 #include "tests/lib/harness.h"
 
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -280,6 +283,43 @@ static void a_lock_belongs_to_one_opening(void **state)
     assert_true(total >= left && total > 0);
 }
 
+static bool some_file_is_held_without_a_name(const char *dir)
+{
+    CLEANUP(closep) int fds = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char entry[16], target[256];
+    bool found = false;
+
+    for (int fd = 0; fd < 256 && !found; fd++) {
+        ssize_t n;
+        snprintf(entry, sizeof entry, "%d", fd);
+        n = readlinkat(fds, entry, target, sizeof target - 1);
+        if (n < 0)
+            continue;
+        target[n] = '\0';
+        found = strncmp(target, dir, strlen(dir)) == 0 && strstr(target, " (deleted)");
+    }
+    return found;
+}
+
+static void a_large_file_loses_its_name_at_once_and_its_space_soon(void **state)
+{
+    const struct place *place = *state;
+    const int64_t deadline_ms = clock_mono_ms() + 30000;
+    struct err err = {0};
+    struct stat st;
+    int fd = openat(place->dir, "disk", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+    assert_int_equal(posix_fallocate(fd, 0, 8 << 20), 0);
+    close(fd);
+    must(fs_remove_large(place->dir, "disk", &err), &err);
+    assert_int_equal(fstatat(place->dir, "disk", &st, 0), -1);
+    while (some_file_is_held_without_a_name(place->path)) {
+        assert_true(clock_left_ms(deadline_ms));
+        sched_yield();
+    }
+    must(fs_remove_large(place->dir, "disk", &err), &err); /* missing is success */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
 
 int main(void)
@@ -296,6 +336,7 @@ int main(void)
         TEST(a_file_is_read_up_to_the_limit),
         TEST(a_full_disk_is_named_no_space),
         TEST(a_lock_belongs_to_one_opening),
+        TEST(a_large_file_loses_its_name_at_once_and_its_space_soon),
     };
 
     return cmocka_run_group_tests_name("base/fs", tests, NULL, NULL);
