@@ -45,8 +45,12 @@ static void rest(struct pace *p, int64_t until_ms)
 void pace_begin(struct pace *p, struct core *core, struct vm *vm, struct job *job)
 {
     struct machine_disk_stats now, since;
+    uint64_t said;
 
     *p = (struct pace){.core = core, .vm = vm, .job = job};
+    p->looked_ms = p->budget_ms = clock_mono_ms();
+    if (job_bandwidth(job, &said))
+        return; /* nobody asks what the guest does */
     p->known = read_stats(p, &p->last);
     if (p->known) {
         rest(p, clock_mono_ms() + MEASURE_MS);

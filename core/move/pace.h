@@ -28,7 +28,8 @@ struct pace {
     int64_t budget_ms; /* when what was copied so far may have been copied */
 };
 
-/* Measures for a moment what the guest does undisturbed, if it does anything. */
+/* Measures for a moment what the guest does undisturbed, if it does anything; not beside a client's
+ * limit. */
 void pace_begin(struct pace *p, struct core *core, struct vm *vm, struct job *job);
 /* Bytes a second from now on; 0: no limit. Looks at the guest at most every PACE_TICK_MS. */
 uint64_t pace_now(struct pace *p);
