@@ -44,6 +44,7 @@ enum move_end {
     MOVE_FAILED,    /* nothing has changed */
     MOVE_PIVOTED,   /* the disks go on in the copies */
     MOVE_VM_IS_OFF, /* it ended before the disks switched */
+    MOVE_SILENT,    /* the machine did not answer for a while: once more */
     MOVE_NOT_KNOWN  /* the daemon ends */
 };
 /* Leaves are mirrored until all are the same, then the disks switch. The other files are complete.

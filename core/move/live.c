@@ -51,6 +51,14 @@ static unsigned position_of(struct move *m, const struct uuid *id)
     return position;
 }
 
+static const struct move_file *first_leaf(const struct move *m)
+{
+    for (size_t i = 0; i < m->n; i++)
+        if (m->files[i].is_leaf)
+            return &m->files[i];
+    return NULL;
+}
+
 /* ---- one mirror ---- */
 
 static bool look(struct move *m, const struct uuid *name, struct machine_block_job *out,
@@ -232,14 +240,33 @@ static bool look_at_all(struct move *m, struct crowd *c, struct err *err)
     return true;
 }
 
-/* The machine did not answer: whether that is because there is none any more. */
+static bool answers(struct move *m)
+{
+    struct machine_block_job now;
+    struct err none = {0};
+
+    return look(m, &first_leaf(m)->to.id, &now, &none);
+}
+
+/* The machine did not answer: waits until it is gone, or answers again. */
 static enum move_end why_silent(struct move *m, struct err *err)
 {
-    if (atomic_load(&m->core->closing)) {
-        err_set(err, ERR_UNAVAILABLE, "the daemon ends; the move goes on");
-        return MOVE_NOT_KNOWN;
+    *err = (struct err){0};
+    for (;;) {
+        if (atomic_load(&m->core->closing)) {
+            err_set(err, ERR_UNAVAILABLE, "the daemon ends; the move goes on");
+            return MOVE_NOT_KNOWN;
+        }
+        if (job_cancelled(m->job)) {
+            err_set(err, ERR_CANCELLED, "nothing was moved");
+            return MOVE_FAILED;
+        }
+        if (vm_is(m->core, m->vm, is_gone, NULL))
+            return MOVE_VM_IS_OFF;
+        if (answers(m))
+            return MOVE_SILENT;
+        rest(m);
     }
-    return vm_is(m->core, m->vm, is_gone, NULL) ? MOVE_VM_IS_OFF : MOVE_FAILED;
 }
 
 enum watched { WATCH_READY, WATCH_FAILED, WATCH_SILENT };
@@ -249,6 +276,7 @@ static enum watched watch(struct move *m, struct err *err)
     uint64_t limit = pace_now(&m->pace), next;
     struct crowd c;
 
+    set_limit(m, limit); /* a mirror that was there already may have another */
     for (;;) {
         if (atomic_load(&m->core->closing) || !look_at_all(m, &c, err))
             return WATCH_SILENT;
@@ -291,14 +319,6 @@ static bool is_recorded(struct move *m, bool *yes, struct err *err)
     *yes = record && str_eq(json_get_text(record, "job"), UUID_STR(job_id(m->job))) &&
            !json_get_bool(record, "undone", false);
     return true;
-}
-
-static const struct move_file *first_leaf(const struct move *m)
-{
-    for (size_t i = 0; i < m->n; i++)
-        if (m->files[i].is_leaf)
-            return &m->files[i];
-    return NULL;
 }
 
 /* False: nobody answered. */
@@ -406,10 +426,10 @@ static enum move_end attempt(struct move *m, struct err *err)
 
     if (!all_are_there(m)) {
         call_all_off(m);
-        if (!begin_all(m, err))
-            watched = vm_is(m->core, m->vm, is_gone, NULL) ? WATCH_SILENT : WATCH_FAILED;
-        else
+        if (begin_all(m, err))
             watched = watch(m, err);
+        else if (!answers(m))
+            watched = WATCH_SILENT;
     } else {
         watched = watch(m, err);
     }
@@ -430,11 +450,16 @@ enum move_end move_live(struct move *m, struct err *err)
     for (unsigned i = 0; i < PIVOTS_MAX; i++) {
         *err = (struct err){0};
         end = attempt(m, err);
-        if (end != MOVE_FAILED || err->code != ERR_TIMEOUT)
+        if (end == MOVE_SILENT || (end == MOVE_FAILED && err->code == ERR_TIMEOUT))
+            log_warn("%s: %s", VM_NAME(m->core, m->vm),
+                     err->code ? err->detail : "QEMU was not to be reached for a while");
+        else
             break;
-        log_warn("%s: %s", VM_NAME(m->core, m->vm), err->detail);
     }
-    return end;
+    if (end != MOVE_SILENT)
+        return end;
+    err_set(err, ERR_UNAVAILABLE, "QEMU does not answer");
+    return MOVE_FAILED;
 }
 
 void move_forget(struct move *m)

@@ -3,6 +3,7 @@
  * is swept as every worker that belongs to no running VM. */
 #include "core/snap/helper.h"
 
+#include "core/base/commitlog.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -34,12 +35,16 @@ static struct vm_spec *bare_spec(const struct vm *vm, struct err *err)
     return NULL;
 }
 
-static bool open_log(struct core *core, const struct vm *vm, int *fd, struct err *err)
+static bool open_logs(struct core *core, const struct vm *vm, struct machine_plan *plan,
+                      struct err *err)
 {
     CLEANUP(closep) int dir = vm_dir_open(core, vm, true, err);
 
-    *fd = dir < 0 ? -1 : fs_open(dir, "qemu.log", O_RDWR | O_CREAT | O_APPEND, 0600, err);
-    return *fd >= 0;
+    if (dir < 0)
+        return false;
+    plan->qemu_log_fd = fs_open(dir, VM_QEMU_LOG, O_RDWR | O_CREAT | O_APPEND, 0600, err);
+    plan->commit_fd = plan->qemu_log_fd < 0 ? -1 : commitlog_open(dir, err);
+    return plan->commit_fd >= 0;
 }
 
 static void give_slot_back(struct core *core, struct vm *vm)
@@ -61,7 +66,7 @@ static struct machine *launch(struct core *core, struct vm *vm, struct machine_p
         return NULL;
     ok = core_backend(vm->backend)->start(plan, &owner, &machine, err);
     plan->disks[0].n_fds = 0; /* closed by start(), whatever came out */
-    plan->qemu_log_fd = -1;
+    plan->qemu_log_fd = plan->commit_fd = -1;
     if (!ok)
         give_slot_back(core, vm);
     return ok ? machine : NULL;
@@ -78,10 +83,10 @@ struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid
 
     plan.disks = disk;
     plan.n_disks = 1;
-    if (spec && open_log(core, vm, &plan.qemu_log_fd, err) &&
-        disk_open_chain(core, leaf, disk, err))
+    if (spec && open_logs(core, vm, &plan, err) && disk_open_chain(core, leaf, disk, err))
         machine = launch(core, vm, &plan, err);
     closep(&plan.qemu_log_fd);
+    closep(&plan.commit_fd);
     disks_close(disk, 1);
     if (spec) {
         vm_spec_clear(spec);

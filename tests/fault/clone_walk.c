@@ -212,6 +212,7 @@ static bool kill_at(const struct operation *op, unsigned n)
     op->before(&w);
     world_close(&w);
     assert_int_equal(pipe(out), 0);
+    world_await_alone();
     child = fork();
     if (child == 0)
         live_and_die(&w, op, n, out[1]);

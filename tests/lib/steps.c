@@ -93,6 +93,7 @@ static bool kill_at(const struct step_row *row, unsigned n)
     row->before(&w);
     world_close(&w);
     assert_int_equal(pipe(out), 0);
+    world_await_alone();
     child = fork();
     if (child == 0)
         live_and_die(&w, row, n, out[1]);

@@ -147,8 +147,24 @@ void world_adopt(struct world *w, char *dir)
     }
 }
 
+static unsigned alone; /* threads of a process that has no world: a sanitizer may have one */
+
+static unsigned threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    unsigned n = 0;
+
+    assert_non_null(tasks);
+    for (struct dirent *e; (e = readdir(tasks));)
+        n += e->d_name[0] != '.';
+    closedir(tasks);
+    return n;
+}
+
 void world_make(struct world *w)
 {
+    if (!alone)
+        alone = threads();
     world_make_in(w, tmp_dir_make());
 }
 
@@ -381,4 +397,15 @@ unsigned world_files(struct world *w)
         closedir(root);
     }
     return n;
+}
+
+void world_await_alone(void)
+{
+    const int64_t deadline_ms = clock_mono_ms() + 10000;
+
+    while (threads() > alone) {
+        if (clock_mono_ms() > deadline_ms)
+            fail_msg("a thread of a closed world does not end");
+        (void)poll(NULL, 0, 1); /* asked again until it has */
+    }
 }

@@ -21,6 +21,9 @@ void world_without_qemu(void);      /* from now on no world asks QEMU for its ve
 bool world_open(struct world *w);   /* the core alone: a daemon start; false if it refused */
 void world_close(struct world *w);  /* the core alone: an orderly end */
 void world_remove(struct world *w); /* all of it */
+/* Before fork(): waits until no thread of a closed world is about to end. What it holds then (the
+ * allocator's locks) the child would wait for for ever. */
+void world_await_alone(void);
 
 /* The JSON text of a VM: {"name":name,"backend":"fake","nics":[], …more}, where 'more' may name a
  * template and so on */
