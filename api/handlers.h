@@ -22,6 +22,8 @@ route_handler templates_delete;                                                 
 route_handler snapshots_list, snapshots_create, snapshots_get, snapshots_edit;    /* snapshots.c */
 route_handler vms_clone;                                                          /* clones.c */
 route_handler snapshots_delete, snapshots_revert;                                 /* snapshots.c */
-route_handler pools_list, pools_create, pools_get, pools_delete;                  /* pools.c */
-route_handler disks_list, disks_get;                                              /* pools.c */
-route_handler media_get;                                                          /* media.c */
+route_handler pools_list, pools_create, pools_get, pools_edit, pools_delete;      /* pools.c */
+route_handler pools_files;                                                        /* pools.c */
+route_handler disks_list, disks_list_of_vm, disks_get, disks_create, disks_delete; /* disks.c */
+route_handler disks_edit, disks_grow;                                              /* disks.c */
+route_handler media_get;                                                           /* media.c */

@@ -1,38 +1,12 @@
-/* Storage pools, and the disks that lie in them. */
+/* Storage pools, and what lies in them. */
 #include "api/handlers.h"
 #include "api/idem.h"
 #include "api/server.h"
 #include "core/disk/pool.h"
 
-struct pool_spec {
-    char *name;
-    char *root;
-};
-
-static const struct field pool_fields[] = {
-    {.name = "name",
-     .type = FIELD_TEXT,
-     .flags = FIELD_REQUIRED,
-     .offset = offsetof(struct pool_spec, name),
-     .min = 1,
-     .max = NAME_MAX_BYTES,
-     .check = check_name,
-     .help = "unique"},
-    {.name = "root",
-     .type = FIELD_TEXT,
-     .flags = FIELD_REQUIRED,
-     .offset = offsetof(struct pool_spec, root),
-     .min = 1,
-     .max = NAME_MAX_BYTES,
-     .check = check_name,
-     .help = "id of a configured root; GET /host lists them"},
-};
-static const struct model pool_model = {"PoolSpec", sizeof(struct pool_spec), pool_fields,
-                                        ARRAY_LEN(pool_fields)};
-
-static void pool_spec_clear(struct pool_spec *spec)
+static void pool_settings_clear(struct pool_settings *settings)
 {
-    model_clear(&pool_model, spec);
+    model_clear(&pool_model, settings);
 }
 
 bool pools_list(struct request *rq, struct err *err)
@@ -63,7 +37,7 @@ static bool reply_created(struct request *rq, const struct uuid *id, struct err 
 
 bool pools_create(struct request *rq, struct err *err)
 {
-    CLEANUP(pool_spec_clear) struct pool_spec spec = {0};
+    CLEANUP(pool_settings_clear) struct pool_settings spec = {0};
     struct origin origin;
     struct uuid id = {0};
     bool replay;
@@ -71,7 +45,7 @@ bool pools_create(struct request *rq, struct err *err)
     if (!request_decode(rq, &pool_model, &spec, err) || !request_origin(rq, &origin, err) ||
         !idem_find(rq, &origin, "pool", &replay, &id, err))
         return false;
-    if (!replay && !pool_create(rq->api->config.core, spec.name, spec.root, &origin, &id, err) &&
+    if (!replay && !pool_create_as(rq->api->config.core, &spec, &origin, &id, err) &&
         !idem_lost_race(rq, &origin, "pool", &id, err))
         return false;
     return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_created(rq, &id, err);
@@ -87,20 +61,30 @@ bool pools_delete(struct request *rq, struct err *err)
     return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
 }
 
-bool disks_list(struct request *rq, struct err *err)
+bool pools_edit(struct request *rq, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *patch = request_json(rq, err);
+    struct origin origin;
+    json_t *pool;
+
+    if (!patch || !request_origin(rq, &origin, err))
+        return false;
+    pool = pool_edit(rq->api->config.core, rq->ref, patch, &origin, err);
+    if (!pool)
+        return false;
+    if (!origin.dry_run)
+        return reply_json(rq, 200, pool);
+    json_decref(pool);
+    return reply_dry_run(rq, NULL, NULL);
+}
+
+bool pools_files(struct request *rq, struct err *err)
 {
     CLEANUP(query_clear) struct query query = {0};
     CLEANUP(strbuf_clear) struct strbuf text = {0};
 
-    if (!request_list(rq, &schema_disk, &query, err) ||
-        !disk_list(rq->api->config.core, request_query(rq, "vm"), &query, &text, err))
+    if (!request_list(rq, &schema_pool_file, &query, err) ||
+        !pool_files(rq->api->config.core, rq->ref, &query, &text, err))
         return false;
     return reply_text(rq, &text);
-}
-
-bool disks_get(struct request *rq, struct err *err)
-{
-    json_t *disk = disk_show(rq->api->config.core, rq->ref, err);
-
-    return disk && request_show(rq, &schema_disk, disk, err);
 }

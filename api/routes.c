@@ -98,10 +98,17 @@ const struct route routes[] = {
     {"GET",    POOL,                       "listPools",      ROLE_VIEWER,   BODY_NONE,          LIST,                 pools_list,        0},
     {"POST",   POOL,                       "createPool",     ROLE_ADMIN,    BODY_JSON,          "dry_run",            pools_create,      0},
     {"GET",    POOL "/{id}",               "getPool",        ROLE_VIEWER,   BODY_NONE,          "fields",             pools_get,         0},
+    {"PATCH",  POOL "/{id}",               "editPool",       ROLE_ADMIN,    BODY_PATCH,         "dry_run",            pools_edit,        0},
+    {"GET",    POOL "/{id}/files",         "listPoolFiles",  ROLE_VIEWER,   BODY_NONE,          LIST,                 pools_files,       0},
     {"DELETE", POOL "/{id}",               "deletePool",     ROLE_ADMIN,    BODY_NONE,          "dry_run",            pools_delete,      0},
     {"GET",    DISK,                       "listDisks",      ROLE_VIEWER,   BODY_NONE,          LIST " vm",           disks_list,        0},
     {"GET",    "/api/v1/media",            "listMedia",      ROLE_VIEWER,   BODY_NONE,          LIST,                 media_get,         0},
     {"GET",    DISK "/{id}",               "getDisk",        ROLE_VIEWER,   BODY_NONE,          "fields",             disks_get,         0},
+    {"PATCH",  DISK "/{id}",               "editDisk",       ROLE_OPERATOR, BODY_PATCH,         "dry_run",            disks_edit,        0},
+    {"DELETE", DISK "/{id}",               "removeDisk",     ROLE_OPERATOR, BODY_NONE,          "dry_run",            disks_delete,      0},
+    {"POST",   DISK "/{id}/actions/grow",  "growDisk",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            disks_grow,        0},
+    {"GET",    VM "/disks",                "listVmDisks",    ROLE_VIEWER,   BODY_NONE,          LIST,                 disks_list_of_vm,  0},
+    {"POST",   VM "/disks",                "addDisk",        ROLE_OPERATOR, BODY_JSON,          "dry_run",            disks_create,         0},
 };
 /* clang-format on */
 const size_t n_routes = ARRAY_LEN(routes);

@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/change.h"
 #include "core/disk/file.h"
 #include "core/disk/space.h"
 
@@ -125,21 +126,6 @@ static struct disk *copy_disks(struct core *core, const struct uuid *vm, size_t 
     return list;
 }
 
-static bool write_disk(struct store_txn *txn, const struct disk *d, struct err *err)
-{
-    const struct disk_record row = {.id = d->id,
-                                    .vm = d->vm,
-                                    .pool = d->pool,
-                                    .position = d->position,
-                                    .size_bytes = d->size_bytes,
-                                    .format = disk_format_names[d->format],
-                                    .bus = disk_bus_names[d->bus],
-                                    .leaf = d->leaf,
-                                    .created_ms = d->created_ms};
-
-    return store_disk_put(txn, &row, err);
-}
-
 bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm, const char *state,
                  const struct uuid *job, struct err *err)
 {
@@ -153,7 +139,7 @@ bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm
     for (size_t i = 0; ok && i < n_layers; i++)
         ok = layer_write(txn, &layers[i], state, job, err);
     for (size_t i = 0; ok && i < n_disks; i++)
-        ok = write_disk(txn, &disks[i], err);
+        ok = disk_row_write(txn, &disks[i], err);
     return ok;
 }
 
@@ -169,7 +155,7 @@ void disks_live(struct core *core, const struct uuid *vm)
 }
 
 bool disk_write_leaf(struct core *core, struct store_txn *txn, const struct uuid *disk,
-                     const struct uuid *leaf, struct err *err)
+                     const struct uuid *leaf, uint64_t size_bytes, struct err *err)
 {
     struct disk copy = {0}, *found;
 
@@ -181,7 +167,8 @@ bool disk_write_leaf(struct core *core, struct store_txn *txn, const struct uuid
     if (!found)
         return err_set(err, ERR_NOT_FOUND, "there is no such disk");
     copy.leaf = *leaf;
-    return write_disk(txn, &copy, err);
+    copy.size_bytes = size_bytes;
+    return disk_row_write(txn, &copy, err);
 }
 
 bool disk_write_moved(struct core *core, struct store_txn *txn, const struct uuid *disk,
@@ -200,7 +187,7 @@ bool disk_write_moved(struct core *core, struct store_txn *txn, const struct uui
     copy.pool = leaf->pool;
     if (uuid_is_zero(&leaf->parent))
         copy.format = leaf->format;
-    return write_disk(txn, &copy, err);
+    return disk_row_write(txn, &copy, err);
 }
 
 bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uuid *vm,

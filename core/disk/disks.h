@@ -6,6 +6,7 @@
  * again. */
 #pragma once
 #include "core/core/parts.h"
+#include "core/disk/file.h"
 
 /* Roots, pools and disks from configuration and store. */
 bool disks_load(struct core *core, struct err *err) MUST_USE;
@@ -16,12 +17,19 @@ struct layer; /* core/disk/file.h */
 struct pool *pool_find(struct core *core, const char *ref) REQUIRES(core->registry.lock);
 /* Its default format as a word; 'ref' NULL is the oldest pool, and qcow2 what there is without. */
 const char *pool_format(struct core *core, const char *ref);
+/* Whoever writes a pool's row holds this. */
+extern struct lock pool_editing;
 /* The pool's row, with this said of its space; memory is left as it is. */
 bool pool_write_low(struct core *core, struct store_txn *txn, const struct uuid *id, bool low,
                     struct err *err) MUST_USE;
 
 /* ---- index.c: all disks by id, and each VM's ---- */
 void disk_index_add(struct core *core, struct disk *disk) REQUIRES(core->registry.lock);
+/* Takes one disk out of memory; its files stay. */
+void disk_index_take(struct core *core, const struct uuid *disk);
+/* The files of a chain from this leaf down that nobody else needs: no other file lies on them, no
+ * snapshot has them. Copies, the leaf first; free(). */
+struct layer *disk_own_files(struct core *core, struct vm *vm, const struct uuid *leaf, size_t *n);
 /* Takes a VM's disks and files out of memory. */
 void disk_index_drop(struct core *core, const struct uuid *vm) REQUIRES(core->registry.lock);
 struct disk_owner *disk_owner_find(struct core *core, const struct uuid *vm)
@@ -51,9 +59,9 @@ bool disks_write(struct core *core, struct store_txn *txn, const struct uuid *vm
 void disks_live(struct core *core, const struct uuid *vm);
 bool disks_remove_rows(struct core *core, struct store_txn *txn, const struct uuid *vm,
                        struct err *err) MUST_USE;
-/* One disk's row with another leaf; memory is left as it is. */
+/* One disk's row with another leaf, of this size; memory is left as it is. */
 bool disk_write_leaf(struct core *core, struct store_txn *txn, const struct uuid *disk,
-                     const struct uuid *leaf, struct err *err) MUST_USE;
+                     const struct uuid *leaf, uint64_t size_bytes, struct err *err) MUST_USE;
 /* The same for a leaf in another pool or of another format; once that is durable memory follows
  * with disk_set_leaf(). */
 bool disk_write_moved(struct core *core, struct store_txn *txn, const struct uuid *disk,

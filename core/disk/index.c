@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
+#include "core/snap/tree.h"
 
 #include <stdlib.h>
 
@@ -43,6 +44,42 @@ void disk_index_add(struct core *core, struct disk *disk)
     owner->first = disk;
     HASH_ADD(by_id, core->registry.disks_by_id, id, sizeof disk->id, disk);
     count(core, disk, 1);
+}
+
+void disk_index_take(struct core *core, const struct uuid *id)
+{
+    struct disk *disk, **at;
+
+    lock_take(&core->registry.lock);
+    disk = disk_find(core, id);
+    if (disk) {
+        at = &disk_owner_get(core, &disk->vm)->first;
+        while (*at != disk)
+            at = &(*at)->next;
+        *at = disk->next;
+        HASH_DELETE(by_id, core->registry.disks_by_id, disk);
+        count(core, disk, -1);
+        free(disk);
+    }
+    lock_drop(&core->registry.lock);
+}
+
+struct layer *disk_own_files(struct core *core, struct vm *vm, const struct uuid *leaf, size_t *n)
+{
+    struct layer *list = NULL;
+    unsigned above = 0;
+
+    *n = 0;
+    lock_take(&core->registry.lock);
+    for (struct file *f = file_find(core, leaf); f; f = file_find(core, &f->parent)) {
+        if (f->children > above || !uuid_eq(&f->vm, &vm->id) || snapshots_with_file(vm, &f->id))
+            break;
+        list = mem_resize(list, *n + 1, sizeof *list);
+        list[(*n)++] = layer_of_file(core, f);
+        above = 1;
+    }
+    lock_drop(&core->registry.lock);
+    return list;
 }
 
 void disk_index_drop(struct core *core, const struct uuid *vm)

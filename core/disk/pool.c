@@ -101,7 +101,8 @@ static bool load_pool(void *ctx, const struct pool_record *r)
     struct err err = {0};
 
     pool->quota_bytes = r->quota_bytes;
-    pool->reserve_bytes = r->reserve_bytes;
+    pool->reserve_bytes =
+        r->reserve_bytes < POOL_RESERVE_USUAL ? r->reserve_bytes : POOL_RESERVE_USUAL;
     pool->low_space = r->low_space;
     for (int i = 0; disk_format_names[i]; i++)
         pool->default_format =
@@ -256,16 +257,28 @@ static bool check_new(struct core *core, const char *name, const char *root, int
 bool pool_create(struct core *core, const char *name, const char *root, const struct origin *origin,
                  struct uuid *id, struct err *err)
 {
+    const struct pool_settings usual = {
+        .name = (char *)name, .root = (char *)root, .reserve_bytes = POOL_RESERVE_USUAL};
+
+    return pool_create_as(core, &usual, origin, id, err);
+}
+
+bool pool_create_as(struct core *core, const struct pool_settings *settings,
+                    const struct origin *origin, struct uuid *id, struct err *err)
+{
     struct uuid new_id = uuid_new();
     struct pool *pool;
     int index;
 
-    if (!check_new(core, name, root, &index, err))
+    if (!check_new(core, settings->name, settings->root, &index, err))
         return false;
     *id = new_id;
     if (origin->dry_run)
         return true;
-    pool = pool_new(&new_id, name, root, clock_wall_ms());
+    pool = pool_new(&new_id, settings->name, settings->root, clock_wall_ms());
+    pool->quota_bytes = settings->quota_bytes;
+    pool->reserve_bytes = settings->reserve_bytes;
+    pool->default_format = settings->default_format;
     pool->dir = fs_dir(core->root_dirs[index], UUID_STR(&new_id), 0700, err);
     if (pool->dir < 0 || !write_new(core, pool, origin, err)) {
         unlinkat(core->root_dirs[index], UUID_STR(&new_id), AT_REMOVEDIR);
@@ -277,36 +290,60 @@ bool pool_create(struct core *core, const char *name, const char *root, const st
     return true;
 }
 
-static json_t *view(struct core *core, const struct pool *pool) REQUIRES(core->registry.lock);
-static json_t *view(struct core *core, const struct pool *pool)
+/* What is asked of its files is asked when it is shown. */
+static json_t *view(const struct pool *pool)
 {
-    uint64_t total = 0, free_bytes = 0;
     json_t *v = json_object();
-    struct err err = {0};
 
-    if (pool->dir >= 0)
-        err_ignore(fs_space(pool->dir, &total, &free_bytes, &err), &err);
     json_put_text(v, "id", UUID_STR(&pool->id));
     json_put_text(v, "name", pool->name);
     json_put_text(v, "root", pool->root);
-    json_put_u64(v, "total_bytes", total);
-    json_put_u64(v, "free_bytes", free_bytes);
+    json_put_u64(v, "quota_bytes", pool->quota_bytes);
+    json_put_text(v, "default_format", disk_format_names[pool->default_format]);
+    json_put_bool(v, "low_space", pool->low_space);
     json_put_u64(v, "disks", pool->n_disks);
     json_put_time(v, "created_at", pool->created_ms);
     return v;
 }
 
+static void put_number(json_t *v, const char *member, bool known, uint64_t number)
+{
+    if (known)
+        json_put_u64(v, member, number);
+    else
+        json_put(v, member, json_null());
+}
+
+/* Looks at the pool's files: no lock is held. */
+static void put_space(struct core *core, const struct uuid *id, json_t *v)
+{
+    struct space space = {0};
+    struct err err = {0};
+    bool known = space_read(core, id, &space, &err);
+
+    put_number(v, "total_bytes", known, space.total_bytes);
+    put_number(v, "free_bytes", known, space.free_bytes);
+    put_number(v, "file_bytes", known, space.used_bytes);
+    put_number(v, "reserve_bytes", known, space.reserve_bytes);
+    json_put_u64(v, "reserved_bytes", space.reserved_bytes);
+}
+
 json_t *pool_show(struct core *core, const char *ref, struct err *err)
 {
     struct pool *pool;
+    struct uuid id = {0};
     json_t *v = NULL;
 
     lock_take(&core->registry.lock);
     pool = pool_find(core, ref);
-    if (pool)
-        v = view(core, pool);
+    if (pool) {
+        v = view(pool);
+        id = pool->id;
+    }
     lock_drop(&core->registry.lock);
-    if (!v)
+    if (v)
+        put_space(core, &id, v);
+    else
         err_set(err, ERR_NOT_FOUND, "there is no pool '%.64s'", ref);
     return v;
 }
@@ -314,11 +351,20 @@ json_t *pool_show(struct core *core, const char *ref, struct err *err)
 void pool_list(struct core *core, const struct query *query, struct strbuf *out)
 {
     CLEANUP(page_clear) struct page page = {.query = query};
+    CLEANUP(json_decrefp) json_t *all = json_array();
+    json_t *v;
+    size_t i;
 
     lock_take(&core->registry.lock);
     for (struct pool *p = core->registry.pools; p; p = p->next)
-        page_offer(&page, view(core, p));
+        json_array_append_new(all, view(p));
     lock_drop(&core->registry.lock);
+    json_array_foreach (all, i, v) {
+        struct uuid id;
+        if (uuid_parse(json_get_text(v, "id"), &id))
+            put_space(core, &id, v);
+        page_offer(&page, json_incref(v));
+    }
     page_write(&page, NULL, NULL, out);
 }
 

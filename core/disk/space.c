@@ -23,7 +23,7 @@ struct reservation {
 /* Without one of its own a pool keeps 5 %, at most 1 GiB. */
 static uint64_t reserve_of(uint64_t wanted, uint64_t total)
 {
-    if (wanted != POOL_RESERVE_USUAL)
+    if (wanted < POOL_RESERVE_USUAL)
         return wanted;
     return total / 20 < 1024 * MIB ? total / 20 : 1024 * MIB;
 }
@@ -266,8 +266,8 @@ static bool is_short(bool was, const struct space *s)
     return free_of(s) < s->reserve_bytes + margin;
 }
 
-static bool write_low(struct core *core, const struct uuid *id, bool low, const char *name,
-                      const struct space *s, struct err *err)
+static bool write_low_row(struct core *core, const struct uuid *id, bool low, const char *name,
+                          const struct space *s, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
@@ -275,6 +275,17 @@ static bool write_low(struct core *core, const struct uuid *id, bool low, const 
            event_add(txn, low ? "pool.low-space" : "pool.space-ok", "pool", id, event_of(name, s),
                      err) &&
            store_commit(&txn, err);
+}
+
+static bool write_low(struct core *core, const struct uuid *id, bool low, const char *name,
+                      const struct space *s, struct err *err)
+{
+    bool ok;
+
+    lock_take(&pool_editing);
+    ok = write_low_row(core, id, low, name, s, err);
+    lock_drop(&pool_editing);
+    return ok;
 }
 
 static void watch_one(struct core *core, const struct uuid *id)

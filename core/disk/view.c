@@ -1,6 +1,7 @@
 /* Disks as the API shows them: see pool.h. */
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/change.h"
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
 #include "core/disk/pool.h"
@@ -22,11 +23,37 @@ static uint64_t allocated(struct core *core, const struct disk *d)
     return sum;
 }
 
+static unsigned chain_length(struct core *core, const struct disk *d) REQUIRES(core->registry.lock);
+static unsigned chain_length(struct core *core, const struct disk *d)
+{
+    unsigned n = 0;
+
+    for (struct file *f = file_find(core, &d->leaf); f && n < FILE_CHAIN_MAX;
+         f = file_find(core, &f->parent))
+        n++;
+    return n;
+}
+
+/* They are part of the VM's configuration. */
+static json_t *limits_of(struct core *core, const struct disk *d) REQUIRES(core->registry.lock);
+static json_t *limits_of(struct core *core, const struct disk *d)
+{
+    static const struct disk_limits none = {.burst_s = 1};
+    const struct vm_disk *spec = NULL;
+    struct vm *vm;
+
+    HASH_FIND(by_id, core->registry.vms_by_id, &d->vm, sizeof d->vm, vm);
+    if (vm)
+        spec = spec_disk(&vm->spec, &d->id);
+    return model_encode(&disk_limits_model, spec ? &spec->limits : &none);
+}
+
 static json_t *view(struct core *core, const struct disk *d, bool file)
     REQUIRES(core->registry.lock);
 static json_t *view(struct core *core, const struct disk *d, bool file)
 {
-    struct pool *pool = pool_find(core, UUID_STR(&d->pool));
+    struct file *leaf = file_find(core, &d->leaf);
+    struct pool *pool = pool_find(core, UUID_STR(leaf ? &leaf->pool : &d->pool));
     json_t *v = json_object();
 
     json_put_text(v, "id", UUID_STR(&d->id));
@@ -36,8 +63,10 @@ static json_t *view(struct core *core, const struct disk *d, bool file)
     json_put_u64(v, "size_bytes", d->size_bytes);
     if (file)
         json_put_u64(v, "file_bytes", allocated(core, d));
-    json_put_text(v, "format", disk_format_names[d->format]);
+    json_put_u64(v, "files", chain_length(core, d));
+    json_put_text(v, "format", disk_format_names[leaf ? leaf->format : d->format]);
     json_put_text(v, "bus", disk_bus_names[d->bus]);
+    json_put(v, "limits", limits_of(core, d));
     json_put_time(v, "created_at", d->created_ms);
     return v;
 }

@@ -101,6 +101,14 @@ bool vm_spec_decode(const json_t *value, struct vm_spec *out, struct err *err)
     return model_decode(&vm_model, full, MODEL_CLIENT, out, err);
 }
 
+bool vm_disk_decode(int profile, const json_t *value, struct vm_disk *out, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *full = json_deep_copy(value);
+
+    fill(full, table_json(profiles[profile].disk));
+    return model_decode(&vm_disk_model, full, MODEL_CLIENT, out, err);
+}
+
 /* In 'patch', a null where the profile has a default becomes that default; so does a null inside an
  * object. What remains null gets the field table's default by model_patch(). */
 static void replace_nulls(json_t *patch, const json_t *defaults)

@@ -15,6 +15,9 @@ extern const struct profile profiles[]; /* by enum vm_profile */
 
 /* A client's VmSpec: the profile's defaults, then the field tables'. Errors as model_decode(). */
 bool vm_spec_decode(const json_t *value, struct vm_spec *out, struct err *err) MUST_USE;
+/* The same of a disk that a VM of this profile gets. */
+bool vm_disk_decode(int profile, const json_t *value, struct vm_disk *out,
+                    struct err *err) MUST_USE;
 /* As model_patch(); a member that is null gets the default of the profile that holds afterwards. */
 bool vm_spec_patch(const struct vm_spec *spec, const json_t *patch, struct vm_spec *out,
                    struct err *err) MUST_USE;

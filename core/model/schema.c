@@ -18,6 +18,7 @@ static const char *const snapshot_levels[] = {"disk", NULL};
 static const char *const hook_states[] = {"ok", "failing", "disabled", NULL};
 static const char *const roles[] = {"viewer", "operator", "admin", NULL};
 
+static const char *const pool_file_kinds[] = {"disk", "snapshot", "base", "operation", "orphan", NULL};
 /* clang-format off */ /* tables: one member a line */
 static const struct query_field vm_members[] = {
     {"id",               QUERY_TEXT,   NULL},
@@ -87,8 +88,25 @@ static const struct query_field pool_members[] = {
     {"root",        QUERY_TEXT,   NULL},
     {"total_bytes", QUERY_NUMBER, NULL},
     {"free_bytes",  QUERY_NUMBER, NULL},
+    {"file_bytes",  QUERY_NUMBER, NULL},
+    {"quota_bytes", QUERY_NUMBER, NULL},
+    {"reserve_bytes", QUERY_NUMBER, NULL},
+    {"reserved_bytes", QUERY_NUMBER, NULL},
+    {"default_format", QUERY_WORD, disk_format_names},
+    {"low_space",   QUERY_BOOL,   NULL},
     {"disks",       QUERY_NUMBER, NULL},
     {"created_at",  QUERY_TIME,   NULL},
+};
+static const struct query_field pool_file_members[] = {
+    {"name",        QUERY_TEXT,   NULL},
+    {"kind",        QUERY_WORD,   pool_file_kinds},
+    {"vm",          QUERY_TEXT,   NULL},
+    {"disk",        QUERY_TEXT,   NULL},
+    {"snapshot",    QUERY_TEXT,   NULL},
+    {"format",      QUERY_WORD,   disk_format_names},
+    {"size_bytes",  QUERY_NUMBER, NULL},
+    {"file_bytes",  QUERY_NUMBER, NULL},
+    {"modified_at", QUERY_TIME,   NULL},
 };
 static const struct query_field disk_members[] = {
     {"id",         QUERY_TEXT,   NULL},
@@ -97,8 +115,10 @@ static const struct query_field disk_members[] = {
     {"position",   QUERY_NUMBER, NULL},
     {"size_bytes", QUERY_NUMBER, NULL},
     {"file_bytes", QUERY_NUMBER, NULL},
+    {"files",      QUERY_NUMBER, NULL},
     {"format",     QUERY_WORD,   disk_format_names},
     {"bus",        QUERY_WORD,   disk_bus_names},
+    {"limits",     QUERY_ANY,    NULL},
     {"created_at", QUERY_TIME,   NULL},
 };
 static const struct query_field snapshot_members[] = {
@@ -158,6 +178,8 @@ const struct query_schema schema_operation =
 const struct query_schema schema_event = SCHEMA("event", event_members, NULL, "seq", "seq");
 const struct query_schema schema_token = SCHEMA("token", token_members, NULL, "name", "id");
 const struct query_schema schema_pool = SCHEMA("pool", pool_members, NULL, "created_at", "id");
+const struct query_schema schema_pool_file =
+    SCHEMA("file", pool_file_members, NULL, "name", "name");
 const struct query_schema schema_disk = SCHEMA("disk", disk_members, NULL, "id", "id");
 const struct query_schema schema_snapshot =
     SCHEMA("snapshot", snapshot_members, NULL, "created_at", "id");

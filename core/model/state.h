@@ -53,6 +53,9 @@
     X(CLONE, "clone", true, "clone")                                                               \
     X(FLATTEN, "flatten", true, "make independent")                                                \
     X(MOVE_STORAGE, "move-storage", true, "move the storage of")                                   \
+    X(ADD_DISK, "add-disk", true, "add a disk to")                                                 \
+    X(REMOVE_DISK, "remove-disk", true, "remove a disk of")                                        \
+    X(GROW_DISK, "grow-disk", true, "grow a disk of")                                              \
     X(SEND_KEY, "send-key", false, "press keys on")                                                \
     X(TYPE, "type", false, "type on")                                                              \
     X(POINTER, "pointer", false, "move the pointer of")                                            \

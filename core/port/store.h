@@ -89,7 +89,7 @@ struct pool_record {
     const char *default_format; /* of new disks; NULL: qcow2 */
     bool low_space;             /* was said to be short of space */
 };
-#define POOL_RESERVE_USUAL ((uint64_t)INT64_MAX)
+#define POOL_RESERVE_USUAL UINT64_C(4503599627370496) /* and above */
 bool store_pool_put(struct store_txn *txn, const struct pool_record *pool,
                     struct err *err) MUST_USE;
 bool store_pool_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;

@@ -51,6 +51,27 @@ struct overlay *overlays_plan(struct core *core, const struct uuid *vm,
     return list ? list : mem_alloc(sizeof *list);
 }
 
+struct overlay *overlays_plan_on(struct core *core, const struct uuid *vm,
+                                 const struct snapshot_disk_record *disks, size_t n,
+                                 struct err *err)
+{
+    struct overlay *list = mem_array(n + 1, sizeof *list);
+    bool ok = true;
+
+    lock_take(&core->registry.lock);
+    for (size_t i = 0; ok && i < n; i++) {
+        list[i] =
+            (struct overlay){.disk = disks[i].disk, .file = uuid_new(), .parent = disks[i].file};
+        ok = fill_layer(core, vm, &list[i]);
+    }
+    lock_drop(&core->registry.lock);
+    if (ok)
+        return list;
+    free(list);
+    err_set(err, ERR_INTERNAL, "a file of the snapshot is not known");
+    return NULL;
+}
+
 json_t *overlays_json(const struct overlay *list, size_t n)
 {
     json_t *array = json_array();
@@ -125,7 +146,8 @@ bool overlays_write_leaves(struct core *core, struct store_txn *txn, const struc
     if (!overlays_write(txn, list, n, "live", &none, err))
         return false;
     for (size_t i = 0; i < n; i++)
-        if (!disk_write_leaf(core, txn, &list[i].disk, &list[i].file, err))
+        if (!disk_write_leaf(core, txn, &list[i].disk, &list[i].file, list[i].layer.size_bytes,
+                             err))
             return false;
     return true;
 }
@@ -136,8 +158,10 @@ void overlays_set_leaves(struct core *core, const struct overlay *list, size_t n
     for (size_t i = 0; i < n; i++) {
         struct disk *disk = disk_find(core, &list[i].disk);
         struct file *file = file_find(core, &list[i].file);
-        if (disk)
+        if (disk) {
             disk->leaf = list[i].file;
+            disk->size_bytes = list[i].layer.size_bytes;
+        }
         if (file)
             file->state = FILE_LIVE;
     }

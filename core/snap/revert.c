@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/change.h"
 #include "core/disk/disks.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
@@ -21,16 +22,6 @@
 #include <string.h>
 
 /* ---- the request ---- */
-
-static const struct uuid *file_of(void *ctx, const struct disk *disk)
-{
-    const struct snapshot *s = ctx;
-
-    for (size_t i = 0; i < s->n_disks; i++)
-        if (uuid_eq(&s->disks[i].disk, &disk->id))
-            return &s->disks[i].file;
-    return NULL;
-}
 
 struct rows {
     const struct overlay *overlays;
@@ -86,7 +77,8 @@ bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
         return false;
     lock_take(&hold.vm->writing);
     to = copy_of(core, hold.vm, snapshot, err);
-    overlays = to ? overlays_plan(core, &hold.vm->id, file_of, to, &rows.n, err) : NULL;
+    overlays = to ? overlays_plan_on(core, &hold.vm->id, to->disks, to->n_disks, err) : NULL;
+    rows.n = to ? to->n_disks : 0;
     rows.overlays = overlays;
     if (overlays) {
         json_put_text(args, "snapshot", UUID_STR(&to->id));
@@ -137,21 +129,97 @@ static bool is_done(struct work *w)
     return done;
 }
 
-/* The leaves that nobody needs once the disks write elsewhere. */
-static struct layer *old_leaves(struct work *w, size_t *n)
+/* What changes with the commit. */
+struct change {
+    struct layer *old; /* files that nobody needs once the disks write elsewhere */
+    size_t n_old;
+    struct disk *disks; /* as they will be, one an overlay */
+    struct uuid *gone;  /* disks that the snapshot does not have */
+    size_t n_gone;
+};
+
+static void change_clear(struct change *c)
 {
-    struct layer *list = mem_array(w->n + 1, sizeof *list);
+    free(c->old);
+    free(c->disks);
+    free(c->gone);
+}
+
+static bool is_kept(const struct work *w, const struct uuid *disk)
+{
+    for (size_t i = 0; i < w->n; i++)
+        if (uuid_eq(&w->overlays[i].disk, disk))
+            return true;
+    return false;
+}
+
+/* The VM's disks as they are: those that go, and all leaves. */
+static struct uuid *look_at_disks(struct work *w, struct change *c, size_t *n)
+{
+    struct uuid *leaves = NULL;
 
     *n = 0;
     lock_take(&w->core->registry.lock);
-    for (size_t i = 0; i < w->n; i++) {
-        struct disk *disk = disk_find(w->core, &w->overlays[i].disk);
-        struct file *leaf = disk ? file_find(w->core, &disk->leaf) : NULL;
-        if (leaf && !leaf->children && !snapshots_with_file(w->vm, &leaf->id))
-            list[(*n)++] = layer_of_file(w->core, leaf);
+    for (struct disk *d = disks_of(w->core, &w->vm->id); d; d = d->next) {
+        leaves = mem_resize(leaves, *n + 1, sizeof *leaves);
+        leaves[(*n)++] = d->leaf;
+        if (is_kept(w, &d->id))
+            continue;
+        c->gone = mem_resize(c->gone, c->n_gone + 1, sizeof *c->gone);
+        c->gone[c->n_gone++] = d->id;
     }
     lock_drop(&w->core->registry.lock);
-    return list;
+    return leaves;
+}
+
+static void find_old(struct work *w, struct change *c)
+{
+    CLEANUP(mem_freep) struct uuid *leaves = NULL;
+    size_t n;
+
+    leaves = look_at_disks(w, c, &n);
+    for (size_t i = 0; i < n; i++) {
+        CLEANUP(mem_freep) struct layer *own = NULL;
+        size_t n_own;
+        own = disk_own_files(w->core, w->vm, &leaves[i], &n_own);
+        c->old = mem_resize(c->old, c->n_old + n_own + 1, sizeof *c->old);
+        for (size_t k = 0; k < n_own; k++)
+            c->old[c->n_old++] = own[k];
+    }
+}
+
+static unsigned position_in(const struct snapshot *s, const struct uuid *disk)
+{
+    for (size_t i = 0; i < s->n_disks; i++)
+        if (uuid_eq(&s->disks[i].disk, disk))
+            return s->disks[i].position;
+    return 0;
+}
+
+/* Disks that are gone come back where they were. */
+static void plan_disks(struct work *w, const struct vm_spec *spec, struct change *c)
+{
+    c->disks = mem_array(w->n + 1, sizeof *c->disks);
+    lock_take(&w->core->registry.lock);
+    for (size_t i = 0; i < w->n; i++) {
+        const struct overlay *o = &w->overlays[i];
+        const struct vm_disk *then = spec_disk(spec, &o->disk);
+        struct snapshot *s = snapshot_get(w->vm, &w->id);
+        struct disk *now = disk_find(w->core, &o->disk), *d = &c->disks[i];
+        if (now)
+            *d = *now;
+        else
+            *d = (struct disk){.id = o->disk,
+                               .vm = w->vm->id,
+                               .position = s ? position_in(s, &o->disk) : 0,
+                               .format = then ? then->format : o->layer.format,
+                               .bus = then ? then->bus : DISK_BUS_VIRTIO,
+                               .created_ms = clock_wall_ms()};
+        d->pool = o->layer.pool;
+        d->size_bytes = o->layer.size_bytes;
+        d->leaf = o->file;
+    }
+    lock_drop(&w->core->registry.lock);
 }
 
 /* The configuration as it was, under today's name and with an identity of its own: what is
@@ -188,15 +256,30 @@ static json_t *event_of(const struct work *w)
     return data;
 }
 
-static bool write_revert(struct work *w, const struct vm_spec *spec, const struct layer *old,
-                         size_t n_old, struct err *err)
+static bool write_files(struct work *w, struct store_txn *txn, const struct change *c,
+                        struct err *err)
+{
+    static const struct uuid none;
+    bool ok = overlays_write(txn, w->overlays, w->n, "live", &none, err);
+
+    for (size_t i = 0; ok && i < w->n; i++)
+        ok = disk_row_write(txn, &c->disks[i], err);
+    for (size_t i = 0; ok && i < c->n_gone; i++)
+        ok = store_disk_remove(txn, &c->gone[i], err);
+    for (size_t i = 0; ok && i < c->n_old; i++)
+        ok = layer_write(txn, &c->old[i], "trash", job_id(w->job), err);
+    return ok;
+}
+
+static bool write_revert(struct work *w, const struct vm_spec *spec, const struct change *c,
+                         struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(w->core->store, err);
     CLEANUP(json_decrefp) json_t *json = model_encode(&vm_model, spec);
     CLEANUP(mem_freep) char *text = json_write(json);
     struct vm_record record;
     struct vm_texts texts;
-    bool ok = txn != NULL;
+    bool ok;
 
     if (!txn)
         return false;
@@ -208,23 +291,35 @@ static bool write_revert(struct work *w, const struct vm_spec *spec, const struc
     record.revision++;
     record.state_revision++;
     record.updated_ms = clock_wall_ms();
-    for (size_t i = 0; ok && i < n_old; i++)
-        ok = layer_write(txn, &old[i], "trash", job_id(w->job), err);
-    ok = ok && overlays_write_leaves(w->core, txn, w->overlays, w->n, err) &&
-         store_vm_put(txn, &record, err) &&
+    ok = write_files(w, txn, c, err) && store_vm_put(txn, &record, err) &&
          event_add(txn, "vm.reverted", "vm", &w->vm->id, event_of(w), err) &&
          FAILPOINT("vm.revert.commit", err) && store_commit(&txn, err);
     vm_texts_clear(&texts);
     return ok;
 }
 
-static void apply(struct work *w, struct vm_spec *spec, const struct layer *old, size_t n_old)
+static void enlist_disk(struct core *core, const struct disk *disk)
+{
+    struct disk *copy = mem_dup(disk, sizeof *disk);
+
+    lock_take(&core->registry.lock);
+    disk_index_add(core, copy);
+    lock_drop(&core->registry.lock);
+}
+
+static void apply(struct work *w, struct vm_spec *spec, const struct change *c)
 {
     struct vm *vm = w->vm;
     struct vm_spec before;
 
-    files_discard(w->core, old, n_old);
+    files_discard(w->core, c->old, c->n_old);
     overlays_set_leaves(w->core, w->overlays, w->n);
+    for (size_t i = 0; i < w->n; i++) {
+        disk_index_take(w->core, &c->disks[i].id);
+        enlist_disk(w->core, &c->disks[i]);
+    }
+    for (size_t i = 0; i < c->n_gone; i++)
+        disk_index_take(w->core, &c->gone[i]);
     lock_take(&w->core->registry.lock);
     before = vm->spec;
     vm->spec = *spec;
@@ -238,17 +333,19 @@ static void apply(struct work *w, struct vm_spec *spec, const struct layer *old,
 
 static bool commit(struct work *w, struct err *err)
 {
-    CLEANUP(mem_freep) struct layer *old = NULL;
+    CLEANUP(change_clear) struct change c = {0};
     struct vm_spec *spec;
-    size_t n_old;
     bool ok;
 
     lock_take(&w->vm->writing);
-    old = old_leaves(w, &n_old);
     spec = spec_of(w, err);
-    ok = spec && write_revert(w, spec, old, n_old, err);
+    if (spec) {
+        find_old(w, &c);
+        plan_disks(w, spec, &c);
+    }
+    ok = spec && write_revert(w, spec, &c, err);
     if (ok)
-        apply(w, spec, old, n_old);
+        apply(w, spec, &c);
     lock_drop(&w->vm->writing);
     if (spec) {
         vm_spec_clear(spec);

@@ -44,6 +44,10 @@ struct overlay {
 struct overlay *overlays_plan(struct core *core, const struct uuid *vm,
                               const struct uuid *(*parent_of)(void *ctx, const struct disk *disk),
                               void *ctx, size_t *n, struct err *err) MUST_USE;
+/* The same for the disks of a snapshot, whether they are there or not. */
+struct overlay *overlays_plan_on(struct core *core, const struct uuid *vm,
+                                 const struct snapshot_disk_record *disks, size_t n,
+                                 struct err *err) MUST_USE;
 json_t *overlays_json(const struct overlay *list, size_t n);
 /* From a job's arguments, and into memory where they are not yet. */
 struct overlay *overlays_of_job(struct core *core, const struct uuid *vm, const json_t *args,

@@ -18,6 +18,9 @@ static const struct job_kind *const kind_of[VM_VERB_COUNT] = {
     [VM_VERB_DELETE_SNAPSHOT] = &vm_delete_snapshot_kind,
     [VM_VERB_MOVE_STORAGE] = &vm_move_storage_kind,
     [VM_VERB_FLATTEN] = &vm_flatten_kind,
+    [VM_VERB_ADD_DISK] = &vm_add_disk_kind,
+    [VM_VERB_REMOVE_DISK] = &vm_remove_disk_kind,
+    [VM_VERB_GROW_DISK] = &vm_grow_disk_kind,
 };
 
 const struct job_kind *vm_verb_kind(enum vm_verb verb)

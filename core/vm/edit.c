@@ -6,7 +6,10 @@
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
+#include "core/disk/change.h"
+#include "core/disk/pool.h"
 #include "core/model/profile.h"
+#include "core/model/rules.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 #include "core/vm/restart.h"
@@ -141,6 +144,72 @@ static bool edit(struct edit *e, const json_t *patch, const struct etag *if_matc
     if (e->renames)
         vm_name_release(e->core, &claim);
     return ok;
+}
+
+/* ---- the limits of one disk ---- */
+
+struct disk_patch {
+    struct disk_limits limits;
+};
+static const struct field patch_fields[] = {
+    {.name = "limits",
+     .type = FIELD_OBJECT,
+     .offset = offsetof(struct disk_patch, limits),
+     .of = &disk_limits_model,
+     .help = "what the guest may do to it in a second; 0: as much as it can"},
+};
+static const struct model patch_model = {"DiskPatch", sizeof(struct disk_patch), patch_fields,
+                                         ARRAY_LEN(patch_fields)};
+
+/* Under vm->writing. */
+static bool edit_limits(struct edit *e, const struct uuid *id, const json_t *patch, struct err *err)
+{
+    CLEANUP(vm_spec_freep) struct vm_spec *copy = NULL;
+    struct disk_patch now, wanted;
+    struct vm_disk *disk;
+
+    if (!vm_is(e->core, e->vm, is_defined, NULL))
+        return err_set(err, ERR_BUSY, "%s is being created or deleted", e->vm->name);
+    copy = vm_spec_copy(&e->vm->spec);
+    disk = spec_disk(copy, id);
+    if (!disk)
+        return err_set(err, ERR_NOT_FOUND, "the disk is gone");
+    now.limits = disk->limits;
+    if (!model_patch(&patch_model, &now, patch, &wanted, err) ||
+        !disk_limits_rules(&wanted.limits, err))
+        return false;
+    disk->limits = wanted.limits;
+    e->spec = *copy;
+    *copy = (struct vm_spec){0};
+    if (e->origin->dry_run)
+        return true;
+    if (!write_edit(e, err))
+        return false;
+    apply(e);
+    return true;
+}
+
+json_t *disk_edit(struct core *core, const char *ref, const json_t *patch,
+                  const struct origin *origin, struct err *err)
+{
+    struct disk disk = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, disk_vm(core, ref, &disk, err)};
+    struct edit e = {.core = core, .vm = hold.vm, .origin = origin};
+    bool ok;
+
+    if (!hold.vm)
+        return NULL;
+    lock_take(&hold.vm->writing);
+    ok = edit_limits(&e, &disk.id, patch, err);
+    lock_drop(&hold.vm->writing);
+    vm_spec_clear(&e.spec);
+    if (!ok)
+        return NULL;
+    if (!origin->dry_run) {
+        vm_copy_later(core, &hold.vm->id);
+        vm_apply_live(core, hold.vm);
+    }
+    return disk_show(core, ref, err);
 }
 
 static bool is_left_alone(const struct vm *vm, void *ctx)

@@ -7,5 +7,6 @@ const struct job_kind *const job_kinds[] = {
     &vm_pause_kind,           &vm_resume_kind,       &vm_restart_kind,
     &guests_shutdown_kind,    &vm_snapshot_kind,     &vm_revert_kind,
     &vm_delete_snapshot_kind, &vm_move_storage_kind, &vm_clone_kind,
-    &vm_clone_full_kind,      &vm_flatten_kind,      NULL,
+    &vm_clone_full_kind,      &vm_flatten_kind,      &vm_add_disk_kind,
+    &vm_remove_disk_kind,     &vm_grow_disk_kind,    NULL,
 };

@@ -358,6 +358,46 @@ describe('moves', () => {
     });
 });
 
+describe('disks and pools', () => {
+    const ofVm = `${VMS}/disky/disks`, list = async (query = '') => (await api.expect(200, 'GET', ofVm + query)).json.items;
+    const files = async (query) => (await api.expect(200, 'GET', `${POOLS}/one/files${query}`)).json.items;
+    test('are added to a running VM, limited, grown and removed', async () => {
+        await api.expect(201, 'POST', VMS, {headers: WAIT, json: {name: 'disky', backend: 'fake', nics: [], disks: [{size_bytes: 1 << 20, pool: 'one'}]}});
+        await api.expect(200, 'POST', `${VMS}/disky/actions/start`, {headers: WAIT});
+        assert.ok((await api.expect(200, 'POST', `${ofVm}?dry_run=true`, {json: {size_bytes: 1 << 20}})).json.dry_run);
+        const added = (await api.expect(200, 'POST', ofVm, {headers: WAIT, json: {size_bytes: 1 << 20, bus: 'scsi', format: 'vhdx', pool: 'one'}})).json;
+        const [, disk] = await list('?order=position'), path = `${DISKS}/${disk.id}`;
+        assert.deepEqual([disk.id, disk.bus, disk.format, disk.position, disk.files], [added.result.disk, 'scsi', 'vhdx', 1, 1]);
+        await api.refused(409, 'wrong-state', 'POST', ofVm, {json: {size_bytes: 1 << 20, bus: 'ide'}});
+        await api.refused(422, 'invalid', 'POST', ofVm, {json: {size_bytes: 1000}});
+        await api.refused(404, 'not-found', 'POST', ofVm, {json: {size_bytes: 1 << 20, pool: 'none'}});
+        await api.refused(501, 'unsupported', 'POST', `${path}/actions/grow`, {json: {size_bytes: 2 << 20}});
+        const limits = {headers: {'content-type': 'application/merge-patch+json'}, json: {limits: {iops: 100, iops_burst: 200, burst_s: 10}}};
+        assert.ok((await api.expect(200, 'PATCH', `${path}?dry_run=true`, limits)).json.dry_run);
+        assert.equal((await api.expect(200, 'PATCH', path, limits)).json.limits.iops_burst, 200);
+        await api.refused(422, 'invalid', 'PATCH', path, {json: {limits: {iops_read: 5}}});
+        await api.expect(200, 'DELETE', path, {headers: WAIT});
+        await api.refused(404, 'not-found', 'GET', path);
+        const [first] = await list();
+        await api.expect(200, 'POST', `${DISKS}/${first.id}/actions/grow`, {headers: WAIT, json: {size_bytes: 2 << 20}});
+        assert.equal((await list())[0].size_bytes, 2 << 20);
+        await api.refused(422, 'invalid', 'POST', `${DISKS}/${first.id}/actions/grow`, {json: {size_bytes: 1 << 20}});
+    });
+    test('pools are limited, and tell whose their files are', async () => {
+        const [file] = await files('?filter=kind==disk'), [disk] = await list();
+        assert.deepEqual([file.disk, file.vm, file.size_bytes], [disk.id, disk.vm, 2 << 20]);
+        assert.ok((await api.expect(200, 'PATCH', `${POOLS}/one?dry_run=true`, {json: {quota_bytes: 1 << 20}})).json.dry_run);
+        const pool = (await api.expect(200, 'PATCH', `${POOLS}/one`, {json: {quota_bytes: 1 << 20, reserve_bytes: 0, default_format: 'raw'}})).json;
+        assert.deepEqual([pool.quota_bytes, pool.reserve_bytes, pool.default_format], [1 << 20, 0, 'raw']);
+        await api.refused(507, 'no-space', 'POST', ofVm, {json: {size_bytes: 4 << 20, pool: 'one'}});
+        await api.refused(422, 'invalid', 'PATCH', `${POOLS}/one`, {json: {root: 'second'}});
+        await api.expect(200, 'PATCH', `${POOLS}/one`, {json: {quota_bytes: null, reserve_bytes: null, default_format: null}});
+        await api.expect(200, 'POST', `${VMS}/disky/actions/stop`, {headers: WAIT});
+        await api.expect(200, 'DELETE', `${VMS}/disky`, {headers: WAIT});
+        assert.deepEqual(await files(''), []);
+    });
+});
+
 describe('templates', () => {
     const TPL = `${V1}/templates`, body = {name: 'builder', labels: {team: 'x'}, spec: {backend: 'fake', nics: [], vcpus: 2, cpu: {max_vcpus: 4}, disks: [{size_bytes: 1 << 20}], labels: {built: 'yes'}}};
     let template;

@@ -6,6 +6,7 @@
  * them all visits every state that a crash can leave, and every effect that happened but was
  * reported as a failure. */
 #include "tests/lib/world.h"
+#include "tests/lib/world_disks.h"
 
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
@@ -391,6 +392,11 @@ static const struct operation operations[] = {
     {"revert", has_two, go_back, there_are_two, NULL, false},
     {"delete snapshot", has_two, drop_one, there_is_one, NULL, false},
     {"delete snapshot, running", has_two_and_runs, drop_one, there_is_one, NULL, false},
+    {"add disk", exists, world_disk_add_one, world_has_three_disks, NULL, false},
+    {"remove disk", exists, world_disk_remove, world_has_one_disk, NULL, false},
+    {"add disk, running", runs, world_disk_add_one, world_has_three_disks, NULL, false},
+    {"remove disk, running", runs, world_disk_remove, world_has_one_disk, NULL, false},
+    {"grow disk", exists, world_disk_grow_one, world_has_a_grown_disk, NULL, false},
     {"rename snapshot", has_two, rename_one, there_are_two, NULL, true},
     {"delete with snapshots", has_two_branches, delete, it_is_gone, NULL, true},
 };
@@ -425,8 +431,8 @@ static void a_vm_is_whole_or_absent(struct world *w)
     if (world_has_vm(w, name_of(w))) {
         assert_string_not_equal(world_vm(w, name_of(w), "state"), "creating");
         assert_string_not_equal(world_vm(w, name_of(w), "state"), "deleting");
-        /* on each of the two disks a file for each snapshot, and the one that is written to */
-        assert_int_equal(world_files(w), 2 * (1 + snapshots(w)));
+        /* on each of its disks a file for each snapshot, and the one that is written to */
+        assert_int_equal(world_files(w), world_disks(w, NULL) * (1 + snapshots(w)));
     } else {
         assert_int_equal(world_files(w), 0);
     }

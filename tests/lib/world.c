@@ -6,6 +6,7 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/change.h"
 #include "core/disk/media.h"
 #include "core/disk/pool.h"
 #include "core/event/event.h"
@@ -119,6 +120,7 @@ bool host_fake_allowed(void)
 
 bool world_open(struct world *w)
 {
+    disk_unplug_ms = 300; /* a fake guest answers at once, or not at all */
     CLEANUP(mem_freep) char *state = str_format("%s/state", w->dir);
     const struct core_config config = {.state_dir = state, .on_epoch = backend_qemu_init};
     struct err err = {0};

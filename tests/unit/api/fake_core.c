@@ -505,14 +505,51 @@ bool token_revoke(struct core *c, const char *ref, const struct origin *origin, 
     return true;
 }
 
-bool pool_create(struct core *c, const char *name, const char *root, const struct origin *origin,
-                 struct uuid *id, struct err *err)
+bool pool_create_as(struct core *c, const struct pool_settings *settings,
+                    const struct origin *origin, struct uuid *id, struct err *err)
 {
     remember(c, origin, "pool");
     return uuid_parse(POOL_ID, id);
 }
 
 json_t *pool_show(struct core *c, const char *ref, struct err *err)
+{
+    return named(POOL_ID);
+}
+
+json_t *pool_edit(struct core *c, const char *ref, const json_t *patch, const struct origin *origin,
+                  struct err *err)
+{
+    return named(POOL_ID);
+}
+
+bool pool_files(struct core *c, const char *ref, const struct query *query, struct strbuf *out,
+                struct err *err)
+{
+    one_page(named(POOL_ID), query, out);
+    return true;
+}
+
+bool disk_add(struct core *c, const char *vm, const json_t *body, const struct origin *origin,
+              struct uuid *op, struct err *err)
+{
+    return uuid_parse(POOL_ID, op);
+}
+
+bool disk_remove(struct core *c, const char *disk, const struct origin *origin, struct uuid *op,
+                 struct err *err)
+{
+    return uuid_parse(POOL_ID, op);
+}
+
+bool disk_grow(struct core *c, const char *disk, uint64_t size_bytes, const struct origin *origin,
+               struct uuid *op, struct err *err)
+{
+    return uuid_parse(POOL_ID, op);
+}
+
+json_t *disk_edit(struct core *c, const char *disk, const json_t *patch,
+                  const struct origin *origin, struct err *err)
 {
     return named(POOL_ID);
 }
