@@ -46,7 +46,6 @@ static const struct source {
     {"TOKEN", NULL, "/tokens?page_size=1000", "name", "role"},
     {"WEBHOOK", NULL, "/webhooks?page_size=1000", "name", "url"},
     {"ISO", NULL, "/media?page_size=1000", "name", "pool"},
-    {"ID", "disk", "/disks?page_size=1000", "id", "pool"},
     {"DISK", NULL, "/disks?page_size=1000", "id", "pool"},
     {"ID", "op", "/operations?page_size=50", "id", "kind"},
 };

@@ -67,7 +67,7 @@ static void each_place_has_its_offers(void **state)
         {"vm|create|--cdrom|deb", "", "ISO"},
         {"op|wait|", "", "ID"},
         {"api|P", "POST PATCH", ""},
-        {"help|pool|", "list show create delete", ""},
+        {"help|pool|", "list show create edit files delete", ""},
         {"nonsense|st", "", ""},
         {"vm|nonsense|st", "", ""},
         {"vm|list|--nonsense=x", "", ""},
