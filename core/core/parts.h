@@ -82,7 +82,7 @@ struct vm {
         int64_t missed_slot, again_ms;
         struct uuid dropped;
     } schedule;
-    struct uuid stands_on;      /* the snapshot it goes on from; zero: none */
+    struct uuid stands_on; /* the snapshot it goes on from; zero: none */
 
     UT_hash_handle by_id, by_name;
 };

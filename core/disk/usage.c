@@ -133,14 +133,17 @@ static int look(struct core *core, const char *ref, struct known **known, struct
         err_set(err, ERR_UNAVAILABLE, "the pool %s cannot be reached", pool->name);
     else
         dir = fs_open(pool->dir, ".", O_RDONLY | O_DIRECTORY, 0, err);
-    if (dir >= 0)
-        HASH_ITER (by_id, core->registry.files, file, next) {
-            struct known *k;
-            if (!uuid_eq(&file->pool, &pool->id))
-                continue;
-            k = know(core, file);
-            HASH_ADD_STR(*known, name, k);
-        }
+    if (dir < 0) {
+        lock_drop(&core->registry.lock);
+        return -1;
+    }
+    HASH_ITER (by_id, core->registry.files, file, next) {
+        struct known *k;
+        if (!uuid_eq(&file->pool, &pool->id))
+            continue;
+        k = know(core, file);
+        HASH_ADD_STR(*known, name, k);
+    }
     lock_drop(&core->registry.lock);
     return dir;
 }

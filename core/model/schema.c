@@ -18,7 +18,8 @@ static const char *const snapshot_levels[] = {"disk", NULL};
 static const char *const hook_states[] = {"ok", "failing", "disabled", NULL};
 static const char *const roles[] = {"viewer", "operator", "admin", NULL};
 
-static const char *const pool_file_kinds[] = {"disk", "snapshot", "base", "operation", "orphan", NULL};
+static const char *const pool_file_kinds[] = {"disk",      "snapshot", "base",
+                                              "operation", "orphan",   NULL};
 /* clang-format off */ /* tables: one member a line */
 static const struct query_field vm_members[] = {
     {"id",               QUERY_TEXT,   NULL},

@@ -9,7 +9,7 @@
 struct plan_disk {
     struct uuid id;
     unsigned position; /* among the VM's disks: by it the machine's calls name a disk */
-    int format, bus; /* enum disk_format of the leaf, enum disk_bus */
+    int format, bus;   /* enum disk_format of the leaf, enum disk_bus */
     uint64_t size_bytes;
     struct uuid *files; /* n_fds file ids; the nodes are named after them. NULL: no snapshots */
     int *fds;           /* leaf first (O_RDWR), then bases (O_RDONLY); taken by start() */
