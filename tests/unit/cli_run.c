@@ -453,6 +453,40 @@ static void api_keeps_the_token_off_the_command_line(void **state)
     assert_int_equal(run("api|GET|/vms x", none, 0), CLI_USAGE);
 }
 
+/* ---- disks ---- */
+
+#define DISK_ID "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+#define DISKY                                                                                      \
+    "{\"id\":\"" DISK_ID                                                                           \
+    "\",\"vm\":null,\"position\":1,\"size_bytes\":1073741824,\"format\":\"qcow2\","                \
+    "\"bus\":\"scsi\",\"pool\":\"main\"}"
+
+static void a_disk_is_limited_by_the_number_it_has_in_its_vm(void **state)
+{
+    static const struct step steps[] = {
+        {.line = "GET /api/v1/vms/web/disks",
+         .status = 200,
+         .body = "{\"items\":[" DISKY "],\"next_page_token\":null}"},
+        {.line = "PATCH /api/v1/disks/" DISK_ID " HTTP",
+         .status = 200,
+         .wants = "{\"limits\":{\"iops\":500,\"write_bytes_per_s\":10485760}}",
+         .body = DISKY},
+    };
+    static const struct step missing[] = {
+        {.line = "GET /api/v1/vms/web/disks",
+         .status = 200,
+         .body = "{\"items\":[" DISKY "],\"next_page_token\":null}"},
+    };
+    static const struct step none[] = {{.line = "GET", .status = 200}};
+
+    assert_int_equal(RUN("disk|limit|web/1|iops=500|write_bytes_per_s=10M", steps), CLI_OK);
+    assert_int_equal(RUN("disk|limit|web/7|--none", missing), CLI_NOT_FOUND);
+    assert_int_equal(run("disk|limit|web/1", none, 0), CLI_USAGE);
+    assert_int_equal(run("disk|limit|web/1|iops", none, 0), CLI_USAGE);
+    assert_int_equal(run("disk|limit|web/1|iops=5|--none", none, 0), CLI_USAGE);
+    assert_int_equal(run("disk|add|web|pool=main", none, 0), CLI_USAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,6 +515,7 @@ int main(void)
         cmocka_unit_test(doctor_looks_by_itself_when_the_service_is_down),
         cmocka_unit_test(devices_are_listed_by_kind),
         cmocka_unit_test(a_new_token_stands_alone_on_stdout),
+        cmocka_unit_test(a_disk_is_limited_by_the_number_it_has_in_its_vm),
         cmocka_unit_test(api_prints_the_body_and_exits_by_the_status),
         cmocka_unit_test(api_keeps_the_token_off_the_command_line),
     };

@@ -145,6 +145,37 @@ static void a_request_has_its_two_members_only(void **state)
         assert_int_equal(verdict(wrong[i]), ERR_INVALID);
 }
 
+static void disks_are_plugged_in_with_known_members_only(void **state)
+{
+    static const char *const good[] = {
+        "{\"driver\":\"virtio-blk-pci\",\"id\":\"diskdev1\",\"drive\":\"fab\",\"serial\":\"1\","
+        "\"werror\":\"stop\",\"rerror\":\"report\",\"bus\":\"rp3\"}",
+        "{\"driver\":\"scsi-hd\",\"id\":\"diskdev2\",\"drive\":\"fab\",\"bus\":\"scsi0.0\","
+        "\"scsi-id\":2}",
+        "{\"driver\":\"nvme\",\"id\":\"diskdev3\",\"drive\":\"fab\",\"serial\":\"1\",\"bus\":"
+        "\"rp4\"}",
+        "{\"driver\":\"virtio-scsi-pci\",\"id\":\"scsi0\",\"bus\":\"rp5\"}",
+        "{\"driver\":\"qemu-xhci\",\"id\":\"usb0\",\"bus\":\"rp6\"}",
+        "{\"driver\":\"usb-bot\",\"id\":\"diskusb1\",\"bus\":\"usb0.0\"}",
+    };
+    static const char *const bad[] = {
+        "{\"driver\":\"virtio-net-pci\",\"netdev\":\"n\"}",
+        "{\"driver\":\"usb-host\",\"hostdevice\":\"/dev/bus/usb/001/001\"}",
+        "{\"driver\":\"vhost-user-blk-pci\",\"chardev\":\"c\"}",
+        "{\"driver\":\"virtio-blk-pci\",\"drive\":\"fab\",\"romfile\":\"/etc/shadow\"}",
+        "{\"driver\":\"scsi-hd\",\"drive\":\"fab\",\"scsi-id\":\"2\"}",
+        "{\"driver\":\"virtio-blk-pci\",\"drive\":{\"driver\":\"file\"}}",
+        "{\"driver\":\"nvme\",\"drive\":\"fab\",\"pmrdev\":\"m\"}",
+    };
+
+    for (unsigned i = 0; i < ARRAY_LEN(good); i++)
+        if (verdict_on("device_add", good[i]) != ERR_NONE)
+            fail_msg("%s is refused", good[i]);
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+        if (verdict_on("device_add", bad[i]) != ERR_FORBIDDEN)
+            fail_msg("%s passes", bad[i]);
+}
+
 static void only_processors_are_plugged_in(void **state)
 {
     assert_int_equal(verdict_on("device_add", "{\"driver\":\"max-x86_64-cpu\",\"id\":\"vcpu-1\","
@@ -213,6 +244,7 @@ int main(void)
         cmocka_unit_test(what_leads_out_of_the_jail_does_not),
         cmocka_unit_test(copies_between_nodes_name_nodes_and_nothing_else),
         cmocka_unit_test(streams_and_files_are_passed_descriptors),
+        cmocka_unit_test(disks_are_plugged_in_with_known_members_only),
         cmocka_unit_test(only_processors_are_plugged_in),
         cmocka_unit_test(a_transaction_changes_known_nodes),
         cmocka_unit_test(a_block_node_reads_what_was_lent),
