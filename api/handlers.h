@@ -21,6 +21,7 @@ route_handler templates_list, templates_create, templates_get, templates_edit;  
 route_handler templates_delete;                                                   /* templates.c */
 route_handler snapshots_list, snapshots_create, snapshots_get, snapshots_edit;    /* snapshots.c */
 route_handler vms_clone;                                                          /* clones.c */
+route_handler snapshots_export, exports_list, exports_content, exports_delete;    /* exports.c */
 route_handler snapshots_delete, snapshots_revert;                                 /* snapshots.c */
 route_handler pools_list, pools_create, pools_get, pools_edit, pools_delete;      /* pools.c */
 route_handler pools_files;                                                        /* pools.c */

@@ -1,4 +1,6 @@
 /* vmmctl snapshot …: states of a VM to go back to. */
+#include "cli/snapshot.h"
+
 #include "cli/list.h"
 #include "cli/quantity.h"
 #include "cli/wait.h"
@@ -73,6 +75,12 @@ const struct command snapshot_commands[] = {
      "delete a snapshot; the VM and other snapshots keep what they have",
      "What they still need of its files is copied to theirs first, while the VM runs or is off.",
      NULL, snapshot_delete_run, false},
+    {"export", "VM SNAPSHOT", 2, 2, USES_WAIT, snapshot_export_flags,
+     "write a disk of a snapshot into an image file",
+     "While the VM does what it likes. Without --file the image stays in the folder exports of a "
+     "pool "
+     "root, and its name is printed.",
+     "  vmmctl snapshot export web clean --format vhdx -f web.vhdx", snapshot_export_run, false},
     {0},
 };
 
@@ -104,7 +112,7 @@ static json_t *find(struct cli *cli, struct fault *fault)
 }
 
 /* "/snapshots/<id>" of it; NULL as find(). */
-static char *find_path(struct cli *cli, struct fault *fault)
+char *snapshot_path(struct cli *cli, struct fault *fault)
 {
     CLEANUP(json_decrefp) json_t *snapshot = find(cli, fault);
 
@@ -246,14 +254,14 @@ static bool snapshot_create_run(struct cli *cli, struct fault *fault)
 
 static bool snapshot_show_run(struct cli *cli, struct fault *fault)
 {
-    CLEANUP(mem_freep) char *path = find_path(cli, fault);
+    CLEANUP(mem_freep) char *path = snapshot_path(cli, fault);
 
     return path && output_shown(cli, path, columns, fault);
 }
 
 static bool snapshot_rename_run(struct cli *cli, struct fault *fault)
 {
-    CLEANUP(mem_freep) char *path = find_path(cli, fault);
+    CLEANUP(mem_freep) char *path = snapshot_path(cli, fault);
     CLEANUP(json_decrefp) json_t *patch = json_object();
     CLEANUP(json_decrefp) json_t *done = NULL;
     CLEANUP(mem_freep) char *body = NULL;
@@ -297,7 +305,7 @@ static bool snapshot_revert_run(struct cli *cli, struct fault *fault)
 static bool snapshot_delete_run(struct cli *cli, struct fault *fault)
 {
     const char *vm = cli_word(cli, 0), *ref = cli_word(cli, 1);
-    CLEANUP(mem_freep) char *path = find_path(cli, fault);
+    CLEANUP(mem_freep) char *path = snapshot_path(cli, fault);
     CLEANUP(mem_freep)
     char *question = str_format("Delete the snapshot %.63s of %.63s?", ref, vm);
     CLEANUP(json_decrefp) json_t *operation = NULL;

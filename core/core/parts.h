@@ -98,6 +98,7 @@ struct registry {
     struct cond changed; /* a VM's run, job or machine changed */
     struct vm *vms_by_id GUARDED_BY(lock);
     struct vm *vms_by_name GUARDED_BY(lock);
+    struct vm *shadows GUARDED_BY(lock); /* by id: core/snap/helper.h */
     struct name_claim *name_claims GUARDED_BY(lock);
     struct vm **names GUARDED_BY(lock); /* all VMs in the order of their names: names.c */
     size_t n_names GUARDED_BY(lock), names_cap GUARDED_BY(lock);

@@ -103,7 +103,7 @@ static bool find_rubbish(struct core *core, struct layer *out)
     lock_take(&core->registry.lock);
     owner = disk_owner_find(core, &nobody);
     for (struct file *f = owner ? owner->files : NULL; f && !found; f = f->next) {
-        found = !f->children && !f->removing;
+        found = !f->children && !f->removing && !job_is_open(core, &f->job);
         if (found) {
             *out = layer_of_file(core, f);
             f->removing = true; /* by this thread */

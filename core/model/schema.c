@@ -135,6 +135,13 @@ static const struct query_field snapshot_members[] = {
     {"file_bytes", QUERY_NUMBER, NULL},
     {"created_at", QUERY_TIME,   NULL},
 };
+static const struct query_field export_members[] = {
+    {"name",       QUERY_TEXT,   NULL},
+    {"root",       QUERY_TEXT,   NULL},
+    {"size_bytes", QUERY_NUMBER, NULL},
+    {"file_bytes", QUERY_NUMBER, NULL},
+    {"created_at", QUERY_TIME,   NULL},
+};
 static const struct query_field medium_members[] = {
     {"name",        QUERY_TEXT,   NULL},
     {"root",        QUERY_TEXT,   NULL},
@@ -184,6 +191,8 @@ const struct query_schema schema_pool_file =
 const struct query_schema schema_disk = SCHEMA("disk", disk_members, NULL, "id", "id");
 const struct query_schema schema_snapshot =
     SCHEMA("snapshot", snapshot_members, NULL, "created_at", "id");
+const struct query_schema schema_export =
+    SCHEMA("export", export_members, NULL, "name", "name,root");
 const struct query_schema schema_medium =
     SCHEMA("medium", medium_members, NULL, "name", "name,root");
 const struct query_schema schema_webhook = SCHEMA("webhook", webhook_members, NULL, "name", "id");

@@ -155,20 +155,24 @@ static bool keeps_files(const char *kind)
     return false;
 }
 
-static bool source_is_free(struct request *r, struct err *err) REQUIRES(r->core->registry.lock);
-static bool source_is_free(struct request *r, struct err *err)
+bool clone_source_is_free(const struct vm *vm, struct err *err)
 {
-    const struct vm *vm = r->from;
-
     if (!vm->listed || vm->phase != VM_DEFINED)
         return err_set(err, ERR_WRONG_STATE, "%s is being %s", vm->name,
                        vm->phase == VM_CREATING ? "created" : "deleted");
-    if (!uuid_is_zero(&r->snapshot) && !uuid_is_zero(&vm->job) && !keeps_files(vm->job_kind))
+    if (!uuid_is_zero(&vm->job) && !keeps_files(vm->job_kind))
         return err_set(err, ERR_BUSY,
                        "%s is held by the operation %s (%s), which moves files: wait "
                        "for it or cancel it",
                        vm->name, UUID_STR(&vm->job), vm->job_kind);
     return true;
+}
+
+/* Without a snapshot named it is claimed instead. */
+static bool source_is_free(struct request *r, struct err *err) REQUIRES(r->core->registry.lock);
+static bool source_is_free(struct request *r, struct err *err)
+{
+    return !r->ask->snapshot || clone_source_is_free(r->from, err);
 }
 
 static bool check_source(struct request *r, struct err *err)

@@ -3,6 +3,7 @@
  * is swept as every worker that belongs to no running VM. */
 #include "core/snap/helper.h"
 
+#include "core/base/clock.h"
 #include "core/base/commitlog.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
@@ -106,4 +107,38 @@ void helper_stop(struct core *core, struct vm *vm, struct machine *machine)
     vm_sweep_worker(vm);
     vm_sweep_run_dir(vm);
     give_slot_back(core, vm);
+}
+
+struct vm *helper_shadow(struct core *core, const struct uuid *id, int backend)
+{
+    struct vm *shadow = mem_alloc(sizeof *shadow);
+
+    shadow->id = *id;
+    shadow->backend = backend;
+    shadow->slot = shadow->helper_slot = NO_SLOT;
+    str_copy(shadow->name, sizeof shadow->name, "an export");
+    lock_init(&shadow->writing);
+    lock_take(&core->registry.lock);
+    HASH_ADD(by_id, core->registry.shadows, id, sizeof shadow->id, shadow);
+    lock_drop(&core->registry.lock);
+    return shadow;
+}
+
+void helper_shadow_free(struct core *core, struct vm *shadow)
+{
+    lock_take(&core->registry.lock);
+    HASH_DELETE(by_id, core->registry.shadows, shadow);
+    lock_drop(&core->registry.lock);
+    lock_clear(&shadow->writing);
+    free(shadow);
+}
+
+static bool never(const struct vm *vm, void *ctx)
+{
+    return false;
+}
+
+void helper_rest(struct core *core, struct vm *vm, int64_t ms)
+{
+    (void)vm_wait(core, vm, never, NULL, clock_mono_ms() + ms);
 }

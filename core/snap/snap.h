@@ -32,7 +32,7 @@ bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
 /* Submits "vm.delete-snapshot": what others still need of its files moves to them first. */
 bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
                      const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
-/* What taking one of this name, or reverting to or deleting 'snapshot', would do, and what stands in
- * its way: schema SnapshotPlan, owned by the caller. NOT_FOUND. Looks at files. */
+/* What taking one of this name, or reverting to or deleting 'snapshot', would do, and what stands
+ * in its way: schema SnapshotPlan, owned by the caller. NOT_FOUND. Looks at files. */
 json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, enum vm_verb verb,
                       struct err *err) MUST_USE;

@@ -168,10 +168,12 @@ static bool choose_slot(struct core *core, uint32_t *slot, struct err *err)
     uint32_t n;
 
     lock_take(&core->registry.lock);
-    n = 2 * HASH_CNT(by_id, core->registry.vms_by_id) + 1;
+    n = 2 * HASH_CNT(by_id, core->registry.vms_by_id) + HASH_CNT(by_id, core->registry.shadows) + 1;
     used = mem_alloc(n + 1);
     for (struct vm *vm = core->registry.vms_by_id; vm; vm = vm->by_id.next)
         used[vm->slot < n ? vm->slot : n] = used[vm->helper_slot < n ? vm->helper_slot : n] = 1;
+    for (struct vm *vm = core->registry.shadows; vm; vm = vm->by_id.next)
+        used[vm->helper_slot < n ? vm->helper_slot : n] = 1;
     lock_drop(&core->registry.lock);
     for (*slot = 0; *slot < n && used[*slot]; (*slot)++)
         ;

@@ -270,6 +270,19 @@ describe('snapshots', () => {
         await api.refused(404, 'not-found', 'GET', `${V1}/snapshots/first`);
         await api.refused(409, 'exists', 'PATCH', path, {json: {name: 'b'}});
     });
+    test('are exported as images', async () => {
+        const [a] = await list('?order=name'), post = (json, query = '') => ['POST', `${V1}/snapshots/${a.id}/actions/export${query}`, {headers: WAIT, json}];
+        assert.ok((await api.expect(200, ...post({format: 'raw'}, '?dry_run=true'))).json.dry_run);
+        const name = (await api.expect(200, ...post({format: 'raw'}))).json.result.export;
+        const [image] = (await api.expect(200, 'GET', `${V1}/exports?filter=name==${name}`)).json.items;
+        assert.deepEqual([image.name, image.size_bytes], [`shot-${a.name}-0.raw`, 1 << 20]);
+        assert.equal((await api.expect(200, 'GET', `${V1}/exports/${name}/content`)).body.length, 1 << 20);
+        assert.equal((await api.expect(206, 'GET', `${V1}/exports/${name}/content`, {headers: {range: 'bytes=1048000-'}})).body.length, 576);
+        await api.refused(404, 'not-found', ...post({disk: 9}));
+        await api.refused(422, 'invalid', ...post({format: 'vmdk'}));
+        await api.expect(204, 'DELETE', `${V1}/exports/${name}`);
+        await api.refused(404, 'not-found', 'GET', `${V1}/exports/${name}/content`);
+    });
     test('are gone back to while the VM is off, and deleted', async () => {
         const back = (snapshot) => ['POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot}}];
         await api.expect(200, 'POST', `${VMS}/shot/actions/start`, {headers: WAIT});

@@ -4,9 +4,11 @@
 #include "tests/lib/world.h"
 
 #include "core/base/failpoint.h"
+#include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/snap/clone.h"
+#include "core/snap/export.h"
 #include "core/snap/snap.h"
 
 #include <signal.h>
@@ -75,6 +77,16 @@ static bool delete_snapshot(struct world *w)
                       &op);
 }
 
+static bool export_it(struct world *w)
+{
+    const struct export_ask ask = {.format = DISK_RAW};
+    struct err err = {0};
+    struct uuid op;
+
+    return ended_well(
+        w, snapshot_export(w->core, "web", "clone-two", &ask, &world_admin, &op, &err), &op);
+}
+
 static void is_off(struct world *w)
 {
     world_create(w, "web", DISK);
@@ -103,6 +115,16 @@ static void both_are_there(struct world *w)
     assert_true(world_has_vm(w, "web") && world_has_vm(w, "two"));
 }
 
+static void it_is_exported(struct world *w)
+{
+    struct err err = {0};
+    uint64_t size = 0;
+    CLEANUP(closep) int fd = export_open(w->core, "web-clone-two-0.raw", &size, &err);
+
+    assert_true(fd >= 0);
+    assert_int_equal(size, 1 << 20);
+}
+
 static void original_is_gone(struct world *w)
 {
     assert_false(world_has_vm(w, "web"));
@@ -121,6 +143,7 @@ static const struct operation operations[] = {
     {"flatten", is_cloned, flatten, both_are_there, false},
     {"delete the original", is_cloned, delete_original, original_is_gone, true},
     {"delete the clone that is left", only_the_clone_is_left, delete_clone, nothing_is_left, false},
+    {"export", is_cloned, export_it, it_is_exported, true},
     {"delete a snapshot with a clone", is_cloned, delete_snapshot, both_are_there, false},
 };
 

@@ -4,10 +4,12 @@
 #include "tests/lib/rig.h"
 
 #include "core/base/clock.h"
+#include "core/base/fs.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -183,6 +185,50 @@ static void a_full_clone_is_made_while_the_original_counts(void **state)
     erase("two");
 }
 
+/* What qemu-img makes of it is what the guest had written when the snapshot was taken. */
+static void export_as(const char *snapshot, const char *format, uint32_t from, uint32_t to)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/snapshots/%s/actions/export", snapshot);
+    CLEANUP(mem_freep) char *body = str_format("{\"format\":\"%s\"}", format);
+    CLEANUP(json_decrefp) json_t *done = rig_do(&rig, "POST", path, body, 200);
+    const char *name = json_get_text(json_object_get(done, "result"), "export");
+    CLEANUP(mem_freep) char *content = str_format("/api/v1/exports/%s/content", name);
+    CLEANUP(mem_freep) char *one = str_format("/api/v1/exports/%s", name);
+    CLEANUP(mem_freep) char *image = str_format("%s/export.%s", rig.dir, format);
+    CLEANUP(mem_freep) char *raw = str_format("%s/export.plain", rig.dir);
+    CLEANUP(mem_freep)
+    char *convert = str_format("qemu-img convert -f %s -O raw %s %s",
+                               str_eq(format, "vhd") ? "vpc" : format, image, raw);
+    CLEANUP(mem_freep) char *bytes = NULL;
+    CLEANUP(closep) int fd = open(image, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    struct err err = {0};
+    size_t len;
+
+    bytes = rig_get_bytes(&rig, content, &len);
+    assert_true(fs_write_all(fd, bytes, len, &err));
+    assert_int_equal(system(convert), 0);
+    assert_in_range(counter_in_file(raw), from, to);
+    json_decref(rig_do(&rig, "DELETE", one, NULL, 204));
+}
+
+static void a_snapshot_is_exported_while_the_vm_counts(void **state)
+{
+    const uint32_t from = listen("web").last;
+    CLEANUP(json_decrefp)
+    json_t *taken = rig_do(&rig, "POST", "/api/v1/vms/web/snapshots", "{\"name\":\"one\"}", 200);
+    const char *id = json_get_text(json_object_get(taken, "result"), "snapshot");
+    const uint32_t to = listen("web").last;
+
+    export_as(id, "raw", from, to);
+    export_as(id, "vhdx", from, to);
+    export_as(id, "vhd", from, to);
+    export_as(id, "qcow2", from, to);
+    assert_int_equal(files(), 2); /* what it needed itself is gone */
+    count_to("web", to + 10);
+    rig_act(&rig, "web", "shutdown");
+    erase("web");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -190,6 +236,7 @@ int main(void)
         T(a_clone_and_its_original_go_their_own_ways),
         T(a_clone_that_is_made_independent_loses_nothing),
         T(a_full_clone_is_made_while_the_original_counts),
+        T(a_snapshot_is_exported_while_the_vm_counts),
     };
     const char *why;
 

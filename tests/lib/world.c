@@ -389,7 +389,8 @@ unsigned world_files(struct world *w)
         assert_non_null(root);
         for (struct dirent *p; (p = readdir(root));) {
             CLEANUP(mem_freep) char *path = str_format("%s/%s", roots[i], p->d_name);
-            bool is_pool = p->d_name[0] != '.' && strcmp(p->d_name, "media") != 0;
+            bool is_pool = p->d_name[0] != '.' && strcmp(p->d_name, "media") != 0 &&
+                           strcmp(p->d_name, "exports") != 0;
             DIR *pool = is_pool ? opendir(path) : NULL;
             for (struct dirent *f; pool && (f = readdir(pool));)
                 n += f->d_name[0] != '.';

@@ -1,0 +1,9 @@
+/* What the files of the noun "snapshot" share. */
+#pragma once
+#include "cli/cli.h"
+
+extern const struct flag snapshot_export_flags[];
+bool snapshot_export_run(struct cli *cli, struct fault *fault) MUST_USE;
+/* "/snapshots/<id>" of the snapshot that the second word of the command line means; owned by the
+ * caller. NULL with NOT_FOUND. */
+char *snapshot_path(struct cli *cli, struct fault *fault);
