@@ -63,8 +63,8 @@ static json_t *file_node(const char *name, unsigned set, bool base, bool direct)
     snprintf(node, sizeof node, "%s-f", name);
     snprintf(path, sizeof path, "/dev/fdset/%u", set);
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:b,s:o}", "driver", "file", "node-name", node,
-                     "filename", path, "locking", "on", "discard", "unmap", "auto-read-only", base,
-                     "cache", cache(direct));
+                     "filename", path, "locking", base ? "off" : "on", "discard", "unmap",
+                     "auto-read-only", base, "cache", cache(direct));
 }
 
 const char *disk_driver(const struct plan_disk *disk, size_t layer)

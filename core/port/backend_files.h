@@ -90,6 +90,6 @@ struct machine_pivoted {
         PIVOT_CANCELLED, /* nothing is recorded, the block jobs have ended: they may begin anew */
         PIVOT_UNKNOWN    /* the record may be on the disk or not; the guest is stopped */
     } outcome;
-    uint64_t pause_us; /* how long the guest's writes to these disks waited */
+    uint64_t pause_us; /* how long the guest stood still */
     char detail[256];  /* CANCELLED, UNKNOWN: why */
 };

@@ -178,7 +178,9 @@ static inline int dup_of(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-static inline void start(void)
+/* 'overlay': on the first disk from the start, open as a base then. NULL: the disks' files alone.
+ */
+static inline void start(struct uuid *overlay, bool runs)
 {
     static const struct machine_owner owner = {on_event, NULL};
     struct vm_spec *spec = spec_new();
@@ -186,7 +188,8 @@ static inline void start(void)
         .vm = host.vm, .spec = spec, .accel = VM_ACCEL_TCG, MACHINE_PLAN_NO_FDS};
     struct plan_disk disks[2];
     struct err err = {0};
-    int fds[2];
+    int fds[2], chain[2] = {-1, -1}, raw = DISK_RAW;
+    struct uuid both[2];
 
     for (unsigned i = 0; i < 2; i++) {
         fds[i] = open_file(&leaves[i], O_RDWR);
@@ -198,6 +201,18 @@ static inline void start(void)
                                       .fds = &fds[i],
                                       .n_fds = 1};
     }
+    if (overlay) {
+        close(fds[0]);
+        chain[0] = open_file(overlay, O_RDWR);
+        chain[1] = open_file(&leaves[0], O_RDONLY);
+        both[0] = *overlay;
+        both[1] = leaves[0];
+        disks[0].format = DISK_QCOW2;
+        disks[0].files = both;
+        disks[0].fds = chain;
+        disks[0].n_fds = 2;
+        disks[0].base_formats = &raw;
+    }
     plan.disks = disks;
     plan.n_disks = 2;
     serial = memfd_create("serial", MFD_CLOEXEC);
@@ -205,7 +220,8 @@ static inline void start(void)
     plan.serial_log_fds[0] = dup_of(serial);
     plan.qemu_log_fd = memfd_create("log", MFD_CLOEXEC);
     plan.commit_fd = dup_of(commit_log);
-    if (!backend_qemu.start(&plan, &owner, &machine, &err) || !backend_qemu.cont(machine, &err))
+    if (!backend_qemu.start(&plan, &owner, &machine, &err) ||
+        (runs && !backend_qemu.cont(machine, &err)))
         fail_msg("%s", err.detail);
     vm_spec_clear(spec);
     free(spec);

@@ -103,10 +103,39 @@ static json_t *dial_again(void)
     return hello;
 }
 
-static void begin(void)
+static void qemu_says(const char *event)
+{
+    CLEANUP(mem_freep) char *text = str_format("{\"event\":\"%s\"}\r\n", event);
+
+    rig_qemu_says(&rig, text);
+}
+
+static void ask_and_stop(void)
 {
     asked = rig_ask(&rig, WORKER_PIVOT, TWO);
+    qemu_says("STOP");
+    expect_told("stop", NULL, "\"return\":{}");
+}
+
+static void begin(void)
+{
+    ask_and_stop();
     expect_both_told("job-complete");
+}
+
+/* The guest runs again, and nobody heard of its pause. */
+static void expect_resumed(void)
+{
+    qemu_says("RESUME");
+    expect_told("cont", NULL, "\"return\":{}");
+}
+
+static bool was_told(const char *event)
+{
+    for (size_t i = 0; i < json_array_size(rig.c.events); i++)
+        if (str_eq(json_get_text(json_array_get(rig.c.events, i), "event"), event))
+            return true;
+    return false;
 }
 
 static void reach_record(void)
@@ -162,6 +191,8 @@ static void expect_outcome(const char *outcome, const char *detail)
     assert_non_null(strstr(json_get_text(body, "detail"), detail));
     assert_true(json_equal(json_object_get(event, "data"), body));
     assert_int_equal(rig.w.pivot.step, PIVOT_IDLE);
+    if (!str_eq(outcome, "unknown"))
+        assert_false(was_told("STOP") || was_told("RESUME"));
 }
 
 /* The newest record; owned by the caller. */
@@ -198,23 +229,64 @@ static void all_disks_switch_together_and_the_log_says_so(void **state)
     qemu_says_job("fb", "concluded");
     expect_told("query-jobs", NULL, "\"return\":[" CONCLUDED("fb") "," CONCLUDED("fa") "]");
     expect_both_told("job-dismiss");
+    expect_resumed();
     expect_outcome("committed", "");
     expect_quiet();
 }
 
-static void the_pause_lasts_from_the_first_pending_to_the_last_concluded(void **state)
+static void the_pause_lasts_from_stop_to_cont(void **state)
 {
     bool failed;
     CLEANUP(json_decrefp) json_t *body = NULL;
 
     reach_finalizing();
-    rig.w.pivot.pending_us -= 5000000;
+    rig.w.pivot.since_us -= 5000000;
     qemu_says_job("fa", "concluded");
     qemu_says_job("fb", "concluded");
-    rig.w.pivot.pending_us -= 5000000; /* what comes later does not count */
     expect_told("query-jobs", NULL, "\"return\":[]");
+    expect_resumed();
     body = rig_answer(&rig, asked, &failed);
     assert_in_range(json_get_u64(body, "pause_us", 0), 5000000, 9999999);
+}
+
+static void a_paused_guest_stays_paused(void **state)
+{
+    status_set(&rig.w, "paused");
+    asked = rig_ask(&rig, WORKER_PIVOT, TWO);
+    expect_both_told("job-complete");
+    qemu_says_job("fa", "pending");
+    qemu_says_job("fb", "pending");
+    await_record();
+    expect_both_told("job-finalize");
+    qemu_says_job("fa", "concluded");
+    qemu_says_job("fb", "concluded");
+    expect_told("query-jobs", NULL, "\"return\":[]");
+    expect_outcome("committed", "");
+    expect_quiet();
+}
+
+/* What everybody has to know then is that it stands still. */
+static void a_guest_that_does_not_run_again_is_told_as_paused(void **state)
+{
+    bool failed;
+
+    reach_finalizing();
+    qemu_says_job("fa", "concluded");
+    qemu_says_job("fb", "concluded");
+    expect_told("query-jobs", NULL, "\"return\":[]");
+    expect_told("cont", NULL, "\"error\":{\"desc\":\"no\"}");
+    json_decref(rig_answer(&rig, asked, &failed));
+    assert_true(was_told("STOP"));
+}
+
+static void a_guest_that_does_not_stop_goes_on(void **state)
+{
+    asked = rig_ask(&rig, WORKER_PIVOT, TWO);
+    expect_told("stop", NULL, "\"error\":{\"desc\":\"no\"}");
+    expect_called_off();
+    expect_told("cont", NULL, "\"return\":{}");
+    expect_outcome("cancelled", "does not stop");
+    expect_no_record();
 }
 
 static void a_second_pivot_gets_the_next_slot(void **state)
@@ -226,6 +298,7 @@ static void a_second_pivot_gets_the_next_slot(void **state)
         qemu_says_job("fb", "concluded");
         qemu_says_job("fa", "concluded");
         expect_told("query-jobs", NULL, "\"return\":[]");
+        expect_resumed();
         expect_outcome("committed", "");
         record = last_record(n);
         json_decref(record);
@@ -240,17 +313,19 @@ static void a_disk_that_does_not_stand_still_calls_it_off(void **state)
                     clock_mono_ms() + PIVOT_PENDING_MS);
     pivot_tick(&rig.w, clock_mono_ms() + PIVOT_PENDING_MS);
     expect_called_off();
+    expect_resumed();
     expect_outcome("cancelled", "200 ms");
     expect_no_record();
 }
 
 static void a_refusal_of_qemu_calls_it_off(void **state)
 {
-    asked = rig_ask(&rig, WORKER_PIVOT, TWO);
+    ask_and_stop();
     expect_told("job-complete", "fa", "\"return\":{}");
     expect_told("job-complete", "fb", "\"error\":{\"desc\":\"no such job\"}");
     qemu_says_job("fa", "pending");
     expect_called_off();
+    expect_resumed();
     expect_outcome("cancelled", "no such job");
     expect_no_record();
 }
@@ -262,6 +337,7 @@ static void a_copy_that_ends_before_the_switch_calls_it_off(void **state)
     qemu_says_job("fb", "concluded");
     qemu_says_job("fb", "pending"); /* whatever it means by that */
     expect_called_off();
+    expect_resumed();
     expect_outcome("cancelled", "ended before");
     expect_no_record();
 }
@@ -279,6 +355,7 @@ static void cancelling_waits_until_no_job_is_left(void **state)
     qemu_says_job("fa", "concluded");
     expect_told("query-jobs", NULL, "\"return\":[" CANCELLED("fa") "]");
     expect_told("job-dismiss", "fa", "\"return\":{}");
+    expect_resumed();
     expect_outcome("cancelled", "stand still");
 }
 
@@ -293,6 +370,7 @@ static void what_qemu_does_not_tell_is_asked(void **state)
     pivot_tick(&rig.w, clock_mono_ms() + 600);
     expect_told("job-finalize", "fb", "\"return\":{}");
     expect_told("query-jobs", NULL, "\"return\":[]");
+    expect_resumed();
     expect_outcome("committed", "");
 }
 
@@ -317,8 +395,7 @@ static void reach_failed_record(void)
     reach_record();
     await_record();
     failpoint_arm(NULL);
-    client_await_event(&rig.c, "WORKER_LOG_FAILED");
-    assert_int_equal(rig.w.pivot.step, PIVOT_STOPPING);
+    assert_int_equal(rig.w.pivot.step, PIVOT_CANCELLING);
 }
 
 static void a_record_that_cannot_be_flushed_is_taken_back(void **state)
@@ -326,28 +403,16 @@ static void a_record_that_cannot_be_flushed_is_taken_back(void **state)
     CLEANUP(json_decrefp) json_t *record = NULL;
 
     reach_failed_record();
-    expect_told("stop", NULL, "\"return\":{}");
     expect_refusal(WORKER_QMP, "{\"execute\":\"cont\"}", "busy");
     expect_called_off();
     assert_int_equal(rig.w.pivot.step, PIVOT_UNDOING);
     expect_quiet(); /* the guest stands until it is durable */
     await_record();
-    expect_told("cont", NULL, "\"return\":{}");
+    expect_resumed();
     expect_outcome("cancelled", "commit log");
     record = last_record(2);
     assert_true(json_get_bool(record, "undone", false));
     assert_string_equal(json_get_text(record, "job"), JOB);
-}
-
-static void a_guest_that_was_paused_stays_paused(void **state)
-{
-    status_set(&rig.w, "paused");
-    reach_failed_record();
-    expect_told("stop", NULL, "\"return\":{}");
-    expect_called_off();
-    await_record();
-    expect_quiet();
-    expect_outcome("cancelled", "");
 }
 
 static void a_log_that_fails_for_good_keeps_the_guest_stopped(void **state)
@@ -357,12 +422,12 @@ static void a_log_that_fails_for_good_keeps_the_guest_stopped(void **state)
     json_t *hello;
 
     reach_failed_record();
-    expect_told("stop", NULL, "\"return\":{}");
     failpoint_arm("commitlog.write=fail");
     expect_called_off();
     await_record();
-    expect_quiet();
+    expect_told("query-status", NULL, "\"return\":{\"status\":\"paused\"}");
     expect_outcome("unknown", "commit log");
+    assert_true(was_told("WORKER_LOG_FAILED") && was_told("STOP"));
     expect_refusal(WORKER_QMP, "{\"execute\":\"cont\"}", "wrong-state");
     expect_refusal(WORKER_PIVOT, TWO, "wrong-state");
     id = rig_ask(&rig, WORKER_QMP, "{\"execute\":\"stop\"}");
@@ -374,16 +439,6 @@ static void a_log_that_fails_for_good_keeps_the_guest_stopped(void **state)
     json_decref(hello);
 }
 
-static void a_qemu_that_does_not_stop_is_ended(void **state)
-{
-    reach_failed_record();
-    rig.w.jail.init_pidfd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    expect_told("stop", NULL, "\"error\":{\"desc\":\"no\"}");
-    assert_int_equal(rig_jail_hears(&rig), JAIL_KILL);
-    close(rig.w.jail.init_pidfd);
-    rig.w.jail.init_pidfd = -1;
-}
-
 static void every_point_before_the_record_can_fail(void **state)
 {
     failpoint_arm("worker.pivot=fail");
@@ -393,6 +448,7 @@ static void every_point_before_the_record_can_fail(void **state)
     qemu_says_job("fa", "pending");
     qemu_says_job("fb", "pending");
     expect_called_off();
+    expect_resumed();
     expect_outcome("cancelled", "worker.pivot.record");
     expect_no_record();
 }
@@ -475,6 +531,7 @@ static void without_main_the_answer_waits_in_the_ring(void **state)
     qemu_says_job("fa", "concluded");
     qemu_says_job("fb", "concluded");
     expect_told("query-jobs", NULL, "\"return\":[]");
+    expect_resumed();
     event = client_await_event(&rig.c, "WORKER_PIVOTED");
     assert_string_equal(json_get_text(json_object_get(event, "data"), "outcome"), "committed");
     assert_string_equal(json_get_text(json_object_get(event, "data"), "job"), JOB);
@@ -488,8 +545,11 @@ static void nothing_comes_in_between(void **state)
     expect_refusal(WORKER_PIVOT, TWO, "busy");
     expect_refusal(WORKER_QMP, "{\"execute\":\"job-cancel\",\"arguments\":{}}", "busy");
     expect_refusal(WORKER_QMP, "{\"execute\":\"block-job-set-speed\"}", "busy");
+    expect_refusal(WORKER_QMP, "{\"execute\":\"stop\"}", "busy");
+    expect_refusal(WORKER_QMP, "{\"execute\":\"cont\"}", "busy");
     pivot_tick(&rig.w, clock_mono_ms() + PIVOT_PENDING_MS);
     expect_called_off();
+    expect_resumed();
     expect_outcome("cancelled", "");
     rig_ask(&rig, WORKER_QMP, "{\"execute\":\"job-cancel\",\"arguments\":{}}");
     rig_grant(&rig, "job-cancel");
@@ -507,7 +567,10 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         T(all_disks_switch_together_and_the_log_says_so),
-        T(the_pause_lasts_from_the_first_pending_to_the_last_concluded),
+        T(the_pause_lasts_from_stop_to_cont),
+        T(a_paused_guest_stays_paused),
+        T(a_guest_that_does_not_run_again_is_told_as_paused),
+        T(a_guest_that_does_not_stop_goes_on),
         T(a_second_pivot_gets_the_next_slot),
         T(a_disk_that_does_not_stand_still_calls_it_off),
         T(a_refusal_of_qemu_calls_it_off),
@@ -517,9 +580,7 @@ int main(void)
         T(a_job_that_fails_after_the_record_ends_qemu),
 #ifdef VMMD_FAILPOINTS
         T(a_record_that_cannot_be_flushed_is_taken_back),
-        T(a_guest_that_was_paused_stays_paused),
         T(a_log_that_fails_for_good_keeps_the_guest_stopped),
-        T(a_qemu_that_does_not_stop_is_ended),
         T(every_point_before_the_record_can_fail),
 #endif
         T(qemu_gone_before_the_record_is_cancelled),

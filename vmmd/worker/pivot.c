@@ -1,17 +1,22 @@
 /* The pivot: see pivot.h.
  *
- *   COMPLETING ──all pending──► RECORDING ──durable──► FINALIZING ──all concluded──► committed
- *       │ 200 ms, an error          │ failed: nobody knows what the disk has
- *       ▼                           ▼
- *   CANCELLING ◄── "stop" done ── STOPPING
- *       │ no job left
- *       ├─ no record was tried ──► cancelled
- *       └─ tainted ─► UNDOING ─durable─► "cont", cancelled
- *                        └─ failed ─► unknown: the guest stays stopped, "cont" is refused
+ *   STOPPING ─► COMPLETING ──all pending──► RECORDING ──durable──► FINALIZING ──all concluded──┐
+ *      │            │ 200 ms, an error          │ failed: nobody knows what the disk has       │
+ *      │            ▼                           ▼                                              │
+ *      │        CANCELLING ◄────────────────────┘                                              │
+ *      │            │ no job left                                                              │
+ *      │            ├─ no record was tried ───────────────► cancelled ──────► RESUMING ◄───────┘
+ *      └────────────┘ tainted ─► UNDOING ─durable─────────► cancelled ─────────┘  committed
+ *                                   └─ failed ─► unknown: the guest stays stopped, "cont" is
+ * refused
+ *
+ * The guest is stopped for it, not only its writes held: QEMU 7.2 lets a write that was held go on
+ * while the disk's new file is not yet open for writing, and ends in an assertion. Its STOP and
+ * RESUME are not passed on: for everybody else it runs.
  *
  * QEMU's events drive it. What it does not tell in time is asked: query-jobs says which jobs are
  * left, and nothing else is believed about their end. A job that failed after the commit point
- * leaves its disk writing to the wrong file: then QEMU is ended at once.
+ * leaves its disk with the wrong file: then QEMU is ended.
  *
  * Whatever QEMU says or does not say, only its own VM can be hurt; when it is gone, the log alone
  * says what is true. */
@@ -38,7 +43,7 @@ static json_t *describe(const struct pivot *p, const char *outcome)
     json_t *body = json_object();
 
     json_put_text(body, "outcome", outcome);
-    json_put_u64(body, "pause_us", p->pause_us);
+    json_put_u64(body, "pause_us", p->since_us ? (uint64_t)(clock_mono_us() - p->since_us) : 0);
     json_put_text(body, "detail", p->detail);
     json_put_text(body, "job", UUID_STR(&p->ask->job));
     return body;
@@ -60,12 +65,14 @@ static void finish(struct worker *w, const char *outcome)
     CLEANUP(mem_freep) char *text = NULL;
     struct request from = p->from;
 
-    if (p->pending_us && !p->pause_us)
-        p->pause_us = (uint64_t)(clock_mono_us() - p->pending_us);
+    if (p->hidden && w->qmp.sock >= 0) { /* it is told after all */
+        p->hidden = false;
+        ending_qemu_event(w, "STOP", NULL);
+    }
     body = describe(p, outcome);
     text = json_write(body);
-    log_info("the disks' switch: %s after %llu us %s", outcome, (unsigned long long)p->pause_us,
-             p->detail);
+    log_info("the disks' switch: %s after %llu us %s", outcome,
+             (unsigned long long)json_get_u64(body, "pause_us", 0), p->detail);
     forget(p);
     events_add(w, "WORKER_PIVOTED", body);
     daemon_reply(w, &from, text);
@@ -110,6 +117,25 @@ static bool all_are(const struct pivot *p, enum pivot_job state)
     return true;
 }
 
+/* ---- the guest ---- */
+
+static void resumed(struct worker *w, const struct request *from, const json_t *answer)
+{
+    if (w->pivot.step == PIVOT_RESUMING)
+        finish(w, w->pivot.outcome);
+}
+
+static void resume(struct worker *w, const char *outcome)
+{
+    struct pivot *p = &w->pivot;
+    struct err err = {0};
+
+    p->step = PIVOT_RESUMING;
+    p->outcome = outcome;
+    if (!p->ran || !qmp_execute(w, "cont", NULL, resumed, &err))
+        finish(w, outcome);
+}
+
 /* ---- calling it off ---- */
 
 static void look(struct worker *w);
@@ -130,33 +156,16 @@ static void call_off(struct worker *w)
     look(w);
 }
 
-static void stopped(struct worker *w, const struct request *from, const json_t *answer)
-{
-    if (w->pivot.step != PIVOT_STOPPING)
-        return;
-    if (is_ok(answer)) {
-        call_off(w);
-    } else {
-        log_error("QEMU does not stop while its files are in doubt: it is ended");
-        ending_force(w);
-    }
-}
-
-/* Nobody knows whether the record is on the disk. Both sides are equal now and must stay so until
- * it is certain. */
+/* Nobody knows whether the record is on the disk. Both sides are equal now, and stay so until it is
+ * certain: the guest stands still. */
 static void doubt_record(struct worker *w, const struct err *why)
 {
     struct pivot *p = &w->pivot;
-    struct err err = {0};
 
     p->tainted = true;
-    p->ran = str_eq(w->status, "running");
-    p->step = PIVOT_STOPPING;
     say(p, "the commit log could not be written: %.180s", why->detail);
     log_error("%s", p->detail);
-    events_add(w, "WORKER_LOG_FAILED", NULL);
-    if (!qmp_execute(w, "stop", NULL, stopped, &err))
-        ending_force(w);
+    call_off(w);
 }
 
 static void undo_record(struct worker *w)
@@ -176,7 +185,7 @@ static void called_off(struct worker *w)
     if (w->pivot.tainted)
         undo_record(w);
     else
-        finish(w, "cancelled");
+        resume(w, "cancelled");
 }
 
 /* ---- forward ---- */
@@ -216,18 +225,16 @@ static void go_on(struct worker *w)
 void pivot_recorded(struct worker *w, bool ok, const struct err *err)
 {
     struct pivot *p = &w->pivot;
-    struct err ignored = {0};
 
     if (p->step == PIVOT_RECORDING && ok) {
         go_on(w);
     } else if (p->step == PIVOT_RECORDING) {
         doubt_record(w, err);
     } else if (p->step == PIVOT_UNDOING && ok) {
-        if (p->ran)
-            err_ignore(qmp_execute(w, "cont", NULL, ignore_answer, &ignored), &ignored);
-        finish(w, "cancelled");
+        resume(w, "cancelled");
     } else if (p->step == PIVOT_UNDOING) {
         p->doubt = true;
+        events_add(w, "WORKER_LOG_FAILED", NULL); /* before the STOP that it is the reason of */
         finish(w, "unknown");
     }
 }
@@ -272,15 +279,14 @@ static void looked(struct worker *w, const struct request *from, const json_t *a
         return;
     well = note_jobs(w, json_object_get(answer, "return"));
     if (p->step == PIVOT_FINALIZING && !well) {
-        log_error("QEMU did not take the disks' new files: it is ended before it writes to the "
-                  "old ones");
+        log_error("QEMU did not take the disks' new files: it is ended");
         ending_force(w);
     } else if (!all_are(p, PIVOT_JOB_OVER)) {
         return;
     } else if (p->step == PIVOT_CANCELLING) {
         called_off(w);
     } else {
-        finish(w, "committed");
+        resume(w, "committed");
     }
 }
 
@@ -302,8 +308,6 @@ static void job_pending(struct worker *w, unsigned job)
 
     if (p->step != PIVOT_COMPLETING)
         return;
-    if (!p->pending_us)
-        p->pending_us = clock_mono_us();
     p->jobs[job] = PIVOT_JOB_PENDING;
     if (all_are(p, PIVOT_JOB_PENDING))
         record(w);
@@ -320,20 +324,16 @@ static void job_concluded(struct worker *w, unsigned job)
         look(w);
     } else if (p->step == PIVOT_FINALIZING) {
         p->jobs[job] = PIVOT_JOB_OVER;
-        if (!all_are(p, PIVOT_JOB_OVER))
-            return;
-        p->pause_us = (uint64_t)(clock_mono_us() - p->pending_us);
-        look(w);
+        if (all_are(p, PIVOT_JOB_OVER))
+            look(w);
     }
 }
 
-void pivot_event(struct worker *w, const char *name, const json_t *data)
+static void job_event(struct worker *w, const json_t *data)
 {
     const char *id = json_get_text(data, "id"), *status = json_get_text(data, "status");
 
-    if (!w->pivot.ask || !str_eq(name, "JOB_STATUS_CHANGE") || !id || !status)
-        return;
-    for (unsigned i = 0; w->pivot.ask && i < w->pivot.ask->n; i++) {
+    for (unsigned i = 0; id && i < w->pivot.ask->n; i++) {
         if (!str_eq(w->pivot.ask->jobs[i], id))
             continue;
         if (str_eq(status, "pending"))
@@ -342,6 +342,24 @@ void pivot_event(struct worker *w, const char *name, const json_t *data)
             job_concluded(w, i);
         return;
     }
+}
+
+bool pivot_event(struct worker *w, const char *name, const json_t *data)
+{
+    struct pivot *p = &w->pivot;
+
+    if (!p->ask)
+        return false;
+    if (str_eq(name, "JOB_STATUS_CHANGE")) {
+        job_event(w, data);
+    } else if (str_eq(name, "STOP") && p->ran && p->step != PIVOT_RESUMING) {
+        p->hidden = true;
+        return true;
+    } else if (str_eq(name, "RESUME") && p->hidden) {
+        p->hidden = false;
+        return true;
+    }
+    return false;
 }
 
 /* ---- the request ---- */
@@ -354,6 +372,41 @@ static void completed(struct worker *w, const struct request *from, const json_t
         return;
     say(&w->pivot, "QEMU cannot switch yet: %.180s", why ? why : "it does not say why");
     call_off(w);
+}
+
+static void complete_all(struct worker *w)
+{
+    w->pivot.step = PIVOT_COMPLETING;
+    for (unsigned i = 0; i < w->pivot.ask->n; i++)
+        tell_job(w, "job-complete", i, completed);
+}
+
+/* A guest that does not stop goes on, and the disks stay as they are. */
+static void stopped(struct worker *w, const struct request *from, const json_t *answer)
+{
+    if (w->pivot.step != PIVOT_STOPPING)
+        return;
+    if (is_ok(answer)) {
+        complete_all(w);
+    } else {
+        say(&w->pivot, "QEMU does not stop the guest");
+        call_off(w);
+    }
+}
+
+static void stop_guest(struct worker *w)
+{
+    struct pivot *p = &w->pivot;
+    struct err err = {0};
+
+    p->ran = str_eq(w->status, "running");
+    p->since_us = clock_mono_us();
+    if (!p->ran) {
+        complete_all(w);
+    } else if (!qmp_execute(w, "stop", NULL, stopped, &err)) {
+        say(p, "%.200s", err.detail);
+        call_off(w);
+    }
 }
 
 bool pivot_begin(struct worker *w, const struct request *from, struct frame *f, struct err *err)
@@ -374,12 +427,11 @@ bool pivot_begin(struct worker *w, const struct request *from, struct frame *f, 
         return err_set(err, ERR_UNAVAILABLE, "QEMU is ending");
     if (!FAILPOINT("worker.pivot", err))
         return false;
-    *p = (struct pivot){.step = PIVOT_COMPLETING,
+    *p = (struct pivot){.step = PIVOT_STOPPING,
                         .from = *from,
                         .ask = TAKE(ask),
                         .deadline_ms = clock_mono_ms() + PIVOT_PENDING_MS};
-    for (unsigned i = 0; i < p->ask->n; i++)
-        tell_job(w, "job-complete", i, completed);
+    stop_guest(w);
     return true;
 }
 
@@ -392,7 +444,7 @@ bool pivot_allows(const struct worker *w, const char *command, struct err *err)
                        "the VM's commit log cannot be written, so what the guest writes could be "
                        "lost: stop the VM, see to the state directory's disk, start it again");
     if (p->ask && (str_starts(command, "job-") || str_starts(command, "block-job-") ||
-                   (p->tainted && str_eq(command, "cont"))))
+                   str_eq(command, "cont") || str_eq(command, "stop")))
         return err_set(err, ERR_BUSY, "the VM's disks are being switched: try again in a moment");
     return true;
 }
@@ -406,9 +458,13 @@ void pivot_qemu_gone(struct worker *w)
     if (!p->ask)
         return;
     say(p, "QEMU ended in the middle of it");
-    if (p->step == PIVOT_FINALIZING) {
+    p->hidden = false; /* it is over for the guest */
+    if (p->step == PIVOT_RESUMING) {
+        finish(w, p->outcome);
+    } else if (p->step == PIVOT_FINALIZING) {
         finish(w, "committed");
-    } else if (p->step == PIVOT_COMPLETING || (p->step == PIVOT_CANCELLING && !p->tainted)) {
+    } else if (p->step == PIVOT_STOPPING || p->step == PIVOT_COMPLETING ||
+               (p->step == PIVOT_CANCELLING && !p->tainted)) {
         finish(w, "cancelled");
     } else {
         err_set(&err, ERR_UNAVAILABLE, "QEMU ended while its files were being switched");
@@ -421,7 +477,7 @@ int64_t pivot_tick(struct worker *w, int64_t now_ms)
 {
     struct pivot *p = &w->pivot;
 
-    if (p->step == PIVOT_COMPLETING) {
+    if (p->step == PIVOT_STOPPING || p->step == PIVOT_COMPLETING) {
         if (now_ms < p->deadline_ms)
             return p->deadline_ms;
         say(p, "the disks did not stand still within %d ms", PIVOT_PENDING_MS);

@@ -226,8 +226,8 @@ static bool take_line(struct worker *w, const char *text, size_t len)
     if (!json_is_object(line))
         return false;
     if (event) {
-        ending_qemu_event(w, event, json_object_get(line, "data"));
-        pivot_event(w, event, json_object_get(line, "data"));
+        if (!pivot_event(w, event, json_object_get(line, "data")))
+            ending_qemu_event(w, event, json_object_get(line, "data"));
     } else if (json_object_get(line, "QMP") && !w->qmp.greeted) {
         w->qmp.greeted = true;
         qmp_command(w, "qmp_capabilities", capabilities_done);
