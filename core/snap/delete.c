@@ -10,6 +10,9 @@
  * A file that clones lie on (core/disk/lent.h) is neither read nor removed: it stays for them,
  * belongs to nobody from 3 on, and what the VM itself has on it still lies there.
  *
+ * Where only one C lies on F and is the smaller, F stays without a snapshot instead, and C goes
+ * down into it after 3 (down.c).
+ *
  * Nothing is taken away before 3: until then the snapshot can be reverted to, and a cancelled or
  * interrupted deletion is taken up where it was. A running VM's QEMU does the work, for a VM that
  * is off one that never runs its guest. */
@@ -20,6 +23,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
+#include "core/snap/down.h"
 #include "core/snap/merge.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
@@ -77,6 +81,29 @@ static struct layer *files_of(struct work *w, size_t *n)
     }
     lock_drop(&w->core->registry.lock);
     return list;
+}
+
+static bool goes_down(struct work *w, const struct uuid *id)
+{
+    struct file *file;
+    bool down;
+
+    lock_take(&w->core->registry.lock);
+    file = file_find(w->core, id);
+    down = file && down_is_better(w->core, w->vm, file);
+    lock_drop(&w->core->registry.lock);
+    return down;
+}
+
+/* Leaves out those that will take over what lies on them. */
+static void keep_bases(struct work *w, struct layer *files, size_t *n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < *n; i++)
+        if (!goes_down(w, &files[i].id))
+            files[kept++] = files[i];
+    *n = kept;
 }
 
 /* Some file whose parent is 'file'; false when there is none. */
@@ -281,6 +308,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
     if (!uuid_parse(json_get_text(job_args(job), "snapshot"), &w.id))
         return err_set(err, ERR_INTERNAL, "the operation has no snapshot");
     files = files_of(&w, &n);
+    keep_bases(&w, files, &n);
     if (!take_all_over(&w, files, n, err))
         return false;
     let_go(&w, files, n);
@@ -288,7 +316,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
         return false;
     err_ignore(nvram_forget(core, w.vm, &w.id, &ignored), &ignored);
     files_settle_vm(core, &w.vm->id);
-    return true;
+    return down_all(core, w.vm, job, err);
 }
 
 static void settle(struct core *core, struct job *job, bool ok)

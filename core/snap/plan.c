@@ -5,6 +5,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
+#include "core/snap/down.h"
 #include "core/snap/snap.h"
 #include "core/snap/taking.h"
 #include "core/snap/tree.h"
@@ -76,7 +77,15 @@ static bool is_in_use(struct plan *p, const struct file *file)
     return false;
 }
 
-/* Each of the VM's own files that lie on it gets what it has. */
+static uint64_t allocated(struct plan *p, const struct file *file) REQUIRES(p->core->registry.lock);
+static uint64_t allocated(struct plan *p, const struct file *file)
+{
+    const struct layer layer = layer_of_file(p->core, file);
+
+    return layer_allocated(&layer);
+}
+
+/* Each of the VM's own files that lie on it gets what it has, or it gets what the only one has. */
 static void look_at_file(struct plan *p, const struct file *file, bool *branch)
     REQUIRES(p->core->registry.lock);
 static void look_at_file(struct plan *p, const struct file *file, bool *branch)
@@ -84,15 +93,17 @@ static void look_at_file(struct plan *p, const struct file *file, bool *branch)
     const struct layer layer = layer_of_file(p->core, file);
     const uint64_t bytes = layer_allocated(&layer);
     struct disk_owner *owner = disk_owner_find(p->core, &p->vm->id);
+    const bool down = down_is_better(p->core, p->vm, file);
 
     look_at_pool(p, layer.dir);
     for (struct file *f = owner ? owner->files : NULL; f; f = f->next) {
         if (!uuid_eq(&f->parent, &file->id))
             continue;
-        p->copied += bytes;
+        p->copied += down ? allocated(p, f) : bytes;
+        p->freed += down ? allocated(p, f) : 0;
         *branch |= p->vm->machine && !is_in_use(p, f);
     }
-    p->freed += bytes;
+    p->freed += down ? 0 : bytes;
 }
 
 static bool plan_delete(struct plan *p, const char *ref, struct err *err)

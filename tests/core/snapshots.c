@@ -3,6 +3,7 @@
  * tests/integration/snapshots.c. */
 #include "tests/lib/world.h"
 
+#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/job/job.h"
@@ -211,6 +212,100 @@ static void deleting_while_it_runs_and_with_two_branches(void **state)
     assert_int_equal(world_files(&w), 4);
 }
 
+/* The fake backend copies nothing: what is large was there before. */
+static bool bases_are_left(void)
+{
+    return world_fat_files(&w) == 2;
+}
+
+/* What lies on the first snapshot's files is less than they have: it goes down into them. */
+static void a_large_base_takes_over_what_lies_on_it(void **state)
+{
+    world_fatten(&w);
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(drop("a"), "succeeded");
+    assert_string_equal(tree(), "");
+    assert_int_equal(world_files(&w), 2);
+    assert_true(bases_are_left());
+    restart();
+    assert_int_equal(world_files(&w), 2);
+    start();
+    assert_string_equal(take("b"), "succeeded");
+}
+
+static void a_large_base_takes_over_what_a_running_vm_writes_to(void **state)
+{
+    world_fatten(&w);
+    start();
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(drop("a"), "succeeded");
+    assert_int_equal(world_files(&w), 2);
+    assert_true(bases_are_left());
+    assert_string_equal(take("b"), "succeeded");
+    stop();
+    assert_string_equal(revert("b"), "succeeded");
+    start();
+}
+
+static void a_file_in_the_middle_goes_down_and_its_snapshot_stays(void **state)
+{
+    world_fatten(&w);
+    start();
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    assert_string_equal(drop("a"), "succeeded");
+    assert_string_equal(tree(), "b<-*");
+    assert_int_equal(world_files(&w), 4);
+    assert_true(bases_are_left());
+    stop();
+    assert_string_equal(revert("b"), "succeeded");
+    assert_string_equal(drop("b"), "succeeded");
+    assert_int_equal(world_files(&w), 2);
+    restart();
+    assert_int_equal(world_files(&w), 2);
+    start();
+}
+
+static void a_base_of_two_branches_goes_up_into_both(void **state)
+{
+    world_fatten(&w);
+    assert_string_equal(take("a"), "succeeded");
+    assert_string_equal(take("b"), "succeeded");
+    assert_string_equal(revert("a"), "succeeded");
+    assert_string_equal(drop("a"), "succeeded");
+    assert_int_equal(world_files(&w), 4);
+    assert_false(bases_are_left());
+    start();
+}
+
+#ifdef VMMD_FAILPOINTS
+static void what_fails_once_the_snapshot_is_gone_is_tried_again(void **state)
+{
+    world_fatten(&w);
+    start();
+    assert_string_equal(take("a"), "succeeded");
+    failpoint_arm("fake.pivot.pending=fail:2");
+    assert_string_equal(drop("a"), "succeeded");
+    failpoint_arm(NULL);
+    assert_int_equal(world_files(&w), 2);
+    assert_true(bases_are_left());
+}
+
+/* The answer to the pivot is lost: the machine knows. */
+static void a_lost_answer_is_asked_for(void **state)
+{
+    world_fatten(&w);
+    start();
+    assert_string_equal(take("a"), "succeeded");
+    failpoint_arm("fake.pivot.done=fail");
+    assert_string_equal(drop("a"), "succeeded");
+    failpoint_arm(NULL);
+    assert_int_equal(world_files(&w), 2);
+    assert_true(bases_are_left());
+}
+
+#endif
+
 static void a_snapshot_is_renamed(void **state)
 {
     struct err err = {0};
@@ -266,6 +361,14 @@ int main(void)
         T(a_running_vm_is_not_reverted),
         T(deleting_leaves_what_others_need),
         T(deleting_while_it_runs_and_with_two_branches),
+        T(a_large_base_takes_over_what_lies_on_it),
+        T(a_large_base_takes_over_what_a_running_vm_writes_to),
+        T(a_file_in_the_middle_goes_down_and_its_snapshot_stays),
+        T(a_base_of_two_branches_goes_up_into_both),
+#ifdef VMMD_FAILPOINTS
+        T(what_fails_once_the_snapshot_is_gone_is_tried_again),
+        T(a_lost_answer_is_asked_for),
+#endif
         T(a_snapshot_is_renamed),
         T(deleting_the_vm_takes_its_snapshots_along),
         T(a_vm_without_disks_has_snapshots_of_its_configuration),

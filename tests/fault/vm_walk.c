@@ -348,6 +348,13 @@ static void has_two_and_runs(struct world *w)
     assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
 }
 
+static void has_a_large_one_and_runs(struct world *w)
+{
+    exists(w);
+    world_fatten(w);
+    assert_true(take(w, "first") && start(w));
+}
+
 static void has_two_branches(struct world *w)
 {
     has_two(w);
@@ -397,6 +404,7 @@ static const struct operation operations[] = {
     {"add disk, running", runs, world_disk_add_one, world_has_three_disks, NULL, false},
     {"remove disk, running", runs, world_disk_remove, world_has_one_disk, NULL, false},
     {"grow disk", exists, world_disk_grow_one, world_has_a_grown_disk, NULL, false},
+    {"delete snapshot, downward", has_a_large_one_and_runs, drop_one, it_is_there, NULL, false},
     {"rename snapshot", has_two, rename_one, there_are_two, NULL, true},
     {"delete with snapshots", has_two_branches, delete, it_is_gone, NULL, true},
 };

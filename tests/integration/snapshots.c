@@ -6,15 +6,18 @@
 #include "tests/lib/rig.h"
 
 #include "core/base/clock.h"
+#include "core/base/fs.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+#include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SOON_MS 30000
 
@@ -225,6 +228,71 @@ static void a_branch_keeps_its_own_numbers(void **state)
     halt();
 }
 
+/* The base has more than what lies on it, beyond what the guest counts in. The VM is off. */
+static void fatten_base(void)
+{
+    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.raw", rig.dir);
+    CLEANUP(mem_freep) char *bytes = mem_alloc(700 << 10);
+    glob_t found;
+
+    assert_int_equal(glob(pattern, GLOB_NOSORT, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    CLEANUP(closep) int fd = open(found.gl_pathv[0], O_RDWR | O_CLOEXEC);
+    memset(bytes, 7, 700 << 10);
+    assert_int_equal(pwrite(fd, bytes, 700 << 10, 300 << 10), 700 << 10);
+    assert_int_equal(fsync(fd), 0);
+    globfree(&found);
+}
+
+static size_t raw_files(void)
+{
+    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.raw", rig.dir);
+    glob_t found;
+    size_t n = glob(pattern, GLOB_NOSORT, NULL, &found) == 0 ? found.gl_pathc : 0;
+
+    globfree(&found);
+    return n;
+}
+
+/* The VM has no snapshots, and one file: a raw one, as it was made. */
+static void a_large_base_takes_over_what_lies_on_it(void **state)
+{
+    uint32_t at_two, last;
+
+    fatten_base();
+    (void)start();
+    take("one");
+    count_on();
+    drop("one"); /* the guest writes to the base again from one moment on */
+    assert_int_equal(files(), 1);
+    assert_int_equal(raw_files(), 1);
+    count_on();
+    take("one");
+    count_on();
+    at_two = listen().last;
+    take("two");
+    count_on();
+    drop("one"); /* two's file goes down, the guest has another one on it */
+    assert_int_equal(files(), 2);
+    assert_int_equal(raw_files(), 1);
+    count_on();
+    last = listen().last;
+    halt();
+    assert_true(start() >= last);
+    count_on();
+    halt();
+    revert("two");
+    assert_true(start() >= at_two);
+    assert_true(listen().first < last);
+    last = listen().last;
+    halt();
+    drop("two"); /* by a QEMU that runs no guest */
+    assert_int_equal(files(), 1);
+    assert_int_equal(raw_files(), 1);
+    assert_true(start() >= last);
+    halt();
+}
+
 /* What a guest wrote after the snapshot is in the new file: main dies, the guest goes on, and what
  * the next main makes of it is the same. */
 static void a_daemon_that_dies_meanwhile_changes_nothing(void **state)
@@ -254,6 +322,7 @@ int main(void)
         T(nothing_is_lost_when_snapshots_go),
         T(a_branch_keeps_its_own_numbers),
         T(a_daemon_that_dies_meanwhile_changes_nothing),
+        T(a_large_base_takes_over_what_lies_on_it),
     };
     const char *why;
 

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -380,10 +381,9 @@ void world_settle(struct world *w, const char *name)
     }
 }
 
-unsigned world_files(struct world *w)
+/* Each image file of all pools; 'path' is lent. */
+static void each_image(void (*visit)(void *ctx, const char *path), void *ctx)
 {
-    unsigned n = 0;
-
     for (unsigned i = 0; i < 2; i++) {
         DIR *root = opendir(roots[i]);
         assert_non_null(root);
@@ -392,13 +392,60 @@ unsigned world_files(struct world *w)
             bool is_pool = p->d_name[0] != '.' && strcmp(p->d_name, "media") != 0 &&
                            strcmp(p->d_name, "exports") != 0;
             DIR *pool = is_pool ? opendir(path) : NULL;
-            for (struct dirent *f; pool && (f = readdir(pool));)
-                n += f->d_name[0] != '.';
+            for (struct dirent *f; pool && (f = readdir(pool));) {
+                CLEANUP(mem_freep) char *file = str_format("%s/%s", path, f->d_name);
+                if (f->d_name[0] != '.')
+                    visit(ctx, file);
+            }
             if (pool)
                 closedir(pool);
         }
         closedir(root);
     }
+}
+
+static void count(void *ctx, const char *path)
+{
+    ++*(unsigned *)ctx;
+}
+
+unsigned world_files(struct world *w)
+{
+    unsigned n = 0;
+
+    each_image(count, &n);
+    return n;
+}
+
+static void fatten(void *ctx, const char *path)
+{
+    static char bytes[1 << 20];
+    CLEANUP(closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct stat st;
+
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    memset(bytes, 7, sizeof bytes);
+    assert_int_equal(pwrite(fd, bytes, sizeof bytes, st.st_size < (1 << 20) ? st.st_size : 0),
+                     sizeof bytes);
+}
+
+void world_fatten(struct world *w)
+{
+    each_image(fatten, NULL);
+}
+
+static void count_fat(void *ctx, const char *path)
+{
+    struct stat st;
+
+    *(unsigned *)ctx += stat(path, &st) == 0 && st.st_blocks * 512 >= 1 << 20;
+}
+
+unsigned world_fat_files(struct world *w)
+{
+    unsigned n = 0;
+
+    each_image(count_fat, &n);
     return n;
 }
 

@@ -51,3 +51,6 @@ json_t *world_list(struct world *w, const struct query_schema *schema, struct qu
  * s. */
 json_t *world_copy_of(struct world *w, const char *vm_id, uint64_t revision);
 unsigned world_files(struct world *w); /* image files in all pools */
+/* All image files that there are now have 1 MiB on the disk, as if guests had written to them. */
+void world_fatten(struct world *w);
+unsigned world_fat_files(struct world *w); /* that have as much */
