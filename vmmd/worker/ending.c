@@ -22,6 +22,7 @@
 #include "core/base/str.h"
 #include "vmmd/worker/worker.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -162,6 +163,7 @@ void ending_init_gone(struct worker *w)
 
     closep(&w->jail.init_pidfd);
     closep(&w->jail.qemu_pidfd);
+    qmp_ready(w, POLLIN); /* QEMU's last words: they count, though its end was seen first */
     qmp_close(w);
     serial_close(w);
     words_close(w);
