@@ -1,5 +1,7 @@
 /* The fake backend's knobs. */
 #pragma once
+#include "core/base/id.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -8,3 +10,11 @@
 extern int64_t fake_tick_ms;
 /* Copies that end by a pivot wait for space. */
 extern _Atomic(bool) fake_full;
+/* What its copies and flushes do to the files, for tests whose files hold something; NULL: nothing.
+ */
+struct fake_files {
+    void (*stream)(const struct uuid *top, const struct uuid *base);
+    void (*commit)(const struct uuid *top, const struct uuid *base, bool is_leaf);
+    void (*flush)(const struct uuid *file);
+};
+extern const struct fake_files *fake_files;

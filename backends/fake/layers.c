@@ -19,6 +19,7 @@
 #define JOB_BYTES (1u << 20) /* what a copy says it has to do */
 
 _Atomic(bool) fake_full;
+const struct fake_files *fake_files;
 
 bool fake_is_there(const struct machine *m, struct err *err)
 {
@@ -109,6 +110,8 @@ bool fake_stream(struct machine *m, const struct machine_stream *stream, struct 
     bool ok = FAILPOINT("fake.stream", err);
 
     closep(&fd);
+    if (ok && fake_files)
+        fake_files->stream(&stream->top, &stream->base);
     lock_take(&m->lock);
     ok = ok && begin(m, &stream->top, -1, err);
     lock_drop(&m->lock);
@@ -144,6 +147,8 @@ bool fake_commit(struct machine *m, const struct machine_commit *commit, struct 
 
     closep(&base_fd);
     closep(&top_fd);
+    if (ok && fake_files)
+        fake_files->commit(&commit->top, &commit->base, commit->is_leaf);
     lock_take(&m->lock);
     disk = commit->is_leaf ? disk_of_leaf(m, &commit->top) : -1;
     if (ok && commit->is_leaf && disk < 0)
@@ -309,6 +314,8 @@ bool fake_pivot(struct machine *m, const struct machine_pivot *pivot, struct mac
 bool fake_flush(struct machine *m, const struct uuid *file, const struct uuid *base,
                 struct err *err)
 {
+    if (fake_files)
+        fake_files->flush(file);
     return FAILPOINT("fake.flush", err);
 }
 

@@ -9,9 +9,11 @@
 #include "core/core/parts.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
+#include "core/snap/snap.h"
 #include "core/template/template.h"
 #include "core/user/token.h"
 #include "core/vm/bulk.h"
+#include "tests/lib/held.h"
 #include "tests/store/with_store.h"
 
 #include <dirent.h>
@@ -19,12 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define SETTLE_MS  10000
-#define DISK_BYTES 1048576
-#define DISKS      2
+#define SETTLE_MS 10000
 
 /* ---- what a client can see of one actor ---- */
 
@@ -36,6 +35,8 @@ struct truth {
     bool token, pool;
     bool key;     /* the Idempotency-Key of the VM's creation is known */
     int template; /* its revision, 0 when there is none */
+    int holds;    /* what its guest wrote to its disks, and flushed */
+    int tree;     /* its snapshots: 1 for "one", 2 for "two" */
 };
 
 struct actor {
@@ -44,6 +45,7 @@ struct actor {
     char vm[16], token[16], pool[16], key[24], template[16];
     void (*mark)(const char *note);
     unsigned from, to; /* steps */
+    const struct truth *before, *after;
     pthread_t thread;
 };
 
@@ -114,7 +116,7 @@ static bool make_vm(struct actor *a, struct err *err)
     char *text = str_format("{\"name\":\"%s\",\"backend\":\"fake\",\"nics\":[],\"notes\":\"0\","
                             "\"disks\":[{\"size_bytes\":%d,\"format\":\"raw\",\"pool\":\"%s\"},"
                             "{\"size_bytes\":%d,\"pool\":\"%s\"}]}",
-                            a->vm, DISK_BYTES, a->pool, DISK_BYTES, a->pool);
+                            a->vm, HELD_DISK_BYTES, a->pool, HELD_DISK_BYTES, a->pool);
     CLEANUP(json_decrefp) json_t *json = json_read(text, strlen(text), err);
     struct vm_spec spec;
     struct uuid op, vm;
@@ -149,8 +151,10 @@ static bool stop(struct actor *a, struct err *err)
     return act(a, VM_VERB_STOP, err);
 }
 
-static bool edit(struct actor *a, const char *notes, struct err *err)
+/* The steps below do what the truth after them says. */
+static bool edit(struct actor *a, struct err *err)
 {
+    CLEANUP(mem_freep) char *notes = str_format("%d", a->after->notes);
     CLEANUP(json_decrefp) json_t *patch = json_pack("{s:s}", "notes", notes);
     CLEANUP(json_decrefp) json_t *vm = NULL;
     struct etag etag;
@@ -159,14 +163,29 @@ static bool edit(struct actor *a, const char *notes, struct err *err)
     return vm != NULL;
 }
 
-static bool edit_1(struct actor *a, struct err *err)
+static bool write_number(struct actor *a, struct err *err)
 {
-    return edit(a, "1", err);
+    return held_write(a->w, a->vm, a->after->holds, err);
 }
 
-static bool edit_2(struct actor *a, struct err *err)
+static bool change_tree(struct actor *a, struct err *err)
 {
-    return edit(a, "2", err);
+    const char *name = (a->before->tree ^ a->after->tree) == 1 ? "one" : "two";
+    struct uuid op;
+    bool ok;
+
+    ok = a->after->tree > a->before->tree
+             ? snapshot_create(a->w->core, a->vm, name, NULL, &world_admin, &op, err)
+             : snapshot_delete(a->w->core, a->vm, name, &world_admin, &op, err);
+    return ok && ended_well(a->w, &op, err);
+}
+
+static bool back_to_two(struct actor *a, struct err *err)
+{
+    struct uuid op;
+
+    return snapshot_revert(a->w->core, a->vm, "two", &world_admin, &op, err) &&
+           ended_well(a->w, &op, err);
 }
 
 static bool act_all(struct actor *a, enum vm_verb verb, struct err *err)
@@ -217,24 +236,34 @@ static const struct step {
     bool (*act)(struct actor *a, struct err *err);
     struct truth after;
 } steps[] = {
-    {NULL, {NO_VM, false, false, false, false, 0}}, /* before the first */
-    {make_pool, {NO_VM, false, false, true, false, 0}},
-    {make_vm, {0, false, false, true, true, 0}},
-    {make_token, {0, false, true, true, true, 0}},
-    {make_template, {0, false, true, true, true, 1}},
-    {edit_1, {1, false, true, true, true, 1}},
-    {start, {1, true, true, true, true, 1}},
-    {edit_2, {2, true, true, true, true, 1}},
-    {stop, {2, false, true, true, true, 1}},
-    {edit_1, {1, false, true, true, true, 1}}, /* the daemon is started anew before this one */
-    {edit_template, {1, false, true, true, true, 2}},
-    {drop_token, {1, false, false, true, true, 2}},
-    {start_all, {1, true, false, true, true, 2}},
-    {stop_all, {1, false, false, true, true, 2}},
-    {make_token, {1, false, true, true, true, 2}},
-    {drop_template, {1, false, true, true, true, 0}},
-    {drop_vm, {NO_VM, false, true, true, true, 0}},
-    {drop_pool, {NO_VM, false, true, false, true, 0}},
+    {NULL, {NO_VM, false, false, false, false, 0, 0, 0}}, /* before the first */
+    {make_pool, {NO_VM, false, false, true, false, 0, 0, 0}},
+    {make_vm, {0, false, false, true, true, 0, 0, 0}},
+    {make_token, {0, false, true, true, true, 0, 0, 0}},
+    {make_template, {0, false, true, true, true, 1, 0, 0}},
+    {edit, {1, false, true, true, true, 1, 0, 0}},
+    {start, {1, true, true, true, true, 1, 0, 0}},
+    {edit, {2, true, true, true, true, 1, 0, 0}},
+    {stop, {2, false, true, true, true, 1, 0, 0}},
+    {edit, {1, false, true, true, true, 1, 0, 0}}, /* the daemon is started anew before this one */
+    {edit_template, {1, false, true, true, true, 2, 0, 0}},
+    {drop_token, {1, false, false, true, true, 2, 0, 0}},
+    {start_all, {1, true, false, true, true, 2, 0, 0}},
+    {stop_all, {1, false, false, true, true, 2, 0, 0}},
+    {make_token, {1, false, true, true, true, 2, 0, 0}},
+    {write_number, {1, false, true, true, true, 2, 1, 0}},
+    {start, {1, true, true, true, true, 2, 1, 0}},
+    {change_tree, {1, true, true, true, true, 2, 1, 1}},
+    {write_number, {1, true, true, true, true, 2, 2, 1}},
+    {change_tree, {1, true, true, true, true, 2, 2, 3}},
+    {change_tree, {1, true, true, true, true, 2, 2, 2}},
+    {write_number, {1, true, true, true, true, 2, 3, 2}},
+    {stop, {1, false, true, true, true, 2, 3, 2}},
+    {back_to_two, {1, false, true, true, true, 2, 2, 2}},
+    {change_tree, {1, false, true, true, true, 2, 2, 0}},
+    {drop_template, {1, false, true, true, true, 0, 2, 0}},
+    {drop_vm, {NO_VM, false, true, true, true, 0, 0, 0}},
+    {drop_pool, {NO_VM, false, true, false, true, 0, 0, 0}},
 };
 #define STEPS   (ARRAY_LEN(steps) - 1)
 #define RESTART 8
@@ -248,6 +277,8 @@ static void *play(void *arg)
     for (unsigned i = a->from; i <= a->to; i++) {
         snprintf(note, sizeof note, "begin %u %u", a->number, i);
         a->mark(note);
+        a->before = &steps[i - 1].after;
+        a->after = &steps[i].after;
         if (!steps[i].act(a, &err)) {
             print_message("step %u of actor %u: %s\n", i, a->number, err.detail);
             _exit(3);
@@ -284,6 +315,7 @@ void story_live(char *dir, void (*mark)(const char *note))
     struct world w = {0};
 
     world_adopt(&w, dir);
+    held_watch(&w);
     play_all(&w, 1, RESTART, mark);
     play_all(&w, RESTART + 1, STEPS, mark);
     mem_freep(&w.dir);
@@ -353,6 +385,14 @@ static const char *all_operations_end(struct world *w)
     return NULL;
 }
 
+static bool has_snapshot(const struct actor *a, const char *name)
+{
+    struct err none = {0};
+    CLEANUP(json_decrefp) json_t *shown = snapshot_show(a->w->core, a->vm, name, &none);
+
+    return shown != NULL;
+}
+
 static struct truth look(const struct actor *a)
 {
     const struct origin origin = origin_of(a);
@@ -371,6 +411,7 @@ static struct truth look(const struct actor *a)
         t.notes = atoi(world_vm(a->w, a->vm, "notes"));
         state = world_vm(a->w, a->vm, "run.state");
         t.runs = strcmp(state, "off") != 0;
+        t.tree = has_snapshot(a, "one") + 2 * has_snapshot(a, "two");
     }
     t.token = token != NULL;
     t.pool = pool != NULL;
@@ -395,6 +436,10 @@ static const char *actor_is_right(const struct actor *a, unsigned acked, unsigne
                    is.notes, was->notes);
     if (!is_one_of(is.runs, was->runs, becomes->runs) && is.notes != NO_VM)
         return say("%s %s", a->vm, is.runs ? "was off and is not" : "ran and is off");
+    if (!is_one_of(is.tree, was->tree, becomes->tree) && is.notes != NO_VM)
+        return say("%s has the snapshots %d, acknowledged were %d", a->vm, is.tree, was->tree);
+    if (!held_is(a->w, a->vm, was->holds, becomes->holds))
+        return say("%s does not hold the %d that was written and flushed", a->vm, was->holds);
     if (!is_one_of(is.token, was->token, becomes->token))
         return say("%s %s", a->token, is.token ? "is back" : "is lost");
     if (!is_one_of(is.pool, was->pool, becomes->pool))
@@ -436,46 +481,6 @@ static const char *copy_is_right(struct world *w, const char *vm)
     }
 }
 
-static const char *file_is_whole(const char *path)
-{
-    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const char *dot = strrchr(path, '.');
-    char head[4] = "";
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return say("%s cannot be opened", path);
-    if (str_eq(dot, ".raw"))
-        return st.st_size == DISK_BYTES ? NULL : say("%s has %ld bytes", path, (long)st.st_size);
-    if (read(fd, head, 4) != 4 || memcmp(head, "QFI\xfb", 4) != 0)
-        return say("%s is not an image", path);
-    return NULL;
-}
-
-/* Counts the files of the pools below a root, and looks at each. */
-static const char *files_are_whole(const char *root, unsigned *n)
-{
-    DIR *dir = opendir(root);
-    const char *wrong = NULL;
-
-    for (struct dirent *p; dir && !wrong && (p = readdir(dir));) {
-        CLEANUP(mem_freep) char *path = str_format("%s/%s", root, p->d_name);
-        DIR *pool = p->d_name[0] == '.' ? NULL : opendir(path);
-        for (struct dirent *f; pool && !wrong && (f = readdir(pool));) {
-            CLEANUP(mem_freep) char *file = str_format("%s/%s", path, f->d_name);
-            if (f->d_name[0] == '.')
-                continue;
-            ++*n;
-            wrong = file_is_whole(file);
-        }
-        if (pool)
-            closedir(pool);
-    }
-    if (dir)
-        closedir(dir);
-    return wrong;
-}
-
 static unsigned count_vms(struct world *w)
 {
     unsigned n = 0;
@@ -488,18 +493,30 @@ static unsigned count_vms(struct world *w)
     return n;
 }
 
+static unsigned count_files(struct world *w)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < STORY_ACTORS; i++) {
+        struct actor a;
+        name_actor(&a, w, i);
+        n += held_files(w, a.vm);
+    }
+    return n;
+}
+
 static const char *files_match_rows(struct world *w)
 {
     CLEANUP(mem_freep) char *main_root = str_format("%s/root-main", w->dir);
     CLEANUP(mem_freep) char *second_root = str_format("%s/root-second", w->dir);
-    unsigned files = 0, vms = count_vms(w);
-    const char *wrong = files_are_whole(main_root, &files);
+    unsigned files = 0, known = count_files(w);
+    const char *wrong = held_look_at_files(main_root, &files);
 
     if (!wrong)
-        wrong = files_are_whole(second_root, &files);
-    if (!wrong && files != DISKS * vms)
-        return say("%u VMs have %u image files", vms, files);
-    return wrong;
+        wrong = held_look_at_files(second_root, &files);
+    return wrong || files == known
+               ? wrong
+               : say("%u image files are known, and %u are there", known, files);
 }
 
 static const char *no_directory_is_left(struct world *w)
@@ -575,6 +592,7 @@ const char *story_check(const char *dir, const struct story_progress *p)
 
     boot_again(dir);
     world_adopt(&w, str_dup(dir));
+    held_watch(&w);
     wrong = world_open(&w) ? check_open(&w, p) : "the daemon does not start";
     world_close(&w);
     mem_freep(&w.dir);
