@@ -13,6 +13,7 @@
 #include "core/job/job.h"
 #include "core/model/profile.h"
 #include "core/port/host.h"
+#include "core/port/store.h"
 #include "core/user/token.h"
 
 #include <dirent.h>
@@ -171,12 +172,36 @@ void world_make(struct world *w)
     world_make_in(w, tmp_dir_make());
 }
 
+/* Every world begins with the same empty database: it is made once in a process, since hundreds of
+ * worlds are made in a walk. */
+static void give_database(const char *state)
+{
+    static char *database;
+    static size_t len;
+    CLEANUP(closep) int to = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct err err = {0};
+
+    if (!database) {
+        char *dir = tmp_dir_make();
+        struct store *store = store_open(dir, &err);
+        assert_non_null(store);
+        store_close(store);
+        CLEANUP(closep) int from = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP(closep) int file = fs_open(from, "vmmd.db", O_RDONLY, 0, &err);
+        assert_true(fs_read_all(file, 64u << 20, &database, &len, &err));
+        tmp_dir_remove(dir);
+    }
+    assert_true(fs_publish(to, "vmmd.db", database, len, 0600, &err));
+}
+
 void world_make_in(struct world *w, char *dir)
 {
+    CLEANUP(mem_freep) char *state = str_format("%s/state", dir);
     struct err err = {0};
     struct uuid pool;
 
     world_adopt(w, dir);
+    give_database(state);
     assert_true(world_open(w));
     if (!pool_create(w->core, "main", "main", &world_admin, &pool, &err))
         fail_msg("%s", err.detail);
