@@ -159,6 +159,8 @@ unsigned counter_processors(struct rig *r, const char *name)
     return read_sector(&chain).more_cpus + 1u;
 }
 
+/* What it finds when it starts is on its first disk, and was perhaps never said: the others may
+ * lack it. */
 static void hear(const char *name, const char *line, bool goes_back, uint32_t *said)
 {
     uint32_t now;
@@ -170,7 +172,7 @@ static void hear(const char *name, const char *line, bool goes_back, uint32_t *s
     now = (uint32_t)strtoul(line + 1, NULL, 16);
     if (now < *said && !(goes_back && line[0] == 'B'))
         fail_msg("%s went back from %x to %x", name, *said, now);
-    *said = now;
+    *said = line[0] == '+' ? now : now < *said ? 0 : *said;
 }
 
 uint32_t counter_said_on(struct rig *r, const char *name, struct counter_heard *heard,
