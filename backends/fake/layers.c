@@ -142,8 +142,8 @@ static int disk_of_leaf(const struct machine *m, const struct uuid *leaf) REQUIR
 bool fake_commit(struct machine *m, const struct machine_commit *commit, struct err *err)
 {
     int base_fd = commit->base_fd, top_fd = commit->top_fd, disk;
-    bool ok = FAILPOINT("fake.commit", err) &&
-              (!commit->is_leaf || commit->still || can_pivot(m, err));
+    bool ok =
+        FAILPOINT("fake.commit", err) && (!commit->is_leaf || commit->still || can_pivot(m, err));
 
     closep(&base_fd);
     closep(&top_fd);
