@@ -114,7 +114,7 @@ bool vm_move_run(struct cli *cli, struct fault *fault)
     pause_us = json_get_u64(result, "pause_us", 0);
     size_text(json_get_u64(result, "bytes", 0), bytes);
     if (pause_us)
-        cli_say(cli, "%s moved to %s (%s); its disks paused for %.1f ms", cli_word(cli, 0),
+        cli_say(cli, "%s moved to %s (%s); it paused for %.1f ms", cli_word(cli, 0),
                 args_text(cli->args, "pool"), bytes, (double)pause_us / 1000);
     else
         cli_say(cli, "%s moved to %s (%s)", cli_word(cli, 0), args_text(cli->args, "pool"), bytes);

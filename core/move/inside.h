@@ -24,7 +24,7 @@ struct move {
     struct pace pace;
     uint64_t done, total; /* bytes of progress */
     bool pivoted;         /* the worker has recorded it: there is only forward */
-    uint64_t pause_us;    /* how long the guest's writes waited at the pivot */
+    uint64_t pause_us;    /* how long the guest stood still at the pivot */
 };
 
 /* ---- plan.c: which files move ---- */
