@@ -227,8 +227,10 @@ static void run(struct job *job)
     log_set_job(UUID_STR(&job->id));
     log_set_request(job->request_id);
     log_info("%s %s starts", job->kind->name, job->object_name ? job->object_name : "");
-    ok = job_cancelled(job) ? err_set(&err, ERR_CANCELLED, "cancelled before it began")
-                            : job->kind->run(core, job, &err);
+    /* One that an earlier daemon brought to a step has to look what is true by now. */
+    ok = !job->step && job_cancelled(job)
+             ? err_set(&err, ERR_CANCELLED, "cancelled before it began")
+             : job->kind->run(core, job, &err);
     /* A store that could not be flushed may or may not hold the last commit: only a new daemon that
      * reads it may settle anything. */
     if (!ok && (atomic_load(&core->closing) || store_is_poisoned(core->store))) {
