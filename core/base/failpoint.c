@@ -14,13 +14,22 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define SEEN_MAX 256 /* names there are, and some */
+#define FEW      2
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     bool loaded;
     char name[64]; /* "" when disarmed, "#" to count all */
     char action[8];
     uint64_t at;
+    bool few; /* only the first passages of each name count */
     unsigned hits, passed;
+    struct {
+        char name[64];
+        unsigned passed;
+    } seen[SEEN_MAX];
+    unsigned n_seen;
 } armed;
 
 static void arm(const char *spec)
@@ -42,7 +51,8 @@ static void arm(const char *spec)
         *colon = 0;
     if (!colon || !str_to_u64(colon + 1, &armed.at))
         armed.at = 1;
-    if (copy[0] == '#' && str_to_u64(copy + 1, &armed.at))
+    armed.few = copy[0] == '#' && copy[1] == '#';
+    if (copy[0] == '#' && str_to_u64(copy + 1 + armed.few, &armed.at))
         copy[1] = 0;
     str_copy(armed.name, sizeof armed.name, copy);
     str_copy(armed.action, sizeof armed.action, equals + 1);
@@ -111,15 +121,33 @@ static bool ask_walker(const char *name)
     return n != 1 || verdict != FAILPOINT_FAIL;
 }
 
+/* Whether this passage is one that counts. */
+static bool counts(const char *name)
+{
+    unsigned i = 0;
+
+    if (!armed.few)
+        return true;
+    while (i < armed.n_seen && strcmp(armed.seen[i].name, name) != 0)
+        i++;
+    if (i == SEEN_MAX)
+        return true;
+    if (i == armed.n_seen)
+        str_copy(armed.seen[armed.n_seen++].name, sizeof armed.seen[i].name, name);
+    return ++armed.seen[i].passed <= FEW;
+}
+
 bool failpoint(const char *name, struct err *err)
 {
-    bool fire, die;
+    bool fire, die, counted;
 
     pthread_mutex_lock(&mutex);
     if (!armed.loaded)
         arm(getenv("VMMD_FAILPOINT"));
-    armed.passed++;
-    fire = (armed.name[0] == '#' || strcmp(armed.name, name) == 0) && ++armed.hits == armed.at;
+    counted = counts(name);
+    armed.passed += counted;
+    fire = counted && (armed.name[0] == '#' || strcmp(armed.name, name) == 0) &&
+           ++armed.hits == armed.at;
     die = fire && strcmp(armed.action, "kill") == 0;
     pthread_mutex_unlock(&mutex);
     if (die) {

@@ -1,7 +1,7 @@
 /* The fault walk over clones: each operation is made to fail, and is killed, at its n-th failpoint
  * for n = 1 until it runs through (see vm_walk.c). After a restart every operation has ended, the
  * VMs are whole or absent, they can be used, and with the last of them the last file goes. */
-#include "tests/lib/world.h"
+#include "tests/lib/steps.h"
 
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
@@ -195,7 +195,7 @@ static void all_is_well_after_a_restart(struct world *w, const struct operation 
 
 static bool fail_at(const struct operation *op, unsigned n)
 {
-    CLEANUP(mem_freep) char *spec = str_format("#%u=fail", n);
+    CLEANUP(mem_freep) char *spec = str_format("%s%u=fail", steps_mode(), n);
     struct world w = {0};
     unsigned passed;
     bool acked;
@@ -214,7 +214,7 @@ static bool fail_at(const struct operation *op, unsigned n)
 
 static void live_and_die(struct world *w, const struct operation *op, unsigned n, int out)
 {
-    CLEANUP(mem_freep) char *spec = str_format("#%u=kill", n);
+    CLEANUP(mem_freep) char *spec = str_format("%s%u=kill", steps_mode(), n);
     bool passed_fewer;
 
     if (!world_open(w))

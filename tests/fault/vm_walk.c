@@ -5,7 +5,7 @@
  * A failpoint stands before and behind each effect and on both sides of each commit, so walking
  * them all visits every state that a crash can leave, and every effect that happened but was
  * reported as a failure. */
-#include "tests/lib/world.h"
+#include "tests/lib/steps.h"
 #include "tests/lib/world_disks.h"
 
 #include "core/base/failpoint.h"
@@ -477,7 +477,7 @@ static void all_is_well_after_a_restart(struct world *w, const struct operation 
 /* Fails the n-th step; true when the operation passed fewer than n. */
 static bool fail_at(const struct operation *op, unsigned n)
 {
-    CLEANUP(mem_freep) char *spec = str_format("#%u=fail", n);
+    CLEANUP(mem_freep) char *spec = str_format("%s%u=fail", steps_mode(), n);
     struct world w = {0};
     unsigned passed;
     bool acked;
@@ -500,7 +500,7 @@ static bool fail_at(const struct operation *op, unsigned n)
  * acknowledged. */
 static void live_and_die(struct world *w, const struct operation *op, unsigned n, int out)
 {
-    CLEANUP(mem_freep) char *spec = str_format("#%u=kill", n);
+    CLEANUP(mem_freep) char *spec = str_format("%s%u=kill", steps_mode(), n);
     struct {
         unsigned passed;
         bool acked;
@@ -558,8 +558,7 @@ static void walk(const struct operation *op, bool (*at)(const struct operation *
     assert_true(n > 2); /* a walk that meets no failpoint proves nothing */
 }
 
-/* Whether a fake runs on across the child's start is not the point: stopped VMs are enough there.
- */
+/* Whether a fake runs on across the child's start is not the point: stopped VMs are enough. */
 static bool needs_a_running_vm(const struct operation *op)
 {
     return op->before == runs || op->before == runs_with_room || op->before == is_paused ||

@@ -7,6 +7,7 @@
 
 #ifdef VMMD_FAILPOINTS
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,6 +38,11 @@ void steps_all_ended(struct world *w, const char *vm)
         world_await(w, vm, "job", "null");
 }
 
+const char *steps_mode(void)
+{
+    return getenv("VMMD_WALK_ALL") ? "#" : "##";
+}
+
 static void look(struct world *w, const struct step_row *row, bool acked)
 {
     assert_true(world_open(w));
@@ -47,7 +53,7 @@ static void look(struct world *w, const struct step_row *row, bool acked)
 /* True when it passed fewer than n. */
 static bool fail_at(const struct step_row *row, unsigned n)
 {
-    CLEANUP(mem_freep) char *spec = str_format("#%u=fail", n);
+    CLEANUP(mem_freep) char *spec = str_format("%s%u=fail", steps_mode(), n);
     struct world w = {0};
     unsigned passed;
     bool acked;
@@ -71,7 +77,7 @@ struct told {
 /* The child's life: a daemon that is killed at its n-th step. */
 static void live_and_die(struct world *w, const struct step_row *row, unsigned n, int out)
 {
-    CLEANUP(mem_freep) char *spec = str_format("#%u=kill", n);
+    CLEANUP(mem_freep) char *spec = str_format("%s%u=kill", steps_mode(), n);
     struct told told;
 
     if (!world_open(w))

@@ -17,5 +17,8 @@ struct step_row {
 bool steps_ended_well(struct world *w, bool submitted, const struct uuid *op);
 /* All operations have ended; nothing holds the VM, if it is there. */
 void steps_all_ended(struct world *w, const char *vm);
+/* What a failpoint's specification begins with: each of them counts at its first two passages in an
+ * operation; with $VMMD_WALK_ALL at all. */
+const char *steps_mode(void);
 void steps_walk_failures(const struct step_row *rows, size_t n);
 void steps_walk_kills(const struct step_row *rows, size_t n);
