@@ -50,6 +50,12 @@ bool job_cancelled(struct job *job);
 bool job_bandwidth(struct job *job, uint64_t *bytes_per_s);
 /* Marks a step: durable before the step's effect. */
 bool job_step(struct job *job, const char *step, struct err *err) MUST_USE;
+/* For settle(), before it takes back what a step would have gone on with after a restart: from then
+ * on there is only back, and job_is_undone() says so to run(). False when it cannot be written: the
+ * next daemon decides then. */
+bool job_undo(struct job *job) MUST_USE;
+/* With *err set. */
+bool job_is_undone(const struct job *job, struct err *err) MUST_USE;
 /* From two calls or more follow what Operation.progress says of rate and time left. */
 void job_progress(struct job *job, uint64_t done, uint64_t total);
 const struct uuid *job_id(const struct job *job);

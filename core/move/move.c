@@ -157,6 +157,8 @@ static enum move_end move_files(struct move *m, struct err *err)
     const char *step = job_step_reached(m->job);
     enum move_end end = MOVE_FAILED;
 
+    if (job_is_undone(m->job, err))
+        return MOVE_FAILED;
     if (str_eq(step, "pivot")) {
         end = move_find_out(m, err);
         if (end == MOVE_PIVOTED || end == MOVE_NOT_KNOWN)
@@ -241,7 +243,7 @@ static void settle(struct core *core, struct job *job, bool ok)
 
     if (!hold.vm)
         return;
-    if (!ok && move_of_job(&m, &over, &err) && !over)
+    if (!ok && move_of_job(&m, &over, &err) && !over && job_undo(job))
         move_drop_copies(&m);
     space_release(core, job_id(job));
     vm_unclaim(core, hold.vm, job_id(job));

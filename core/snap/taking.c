@@ -198,11 +198,31 @@ static bool call(struct taking *t, struct machine *machine, const struct backend
            FAILPOINT_AROUND("vm.snapshot.switch", backend->snapshot(machine, list, t->n, err), err);
 }
 
+/* The machine as soon as it can be used; NULL when there is none any more, or with *err set. */
+static struct machine *await_machine(struct taking *t, const struct backend **backend,
+                                     struct err *err)
+{
+    for (;;) {
+        struct err none = {0};
+        struct machine *machine = vm_machine_use(t->core, t->vm, backend, &none);
+        if (machine || vm_wait(t->core, t->vm, is_gone, NULL, clock_mono_ms() + ASK_MS))
+            return machine;
+        if (atomic_load(&t->core->closing)) {
+            err_set(err, ERR_UNAVAILABLE, "the daemon ends");
+            return NULL;
+        }
+        if (job_cancelled(t->job)) {
+            err_set(err, ERR_CANCELLED, "the VM was forced off before it was taken");
+            return NULL;
+        }
+    }
+}
+
 /* Step 3. */
 static bool switch_over(struct taking *t, struct err *err)
 {
     const struct backend *backend;
-    struct err none = {0}, lost = {0};
+    struct err lost = {0};
     struct machine *machine;
     bool ok;
 
@@ -216,10 +236,9 @@ static bool switch_over(struct taking *t, struct err *err)
         if (t->switched)
             return true;
     }
-    machine = vm_machine_use(t->core, t->vm, &backend, &none);
+    machine = await_machine(t, &backend, err);
     if (!machine)
-        return vm_is(t->core, t->vm, is_gone, NULL) ||
-               err_set(err, ERR_WRONG_STATE, "the VM is between two states: try again");
+        return !err->code;
     ok = call(t, machine, backend, err);
     vm_machine_done(t->core, t->vm);
     t->switched = ok;
@@ -334,6 +353,8 @@ bool taking_is_done(struct taking *t)
 
 bool taking_prepare(struct taking *t, struct err *err)
 {
+    if (job_is_undone(t->job, err))
+        return false;
     t->again = job_step_reached(t->job) != NULL;
     return t->again ||
            (FAILPOINT("vm.snapshot.files", err) && overlays_make(t->core, t->overlays, t->n, err) &&
@@ -351,7 +372,7 @@ void taking_undo(struct taking *t)
 {
     struct err err = {0};
 
-    if (taking_is_done(t))
+    if (taking_is_done(t) || !job_undo(t->job))
         return;
     err_ignore(nvram_forget(t->core, t->vm, &t->id, &err), &err);
     for (size_t i = 0; i < t->n; i++) /* or QEMU holds what has no name any more */
