@@ -61,6 +61,7 @@ void guest_type(struct guest *g, const char *text);
 /* The serial log as text, owned by the caller; and waiting until it holds 'text'. */
 char *guest_serial(const struct guest *g);
 void guest_await_serial(struct guest *g, const char *text);
+/* A negative status: whichever. */
 void guest_expect_record(const struct guest *g, const char *cause, int wstatus);
 /* The worker has left by itself without complaint; its socket and its lock are gone. */
 void guest_expect_clean_end(struct guest *g);
