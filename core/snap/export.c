@@ -187,9 +187,9 @@ bool snapshot_export(struct core *core, const char *ref, const char *snapshot,
         return false;
     if (!origin->dry_run)
         *op = uuid_new();
-    lock_take(&core->registry.lock);
+    lock_take(&r.core->registry.lock);
     ok = enlist(&r, snapshot, err);
-    lock_drop(&core->registry.lock);
+    lock_drop(&r.core->registry.lock);
     if (!ok) {
         *op = (struct uuid){0};
         return false;
