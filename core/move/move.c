@@ -1,10 +1,11 @@
 /* Moving storage: the request and the operation. See move.h and, for the steps, docs/storage.md.
  *
- *   1 job, rows of the copies 'creating'                                one transaction, at the
- * request 2 step "copy": files that nobody writes to are copied and compared 3 step "mirror": the
- * leaves of a running VM are mirrored; those of one that is off are copied 4 step "pivot" * the
- * worker's record: the running VM's disks go on in the copies 5 * files, disks, snapshots,
- * configuration say so; the old files to the trash    one transaction 6 the old files are removed
+ *   1 at the request: job, rows of the copies 'creating'                       one transaction
+ *   2 step "copy": files that nobody writes to are copied and compared
+ *   3 step "mirror": leaves of a running VM are mirrored, of one that is off copied
+ *   4 step "pivot" * the worker's record: a running VM's disks go on in the copies
+ *   5 * rows of files, disks, snapshots, configuration; old files to the trash   one transaction
+ *   6 the old files are removed
  *
  * For a VM that is off the commit point is 5. After it is passed there is only forward. */
 #include "core/move/move.h"
