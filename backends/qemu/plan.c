@@ -40,6 +40,7 @@ void plan_close(const struct machine_plan *plan, bool but_kept)
         close_one(plan->commit_fd);
     close_one(plan->qemu_log_fd);
     close_one(plan->nvram_fd);
+    close_one(plan->memory_fd);
     for (unsigned i = 0; i < VM_CDROMS_MAX; i++)
         close_one(plan->media_fds[i]);
     for (size_t i = 0; i < plan->n_disks; i++)

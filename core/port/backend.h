@@ -6,6 +6,7 @@
 #include "core/model/state.h"
 #include "core/model/vm.h"
 #include "core/port/backend_files.h"
+#include "core/port/backend_memory.h"
 
 struct machine; /* opaque, one per live VM */
 
@@ -50,12 +51,14 @@ struct machine_plan {
     int media_fds[VM_CDROMS_MAX]; /* O_RDONLY; -1: empty tray */
     struct plan_disk *disks;
     size_t n_disks;
+    /* Begins with this memory image: the guest stands still where it was. -1: a cold start */
+    int memory_fd; /* O_RDONLY, at no position in particular */
 };
 
 /* Members of a plan that has no descriptors yet. */
 #define MACHINE_PLAN_NO_FDS                                                                        \
     .kernel_fd = -1, .initrd_fd = -1, .qemu_log_fd = -1, .commit_fd = -1, .nvram_fd = -1,          \
-    .serial_log_fds = {-1, -1, -1, -1}, .media_fds = {-1, -1, -1, -1}
+    .serial_log_fds = {-1, -1, -1, -1}, .media_fds = {-1, -1, -1, -1}, .memory_fd = -1
 _Static_assert(VM_SERIAL_PORTS_MAX == 4 && VM_CDROMS_MAX == 4, "as many as above");
 
 enum machine_phase { MACHINE_PRELAUNCH, MACHINE_IS_RUNNING, MACHINE_IS_PAUSED };
@@ -174,6 +177,25 @@ struct backend {
     /* From now on; they stay whatever file the disk goes on in. */
     bool (*disk_limit)(struct machine *machine, unsigned disk, const struct disk_limits *limits,
                        struct err *err) MUST_USE;
+    /* ---- memory: NULL, all of them, when the backend cannot ---- */
+    /* What could be done with the machine's memory now. */
+    bool (*memory_look)(struct machine *machine, struct machine_memory_ways *out,
+                        struct err *err) MUST_USE;
+    /* Begins; memory_state() says how it stands. Done by the machine's worker, so that a dead
+     * daemon never leaves the guest standing. BUSY: another one is being written. */
+    bool (*memory_save)(struct machine *machine, const struct machine_memory_save *save,
+                        struct err *err) MUST_USE;
+    bool (*memory_state)(struct machine *machine, const struct uuid *image,
+                         struct machine_memory_state *out, struct err *err) MUST_USE;
+    /* Asks for its end ('cancel'), or has one forgotten that has ended. */
+    bool (*memory_end)(struct machine *machine, const struct uuid *image, bool cancel,
+                       struct err *err) MUST_USE;
+    /* What it takes to go on with what this machine's memory is: JSON, owned by the caller. */
+    bool (*memory_made)(struct machine *machine, char **made, struct err *err) MUST_USE;
+    /* Whether a machine of this configuration goes on with what 'made' says, on this host and with
+     * what is installed now. UNSUPPORTED with the reason. */
+    bool (*memory_fits)(const char *made, const struct vm_spec *spec, enum vm_accel accel,
+                        struct err *err) MUST_USE;
     /* False when the host does not tell. NULL: it never does. Does not block on the machine. */
     bool (*usage)(struct machine *machine, struct machine_usage *out) MUST_USE;
 };

@@ -1,0 +1,44 @@
+/* What vmmd-split is given and what it says: see docs/memory.md.
+ *
+ * It is started by the worker with the descriptors below and nothing else, and with the size of the
+ * guest's memory in bytes as its only argument. */
+#pragma once
+#include <stdint.h>
+
+enum split_fd {
+    SPLIT_FD_STREAM = 3, /* the reading end of QEMU's migration stream: a socket */
+    SPLIT_FD_IMAGE,      /* the memory image: an empty regular file, O_RDWR */
+    SPLIT_FD_REPORT      /* a pipe: one struct split_report when it is over */
+};
+
+#define SPLIT_RAM_BLOCK "pc.ram" /* the block that is taken out of the stream */
+#define SPLIT_PAGE      4096
+
+enum split_outcome {
+    SPLIT_DONE, /* complete and flushed */
+    SPLIT_MALFORMED,
+    SPLIT_CUT_SHORT, /* the stream ended before its end */
+    SPLIT_NO_SPACE,
+    SPLIT_IO
+};
+
+struct split_report {
+    uint32_t version; /* 1 */
+    uint32_t outcome; /* enum split_outcome */
+    uint64_t ram_bytes, held_bytes, state_bytes;
+    char detail[160]; /* one sentence when it is not DONE */
+};
+
+/* The last bytes of an image. Integers as the machine has them: an image never leaves machines of
+ * one kind. */
+#define SPLIT_MAGIC "vmmdmem\n"
+struct split_trailer {
+    char magic[8];
+    uint32_t version;   /* 1 */
+    uint32_t state_crc; /* CRC32C of the state */
+    uint64_t ram_bytes; /* where the state begins */
+    uint64_t state_bytes;
+    uint64_t held_bytes; /* of the memory, how much was written */
+    uint8_t zero[24];
+};
+_Static_assert(sizeof(struct split_trailer) == 64, "as documented");
