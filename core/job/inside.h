@@ -39,7 +39,8 @@ struct job {
     int64_t started_ms, ended_ms;
     unsigned watchers; /* requests that wait for it */
     bool gone;         /* ended and out of the table */
-    struct job *next;  /* in its lane's queue */
+    struct job *next;  /* in its lane's queue, or of those at work there */
+    struct uuid pool;  /* that it copies in; zero: none. Written before it is queued */
     UT_hash_handle hh;
 };
 
@@ -51,7 +52,8 @@ struct job_count {
 
 struct lane {
     struct jobs *jobs;
-    struct job *first; /* waiting, oldest first */
+    struct job *first;   /* waiting, oldest first */
+    struct job *at_work; /* in no order */
     unsigned threads;
 };
 
@@ -66,6 +68,13 @@ struct jobs {
     bool stopping GUARDED_BY(lock);
     struct job_count *counts; /* by the place of the kind in job_kinds */
 };
+
+/* job.c, for lane.c */
+void job_run(struct job *job); /* and settles it; 'gone' says whether it is out of memory's table */
+void job_free(struct job *job);
+
+/* Queues a job that has its row, and adds a thread to its lane if there is room for one. */
+void lane_enqueue(struct jobs *jobs, struct job *job);
 
 bool job_put_row(struct store_txn *txn, struct job *job, struct err *err) MUST_USE;
 

@@ -2,7 +2,7 @@
  *
  * Theory of operation. A job is a row before it is anything else: job_submit() commits the row, the
  * idempotency key, the event and the caller's own rows in one transaction, and only then queues it.
- * Each lane starts threads as they are needed, up to its limit. At the end the row gets its final
+ * Then it waits in its lane (lane.c) for a thread. At the end the row gets its final
  * state and the event in one transaction; then the job leaves memory and is read from the store.
  * A daemon that dies leaves open rows; jobs_load() and jobs_resume() enter their run() again. */
 #include "core/core/parts.h"
@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const unsigned lane_threads[JOB_LANE_COUNT] = {16, 4};
-
 struct jobs *jobs_new(struct core *core, struct err *err)
 {
     struct jobs *jobs = mem_alloc(sizeof *jobs);
@@ -33,7 +31,7 @@ struct jobs *jobs_new(struct core *core, struct err *err)
     return jobs;
 }
 
-static void job_free(struct job *job)
+void job_free(struct job *job)
 {
     json_decref(job->args);
     json_decref(job->result);
@@ -218,7 +216,7 @@ static void finish(struct job *job, bool ok, const struct err *error)
     events_ring(jobs->core);
 }
 
-static void run(struct job *job)
+void job_run(struct job *job)
 {
     struct core *core = job->jobs->core;
     struct err err = {0};
@@ -243,70 +241,6 @@ static void run(struct job *job)
     }
     log_set_job(NULL);
     log_set_request(NULL);
-}
-
-static struct job *next_job(struct jobs *jobs, struct lane *lane) REQUIRES(jobs->lock);
-static struct job *next_job(struct jobs *jobs, struct lane *lane)
-{
-    struct job *job = lane->first;
-
-    if (job) {
-        lane->first = job->next;
-        job->next = NULL;
-        job->state = job->state == JOB_CANCELLING ? JOB_CANCELLING : JOB_RUNNING;
-        job->started_ms = job->started_ms ? job->started_ms : clock_wall_ms();
-    }
-    return job;
-}
-
-/* One thread of a lane: runs jobs until none is left or the daemon stops. */
-static void *lane_main(void *arg)
-{
-    struct lane *lane = arg;
-    struct jobs *jobs = lane->jobs;
-    struct job *job;
-
-    lock_take(&jobs->lock);
-    while (!jobs->stopping && (job = next_job(jobs, lane))) {
-        bool gone;
-        lock_drop(&jobs->lock);
-        run(job);
-        lock_take(&jobs->lock);
-        gone = job->gone;
-        while (gone && job->watchers)
-            cond_wait(&jobs->changed, &jobs->lock);
-        if (gone)
-            job_free(job);
-    }
-    lane->threads--;
-    jobs->running--;
-    cond_wake_all(&jobs->changed);
-    lock_drop(&jobs->lock);
-    return NULL;
-}
-
-/* Queues a job that has its row, and adds a thread to its lane if there is room for one. */
-static void enqueue(struct jobs *jobs, struct job *job)
-{
-    struct lane *lane = &jobs->lanes[job->kind->lane];
-    struct job **tail = &lane->first;
-    struct err err = {0};
-
-    lock_take(&jobs->lock);
-    while (*tail)
-        tail = &(*tail)->next;
-    *tail = job;
-    if (!jobs->stopping && lane->threads < lane_threads[job->kind->lane]) {
-        lane->threads++;
-        jobs->running++;
-        if (!thread_start_detached(job->kind->lane == JOB_LANE_COPY ? "job-copy" : "job", lane_main,
-                                   lane, &err)) {
-            lane->threads--;
-            jobs->running--;
-            log_error("a job waits for a thread: %s", err.detail);
-        }
-    }
-    lock_drop(&jobs->lock);
 }
 
 /* ---- submitting ---- */
@@ -347,7 +281,7 @@ static void let_run(struct jobs *jobs, struct job *job)
     lock_take(&jobs->lock);
     HASH_ADD(hh, jobs->open, id, sizeof job->id, job);
     lock_drop(&jobs->lock);
-    enqueue(jobs, job);
+    lane_enqueue(jobs, job);
 }
 
 bool job_submit(struct core *core, struct job_order *order, const struct origin *origin,
@@ -471,7 +405,7 @@ void jobs_resume(struct core *core)
         next = job->next;
         job->next = NULL;
         log_info("taking up %s %s", job->kind->name, UUID_STR(&job->id));
-        enqueue(jobs, job);
+        lane_enqueue(jobs, job);
     }
 }
 

@@ -341,6 +341,54 @@ static void beside_it_the_vm_is_paused_and_goes_on(void **state)
     assert_string_equal(world_vm(&w, "web", "state"), "running");
 }
 
+static struct uuid begin(const char *vm, const char *pool, bool slowly)
+{
+    const struct move_request request = {
+        .pool = pool, .format = -1, .limited = slowly, .bytes_per_s = CRAWL};
+    struct err err = {0};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    assert_true(vm_move_storage(w.core, vm, &request, &world_admin, &op, &plan, &err));
+    return op;
+}
+
+static const char *state_of(const struct uuid *op)
+{
+    static char text[32];
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *job = job_show(w.core, op, &err);
+
+    str_copy(text, sizeof text, json_get_text(job, "state"));
+    return text;
+}
+
+static void a_third_copy_to_a_pool_waits_and_others_pass_it(void **state)
+{
+    static const char *const vms[] = {"web", "two", "three"};
+    struct uuid ops[3], aside, id;
+    struct err err = {0};
+
+    assert_true(pool_create(w.core, "aside", "second", &world_admin, &id, &err));
+    world_create(&w, "two", DISKS);
+    world_create(&w, "three", DISKS);
+    world_create(&w, "four", DISKS);
+    for (unsigned i = 0; i < 3; i++)
+        ops[i] = begin(vms[i], "away", true);
+    aside = begin("four", "aside", false);
+    assert_string_equal(outcome(true, &aside, &err), "succeeded");
+    assert_string_equal(state_of(&ops[0]), "running");
+    assert_string_equal(state_of(&ops[1]), "running");
+    assert_string_equal(state_of(&ops[2]), "queued");
+    assert_true(job_cancel(w.core, &ops[0], &world_admin, &err));
+    assert_string_equal(outcome(true, &ops[0], &err), "cancelled");
+    let_go(&ops[2]);
+    assert_string_equal(outcome(true, &ops[2], &err), "succeeded");
+    assert_string_equal(state_of(&ops[1]), "running");
+    let_go(&ops[1]);
+    assert_string_equal(outcome(true, &ops[1], &err), "succeeded");
+}
+
 static void an_operation_that_cannot_be_limited_says_so(void **state)
 {
     struct err err = {0};
@@ -370,6 +418,7 @@ int main(void)
         T(a_restart_goes_on_at_the_same_limit),
         T(forcing_the_vm_off_ends_it_first),
         T(beside_it_the_vm_is_paused_and_goes_on),
+        T(a_third_copy_to_a_pool_waits_and_others_pass_it),
         T(an_operation_that_cannot_be_limited_says_so),
     };
 
