@@ -11,7 +11,8 @@ void fake_disk_put(struct machine *m, const struct plan_disk *disk)
 
     if (!d)
         return;
-    *d = (struct fake_disk){.there = true, .size_bytes = disk->size_bytes};
+    *d = (struct fake_disk){
+        .there = true, .size_bytes = disk->size_bytes, .nvme = disk->bus == DISK_BUS_NVME};
     if (disk->files)
         d->leaf = disk->files[0];
 }

@@ -215,6 +215,7 @@ static void fake_free(struct machine *m)
             close(m->logs[i]);
     closep(&m->commit_fd);
     fake_forget_jobs(m);
+    fake_memory_forget(m);
     lock_drop(&m->lock);
     lock_clear(&m->lock);
     cond_clear(&m->changed);
@@ -234,12 +235,14 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
 {
     const struct vm_spec *spec = plan->spec;
     struct machine *m = mem_alloc(sizeof *m);
+    bool ok;
 
     *m = (struct machine){.vm = plan->vm, .owner = *owner, .commit_fd = plan->commit_fd};
     lock_init(&m->lock);
     cond_init(&m->changed);
     if (spec) {
         m->vcpus = spec->vcpus;
+        m->memory_bytes = spec->memory_bytes;
         m->max_vcpus = vm_spec_max_vcpus(spec);
         m->heads = spec->video.model == VIDEO_NONE ? 0 : spec->video.heads ? spec->video.heads : 1;
         m->drives = (unsigned)spec->n_cdroms;
@@ -249,9 +252,9 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
         fake_disk_put(m, &plan->disks[i]);
     lock_drop(&m->lock);
     memcpy(m->logs, plan->serial_log_fds, sizeof m->logs);
+    ok = FAILPOINT("fake.start", err) && fake_memory_begin(m, plan->memory_fd, err);
     plan_close(plan, true);
-    if (FAILPOINT("fake.start", err) && open_logs(m, err) &&
-        thread_start(&m->thread, "vm-fake", live, m, err)) {
+    if (ok && open_logs(m, err) && thread_start(&m->thread, "vm-fake", live, m, err)) {
         *out = m;
         return true;
     }
@@ -289,10 +292,12 @@ static bool fake_cont(struct machine *m, struct err *err)
     ok = ok && fake_is_there(m, err);
     if (ok && !m->running) {
         m->running = true;
-        m->next_tick_ms = clock_mono_ms() + fake_tick_ms;
         fake_enqueue(m, MACHINE_RUNNING, VM_REASON_NONE);
         if (!m->booted)
             boot(m);
+        else if (!m->next_tick_ms)
+            print(m, "fake machine goes on\r\n"); /* where its image has it */
+        m->next_tick_ms = clock_mono_ms() + fake_tick_ms;
     }
     lock_drop(&m->lock);
     return ok;
@@ -513,4 +518,10 @@ const struct backend backend_fake = {
     .disk_is_there = fake_disk_is_there,
     .disk_grow = fake_disk_grow,
     .disk_limit = fake_disk_limit,
+    .memory_look = fake_memory_look,
+    .memory_save = fake_memory_save,
+    .memory_state = fake_memory_state,
+    .memory_end = fake_memory_end,
+    .memory_made = fake_memory_made,
+    .memory_fits = fake_memory_fits,
 };

@@ -9,7 +9,9 @@
  * start(). */
 extern int64_t fake_tick_ms;
 /* Copies that end by a pivot wait for space. */
-extern _Atomic(bool) fake_full;
+extern _Atomic(bool) fake_full; /* ... and no memory image finds space */
+/* Memory images that are being written get no further. */
+extern _Atomic(bool) fake_memory_held;
 /* What its copies and flushes do to the files, for tests whose files hold something; NULL: nothing.
  */
 struct fake_files {

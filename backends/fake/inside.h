@@ -18,6 +18,19 @@ struct fake_job {
     bool looked, cancelled;
 };
 
+/* A memory image that is being written, or the end of one. */
+struct fake_memory {
+    struct uuid image;
+    int fd; /* -1 when it has ended */
+    enum memory_way way;
+    struct machine_overlay *overlays; /* without their descriptors */
+    size_t n;
+    char *captured; /* what it shows */
+    unsigned steps; /* how often it was looked at */
+    bool ran, switched, ended, no_space;
+    char error[256];
+};
+
 struct machine {
     struct uuid vm;
     struct machine_owner owner;
@@ -34,11 +47,15 @@ struct machine {
     unsigned max_vcpus, heads, drives; /* constant; no heads: no graphics card */
     struct fake_disk {
         bool there;
+        bool nvme;
         struct uuid leaf; /* the file it writes to */
         uint64_t size_bytes;
     } disks[VM_DISKS_MAX] GUARDED_BY(lock); /* by position */
     struct fake_job *jobs GUARDED_BY(lock);
-    int commit_fd; /* constant; -1: no commit log */
+    struct fake_memory *memory GUARDED_BY(lock); /* NULL: none */
+    uint64_t memory_bytes;                       /* constant */
+    bool from_image GUARDED_BY(lock);            /* it began with one */
+    int commit_fd;                               /* constant; -1: no commit log */
     uint64_t ticks GUARDED_BY(lock);
     int64_t next_tick_ms GUARDED_BY(lock);
     char line[TYPED_MAX] GUARDED_BY(lock); /* what was typed so far */
@@ -84,3 +101,18 @@ bool fake_disk_grow(struct machine *m, unsigned disk, uint64_t size_bytes, uint6
                     struct err *err) MUST_USE;
 bool fake_disk_limit(struct machine *m, unsigned disk, const struct disk_limits *limits,
                      struct err *err) MUST_USE;
+
+/* memory.c: its memory in an image. */
+/* Goes on with the image, unless 'fd' is -1. The descriptor stays the caller's. */
+bool fake_memory_begin(struct machine *m, int fd, struct err *err) MUST_USE;
+void fake_memory_forget(struct machine *m) REQUIRES(m->lock);
+bool fake_memory_look(struct machine *m, struct machine_memory_ways *out, struct err *err) MUST_USE;
+bool fake_memory_save(struct machine *m, const struct machine_memory_save *save,
+                      struct err *err) MUST_USE;
+bool fake_memory_state(struct machine *m, const struct uuid *image,
+                       struct machine_memory_state *out, struct err *err) MUST_USE;
+bool fake_memory_end(struct machine *m, const struct uuid *image, bool cancel,
+                     struct err *err) MUST_USE;
+bool fake_memory_made(struct machine *m, char **made, struct err *err) MUST_USE;
+bool fake_memory_fits(const char *made, const struct vm_spec *spec, enum vm_accel accel,
+                      struct err *err) MUST_USE;

@@ -18,7 +18,7 @@ LAYERS = {
     "core/": ("core/",),
     "store/": PORT + ("store/",),
     "net/": PORT + ("net/",),
-    "backends/": PORT + ("backends/",),
+    "backends/": PORT + ("backends/", "vmmd/split/proto.h"),
     "api/": ("core/", "api/"),
     "vmmd/config/": BASE + ("vmmd/config/",),
     "vmmd/main/": ("core/", "api/", "store/", "net/", "backends/", "vmmd/"),
