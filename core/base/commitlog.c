@@ -5,6 +5,7 @@
  * lies in another's place was not written by this code. */
 #include "core/base/commitlog.h"
 
+#include "core/base/crc.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/json.h"
@@ -27,20 +28,6 @@ struct slot {
 };
 _Static_assert(sizeof(struct slot) == COMMITLOG_SLOT_BYTES, "no gaps");
 _Static_assert(COMMITLOG_TEXT_MAX <= sizeof((struct slot *)0)->text, "fits");
-
-/* CRC-32C (Castagnoli), as iSCSI has it. */
-static uint32_t crc32c(const void *data, size_t len)
-{
-    const uint8_t *p = data;
-    uint32_t crc = ~0u;
-
-    for (size_t i = 0; i < len; i++) {
-        crc ^= p[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
-    }
-    return ~crc;
-}
 
 static bool write_slot(int fd, const void *data, off_t at, struct err *err)
 {
@@ -98,7 +85,7 @@ static uint64_t sequence_of(const struct slot *slot, unsigned index, uint64_t ne
 {
     if (memcmp(slot->magic, MAGIC, sizeof slot->magic) != 0 || slot->length > COMMITLOG_TEXT_MAX ||
         slot->sequence <= newest || slot->sequence % COMMITLOG_SLOTS != index ||
-        slot->crc != crc32c(slot, offsetof(struct slot, crc)))
+        slot->crc != crc32c(0, slot, offsetof(struct slot, crc)))
         return 0;
     return slot->sequence;
 }
@@ -159,7 +146,7 @@ bool commitlog_write(int fd, uint64_t sequence, const char *text, struct err *er
     memcpy(slot.magic, MAGIC, sizeof slot.magic);
     slot.length = (uint32_t)len;
     memcpy(slot.text, text, len);
-    slot.crc = crc32c(&slot, offsetof(struct slot, crc));
+    slot.crc = crc32c(0, &slot, offsetof(struct slot, crc));
     if (!FAILPOINT("commitlog.write", err) ||
         !write_slot(fd, &slot, (off_t)(sequence % COMMITLOG_SLOTS) * COMMITLOG_SLOT_BYTES, err) ||
         !FAILPOINT("commitlog.flush", err))

@@ -1,7 +1,8 @@
 /* What vmmd-split is given and what it says: see docs/memory.md.
  *
  * It is started by the worker with the descriptors below and nothing else, and with the size of the
- * guest's memory in bytes as its only argument. */
+ * guest's memory in bytes as its only argument. It ends by itself, with 0 after a report and 1 when
+ * it could not be given; it never outlives the stream's other end. */
 #pragma once
 #include <stdint.h>
 
@@ -13,10 +14,12 @@ enum split_fd {
 
 #define SPLIT_RAM_BLOCK "pc.ram" /* the block that is taken out of the stream */
 #define SPLIT_PAGE      4096
+#define SPLIT_STATE_MAX                                                                            \
+    (1ull << 30) /* bytes of all that is not the guest's memory; usual are few MiB */
 
 enum split_outcome {
-    SPLIT_DONE, /* complete and flushed */
-    SPLIT_MALFORMED,
+    SPLIT_DONE,      /* complete and flushed */
+    SPLIT_MALFORMED, /* not what QEMU sends for this guest */
     SPLIT_CUT_SHORT, /* the stream ended before its end */
     SPLIT_NO_SPACE,
     SPLIT_IO
@@ -25,9 +28,12 @@ enum split_outcome {
 struct split_report {
     uint32_t version; /* 1 */
     uint32_t outcome; /* enum split_outcome */
+    /* Of the memory, 'held_bytes' were written, by pages; in guests of more than 64 GiB by groups
+     * of pages. */
     uint64_t ram_bytes, held_bytes, state_bytes;
     char detail[160]; /* one sentence when it is not DONE */
 };
+_Static_assert(sizeof(struct split_report) == 192, "no gaps");
 
 /* The last bytes of an image. Integers as the machine has them: an image never leaves machines of
  * one kind. */
@@ -38,7 +44,7 @@ struct split_trailer {
     uint32_t state_crc; /* CRC32C of the state */
     uint64_t ram_bytes; /* where the state begins */
     uint64_t state_bytes;
-    uint64_t held_bytes; /* of the memory, how much was written */
+    uint64_t held_bytes; /* as in the report */
     uint8_t zero[24];
 };
 _Static_assert(sizeof(struct split_trailer) == 64, "as documented");
