@@ -73,6 +73,7 @@ int main(int argc, char **argv)
 
     prctl(PR_SET_NAME, "vmmd-split", 0, 0, 0); /* executed by descriptor, it would be called "9" */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error like any other */
     if (argc != 2 || !str_to_u64(argv[1], &report.ram_bytes) || report.ram_bytes == 0 ||
         report.ram_bytes % SPLIT_PAGE || report.ram_bytes > INT64_MAX / 2) {
         fprintf(stderr, "usage: vmmd-split RAM_BYTES (vmmd-worker starts it)\n");

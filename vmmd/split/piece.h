@@ -59,8 +59,8 @@ static inline bool piece_is(const uint8_t *bytes, size_t len, const char *word)
 }
 
 /* The whole piece, or a part of it, to the state. */
-enum step stream_pass(struct stream *s, const struct piece *p, struct err *err);
-enum step stream_emit(struct stream *s, const void *data, size_t len, struct err *err);
+enum step stream_pass(struct stream *s, const struct piece *p, struct err *err) MUST_USE;
+enum step stream_emit(struct stream *s, const void *data, size_t len, struct err *err) MUST_USE;
 /* STEP_FAILED, MALFORMED: "… at byte N of QEMU's stream". */
 enum step stream_bad(const struct stream *s, struct err *err, const char *fmt, ...) PRINTF(3, 4);
 /* A name of the stream for a sentence: cut, and without what cannot be shown. */
@@ -71,5 +71,5 @@ struct shown stream_shown(const uint8_t *name, size_t len);
 
 /* stream_ram.c: one entry of the list of blocks; one record of a section of memory, of which
  * *is_over says that it was the last. */
-enum step stream_size(struct stream *s, struct piece *p, struct err *err);
-enum step stream_record(struct stream *s, struct piece *p, bool *is_over, struct err *err);
+enum step stream_size(struct stream *s, struct piece *p, struct err *err) MUST_USE;
+enum step stream_record(struct stream *s, struct piece *p, bool *is_over, struct err *err) MUST_USE;
