@@ -123,6 +123,13 @@ static void let_run(struct machine *m) REQUIRES(m->lock)
     cond_wake_all(&m->changed);
 }
 
+/* It has worked, and the guest that stands still for it runs again nevertheless. */
+static void take_back(struct machine *m) REQUIRES(m->lock)
+{
+    fake_enqueue(m, MACHINE_RUNNING, VM_REASON_NONE);
+    let_run(m);
+}
+
 /* Over. A guest that was stopped for it runs again when it has failed; else its owner is told only
  * now that it stands still. */
 static void finish(struct machine *m, const struct err *why) REQUIRES(m->lock)
@@ -140,7 +147,7 @@ static void finish(struct machine *m, const struct err *why) REQUIRES(m->lock)
     if (why)
         let_run(m);
     else
-        fake_enqueue(m, MACHINE_PAUSED, VM_REASON_USER);
+        fake_enqueue(m, MACHINE_PAUSED, VM_REASON_MIGRATION);
 }
 
 /* The instant that the image shows. */
@@ -295,6 +302,9 @@ bool fake_memory_end(struct machine *m, const struct uuid *image, bool cancel, s
         fake_memory_forget(m);
     else if (ok && is_about(m, image) && !m->memory->ended && cancel)
         finish(m, &why);
+    else if (ok && is_about(m, image) && cancel && m->memory->way == MEMORY_STILL &&
+             m->memory->ran && !m->running)
+        take_back(m);
     lock_drop(&m->lock);
     return ok;
 }

@@ -96,6 +96,15 @@ static void on_pivoted(struct machine *m, const json_t *data)
     atomic_store(&m->pivoting, false);
 }
 
+/* The STOP that follows is that of a guest whose memory is saved. */
+static void on_memory_ended(struct machine *m, const json_t *data)
+{
+    const char *error = json_get_text(data, "error");
+
+    if (json_get_bool(data, "still", false) && error && !*error)
+        m->stop_reason = VM_REASON_MIGRATION;
+}
+
 static void on_exited(struct machine *m, const json_t *data)
 {
     struct machine_event event;
@@ -120,6 +129,7 @@ static const struct {
     {"WORKER_EXITED", on_exited},
     {"WORKER_LOG_FAILED", on_log_failed},
     {"WORKER_PIVOTED", on_pivoted},
+    {"WORKER_MEMORY_ENDED", on_memory_ended},
 };
 
 void machine_on_event(void *ctx, uint64_t seq, const json_t *event)

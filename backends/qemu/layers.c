@@ -98,20 +98,29 @@ bool machine_drop_file(struct machine *m, const struct uuid *file, struct err *e
 /* ---- snapshot ---- */
 
 /* What an attempt that was cut off left goes first. */
+bool layers_plug(struct machine *m, const struct machine_overlay *overlay, struct top *top,
+                 struct err *err)
+{
+    char node[NODE_BYTES];
+    unsigned set;
+
+    file_node_name(&overlay->file, node);
+    layers_drop(m, node);
+    return layers_top(m, overlay->disk, top, err) && fdset_lend(m, overlay->fd, node, &set, err) &&
+           FAILPOINT("qemu.snapshot.node", err) &&
+           layers_qmp(m, "blockdev-add",
+                      disk_layer_json(node, "qcow2", set, false, top->direct, NULL), err);
+}
+
 static bool add_overlay(struct machine *m, const struct machine_overlay *overlay, json_t *actions,
                         struct err *err)
 {
     char node[NODE_BYTES];
     struct top top;
-    unsigned set;
 
-    file_node_name(&overlay->file, node);
-    layers_drop(m, node);
-    if (!layers_top(m, overlay->disk, &top, err) || !fdset_lend(m, overlay->fd, node, &set, err) ||
-        !FAILPOINT("qemu.snapshot.node", err) ||
-        !layers_qmp(m, "blockdev-add", disk_layer_json(node, "qcow2", set, false, top.direct, NULL),
-                    err))
+    if (!layers_plug(m, overlay, &top, err))
         return false;
+    file_node_name(&overlay->file, node);
     json_array_append_new(actions, json_pack("{s:s,s:{s:s,s:s}}", "type", "blockdev-snapshot",
                                              "data", "node", top.node, "overlay", node));
     return true;

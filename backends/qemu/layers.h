@@ -31,7 +31,17 @@ bool machine_block_job_end(struct machine *m, const struct uuid *top, bool cance
 bool machine_pivot(struct machine *m, const struct machine_pivot *pivot,
                    struct machine_pivoted *out, struct err *err) MUST_USE;
 
-/* ---- of layers.c, for block_jobs.c ---- */
+/* memory.c */
+bool machine_memory_look(struct machine *m, struct machine_memory_ways *out,
+                         struct err *err) MUST_USE;
+bool machine_memory_save(struct machine *m, const struct machine_memory_save *save,
+                         struct err *err) MUST_USE;
+bool machine_memory_state(struct machine *m, const struct uuid *image,
+                          struct machine_memory_state *out, struct err *err) MUST_USE;
+bool machine_memory_end(struct machine *m, const struct uuid *image, bool cancel,
+                        struct err *err) MUST_USE;
+
+/* ---- of layers.c, for block_jobs.c and memory.c ---- */
 
 /* The node a disk writes to. */
 struct top {
@@ -44,6 +54,9 @@ struct top {
 bool layers_qmp(struct machine *m, const char *command, json_t *arguments,
                 struct err *err) MUST_USE;
 bool layers_top(struct machine *m, unsigned disk, struct top *out, struct err *err) MUST_USE;
+/* Makes an overlay a node that lies on nothing yet; '*top' is what its disk writes to. */
+bool layers_plug(struct machine *m, const struct machine_overlay *overlay, struct top *top,
+                 struct err *err) MUST_USE;
 /* A node goes with what was lent for it, as far as QEMU lets it. */
 void layers_drop(struct machine *m, const char *node);
 /* The descriptor set through which QEMU has a file open. WRONG_STATE: it has not. */

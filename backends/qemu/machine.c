@@ -151,4 +151,8 @@ const struct backend backend_qemu = {
     .disk_grow = machine_disk_grow,
     .disk_limit = machine_disk_limit,
     .disk_stats = machine_disk_stats,
+    .memory_look = machine_memory_look,
+    .memory_save = machine_memory_save,
+    .memory_state = machine_memory_state,
+    .memory_end = machine_memory_end,
 };

@@ -7,23 +7,25 @@
 #pragma once
 #include "core/base/frame.h"
 
-#define WORKER_VERSION   1
-#define WORKER_EVENTS    1024 /* kept for a daemon that was away */
-#define WORKER_SOCK      "worker.sock"
-#define WORKER_ALIVE     "alive" /* flock()ed as long as the worker or its jail lives */
-#define WORKER_EXIT      "exit"  /* the exit record, published when QEMU is gone */
-#define WORKER_PASSTS    1       /* descriptors of the role passt in one LAUNCH */
-#define WORKER_SERIALS   4       /* serial ports at most */
-#define WORKER_SEAL_MS   30000   /* from LAUNCH to QEMU sealed */
-#define WORKER_PIVOT_MAX 40      /* disks that switch at once: their record fits into a slot */
+#define WORKER_VERSION    1
+#define WORKER_EVENTS     1024 /* kept for a daemon that was away */
+#define WORKER_SOCK       "worker.sock"
+#define WORKER_ALIVE      "alive" /* flock()ed as long as the worker or its jail lives */
+#define WORKER_EXIT       "exit"  /* the exit record, published when QEMU is gone */
+#define WORKER_PASSTS     1       /* descriptors of the role passt in one LAUNCH */
+#define WORKER_SERIALS    4       /* serial ports at most */
+#define WORKER_SEAL_MS    30000   /* from LAUNCH to QEMU sealed */
+#define WORKER_PIVOT_MAX  40      /* disks that switch at once: their record fits into a slot */
+#define WORKER_MEMORY_MAX 40      /* disks that switch as the memory is written */
 
 /* Requests; each is answered by OK or ERROR with the same id. Payloads are JSON but for INPUT. */
 enum worker_type {
     WORKER_HELLO = 1, /* {"min":1,"max":1,"events_after":n} -> {"version","vm","pid","qemu_pid",
                        *  "phase","status":"running|paused|…"(QEMU's run state, "" before LAUNCH),
                        *  "events":last seq,"serial_end":bytes,"held":bool,
-                       *  "commit_log":bool (it can pivot),"pivoting":bool}; events after n follow
-                       *  as EVENT frames */
+                       *  "commit_log":bool (it can pivot),"pivoting":bool,"memory":bool (it can
+                       *  write memory images),"memory_image":uuid of one or null}; events after n
+                       *  follow as EVENT frames */
     WORKER_LAUNCH, /* struct worker_launch as JSON (below) + descriptors -> {"qemu_pid":n} once QMP
                     *  answers and the jail is sealed; the guest has not run an instruction */
     WORKER_QMP,    /* {"execute":"…","arguments":{…}} + descriptors -> QMP's "return" value */
@@ -35,14 +37,26 @@ enum worker_type {
                    *  the block jobs switch their disks together, and the record goes into the
                    *  commit log -> {"outcome":"committed|cancelled|unknown","pause_us":n,
                    *  "detail":"…","job":uuid}; the same as the event WORKER_PIVOTED */
+    WORKER_MEMORY,       /* {"image":uuid,"way":"background|precopy|still","ram_bytes":n,"overlays":
+                          *  [{"node":"…","overlay":"…"},…]} + the image's descriptor: the guest's memory
+                          *  is written, and its disks switch at that instant -> {} once it has begun */
+    WORKER_MEMORY_STATE, /* {"image":uuid} -> {"image","state":"none|writing|ended","still":bool,
+                          *  "switched":bool,"done","total":bytes,"pause_us","ram_bytes",
+                          *  "held_bytes","error":"…","no_space":bool}; the same as the event
+                          *  WORKER_MEMORY_ENDED */
+    WORKER_MEMORY_END,  /* {"image":uuid,"cancel":bool} -> {}: cancel asks for its end, and lets the
+                         *  guest go on that stands still after it has worked; else one that has
+                         *  ended is forgotten */
+    WORKER_MEMORY_LOOK, /* {} -> {"can":bool,"background":bool,"reason":why not} */
 
     WORKER_OK = 100,
     WORKER_ERROR,  /* {"code":slug,"detail":"…"} */
     WORKER_EVENT,  /* {"seq":n,"at":wall ms,"event":"RESET|STOP|RESUME|SHUTDOWN|…","data":{…}};
                     *  the worker's own: "WORKER_EXITED" with the exit record as data,
-                    *  "WORKER_PASST_ENDED": the guest has lost its network, "WORKER_PIVOTED", and
-                    *  "WORKER_LOG_FAILED": the guest is stopped since the commit log failed. Data
-                    * that is too large  is left out and "truncated":true added */
+                    *  "WORKER_PASST_ENDED": the guest has lost its network, "WORKER_PIVOTED",
+                    *  "WORKER_MEMORY_ENDED", and "WORKER_LOG_FAILED": the guest is stopped since the
+                    * commit log failed. Data  that is too large  is left out and "truncated":true
+                    * added */
     WORKER_SERIAL, /* u64 end of the first serial port's log, at most every 20 ms */
     WORKER_SERIAL_PORT /* the same of another port: struct worker_serial_port */
 };

@@ -11,7 +11,7 @@
 enum memory_way {
     MEMORY_BACKGROUND, /* the guest stands still for milliseconds */
     MEMORY_PRECOPY,    /* ... for the rest of what it changes: the instant is the end */
-    MEMORY_STILL       /* it is stopped, and stays so when it has worked */
+    MEMORY_STILL       /* it is stopped, and stays so when it has worked: PAUSED comes then */
 };
 
 /* What can be done with this machine now. */

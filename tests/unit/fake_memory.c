@@ -100,8 +100,13 @@ static void a_save_stops_it_and_a_failed_one_does_not(void **state)
     look_at_memory(MEMORY_WRITING, false);
     look_at_memory(MEMORY_WRITING, false);
     assert_string_equal(look_at_memory(MEMORY_ENDED, false).error, "");
-    assert_told(MACHINE_PAUSED, VM_REASON_USER);
+    assert_told(MACHINE_PAUSED, VM_REASON_MIGRATION);
     assert_false(backend_fake.serial_write(machine, 0, "x", 1, &err));
+    assert_true(backend_fake.memory_end(machine, &image_id, true, &err)); /* after all */
+    assert_told(MACHINE_RUNNING, VM_REASON_NONE);
+    type("back\r");
+    await_words("you said: back");
+    forget_memory();
     close(image);
 }
 

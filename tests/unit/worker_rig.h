@@ -146,6 +146,8 @@ static inline void rig_init(struct rig *r)
     r->w.jail.qemu_pidfd = r->w.jail.init_pidfd = r->w.passt_pidfd = r->w.jail.lifeline = -1;
     r->w.qmp.sock = r->w.words.pipe = r->w.words.log = -1;
     recorder_init(&r->w);
+    split_init(&r->w);
+    memory_init(&r->w);
     serial_init(&r->w);
     r->w.dir = open(r->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     r->w.ending.wstatus = SIGKILL;
@@ -200,6 +202,8 @@ static inline void rig_clear(struct rig *r)
 {
     qmp_close(&r->w);
     pivot_qemu_gone(&r->w);
+    memory_qemu_gone(&r->w);
+    memory_forget(&r->w);
     recorder_close(&r->w);
     if (r->qemu > 0)
         close(r->qemu);

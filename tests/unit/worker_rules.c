@@ -118,12 +118,17 @@ static void copies_between_nodes_name_nodes_and_nothing_else(void **state)
 
 static void streams_and_files_are_passed_descriptors(void **state)
 {
-    assert_int_equal(verdict_on("migrate", "{\"uri\":\"fd:mig\"}"), ERR_NONE);
-    assert_int_equal(verdict_on("migrate", "{\"uri\":\"exec:cat\"}"), ERR_FORBIDDEN);
-    assert_int_equal(verdict_on("migrate", "{\"uri\":\"tcp:1.2.3.4:5\"}"), ERR_FORBIDDEN);
-    assert_int_equal(verdict_on("migrate", "{}"), ERR_FORBIDDEN);
-    assert_int_equal(verdict("{\"execute\":\"migrate\"}"), ERR_FORBIDDEN);
-    assert_int_equal(verdict_on("migrate", "{\"uri\":[\"fd:\"]}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("migrate", "{\"uri\":\"fd:mig\"}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("migrate_cancel", "{}"), ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("migrate-set-capabilities",
+                                "{\"capabilities\":[{\"capability\":\"x-ignore-shared\","
+                                "\"state\":true}]}"),
+                     ERR_NONE);
+    assert_int_equal(verdict_on("migrate-set-capabilities",
+                                "{\"capabilities\":[{\"capability\":\"background-snapshot\","
+                                "\"state\":true}]}"),
+                     ERR_FORBIDDEN);
+    assert_int_equal(verdict_on("migrate-incoming", "{\"uri\":\"fd:mig\"}"), ERR_NONE);
     assert_int_equal(verdict_on("migrate-incoming", "{\"uri\":\"exec:cat\"}"), ERR_FORBIDDEN);
     assert_int_equal(verdict_on("screendump", "{\"filename\":\"/dev/fdset/4\"}"), ERR_NONE);
     assert_int_equal(verdict_on("screendump", "{\"filename\":\"/tmp/x\"}"), ERR_FORBIDDEN);

@@ -39,7 +39,7 @@ static void quit_done(struct worker *w, const struct request *from, const json_t
 
 static void quit_if_wanted(struct worker *w)
 {
-    if (!policy_wants_quit(&w->policy) || w->ending.force_by_ms)
+    if (!policy_wants_quit(&w->policy) || w->ending.force_by_ms || memory_is_busy(w))
         return;
     qmp_command(w, "quit", quit_done);
     w->ending.force_by_ms = clock_mono_ms() + QUIT_MS;
@@ -168,6 +168,7 @@ void ending_init_gone(struct worker *w)
     serial_close(w);
     words_close(w);
     pivot_qemu_gone(w);
+    memory_qemu_gone(w);
     recorder_close(w);
     w->policy.no_memory = oom_struck(&w->oom);
     oom_close(&w->oom);

@@ -23,6 +23,7 @@ enum slot {
     SLOT_QMP,
     SLOT_WORDS,
     SLOT_RECORD,
+    SLOT_SPLIT,
     SLOT_PASST,
     SLOT_SERIAL,
     SLOT_CONV = SLOT_SERIAL + WORKER_SERIALS,
@@ -58,6 +59,8 @@ static struct pollfd wanted(const struct worker *w, enum slot slot)
         return (struct pollfd){.fd = w->words.pipe, .events = POLLIN};
     case SLOT_RECORD:
         return (struct pollfd){.fd = w->recorder.wake, .events = POLLIN};
+    case SLOT_SPLIT:
+        return (struct pollfd){.fd = w->split.report, .events = POLLIN};
     case SLOT_PASST:
         return (struct pollfd){.fd = w->passt_pidfd, .events = POLLIN};
     case SLOT_LISTEN:
@@ -114,6 +117,9 @@ static void dispatch(struct worker *w, enum slot slot, short revents)
     case SLOT_RECORD:
         recorder_ready(w);
         break;
+    case SLOT_SPLIT:
+        split_ready(w);
+        break;
     case SLOT_PASST:
         passt_ended(w);
         break;
@@ -157,6 +163,7 @@ static int tick(struct worker *w)
     next = least(next, launch_tick(w, now));
     next = least(next, ending_tick(w, now));
     next = least(next, pivot_tick(w, now));
+    next = least(next, memory_tick(w, now));
     next = least(next, idle_tick(w, now));
     return next == INT64_MAX ? -1 : next <= now ? 0 : (int)(next - now);
 }

@@ -89,6 +89,8 @@ static bool begin(struct worker *w, const char *vm, struct err *err)
     w->qmp.sock = w->words.pipe = w->words.log = w->oom.fd = -1;
     serial_init(w);
     recorder_init(w);
+    split_init(w);
+    memory_init(w);
     w->ending.wstatus = SIGKILL;
     daemon_init(w);
     keep_memory_small();

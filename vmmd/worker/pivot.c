@@ -423,6 +423,8 @@ bool pivot_begin(struct worker *w, const struct request *from, struct frame *f, 
         return err_set(err, ERR_WRONG_STATE, "the VM's commit log is in doubt");
     if (p->ask || w->recorder.busy)
         return err_set(err, ERR_BUSY, "the VM's disks are being switched already");
+    if (memory_is_busy(w))
+        return err_set(err, ERR_BUSY, "the VM's memory is being written: try again later");
     if (w->qmp.sock < 0)
         return err_set(err, ERR_UNAVAILABLE, "QEMU is ending");
     if (!FAILPOINT("worker.pivot", err))

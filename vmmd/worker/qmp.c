@@ -7,6 +7,7 @@
 #include "vmmd/worker/qmp.h"
 
 #include "core/base/failpoint.h"
+#include "core/base/fs.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -126,10 +127,10 @@ static bool send_call(struct worker *w, json_t *request, qmp_done *done, const s
     return true;
 }
 
-bool qmp_execute(struct worker *w, const char *name, json_t *arguments, qmp_done *done,
-                 struct err *err)
+bool qmp_execute_with(struct worker *w, const char *name, json_t *arguments, qmp_done *done,
+                      const struct request *from, int fd, struct err *err)
 {
-    const struct request nobody = {0};
+    CLEANUP(closep) int unsent = fd;
     json_t *request = json_object();
 
     json_put_text(request, "execute", name);
@@ -139,7 +140,18 @@ bool qmp_execute(struct worker *w, const char *name, json_t *arguments, qmp_done
         json_decref(request);
         return err_set(err, ERR_UNAVAILABLE, "QEMU is ending");
     }
-    return send_call(w, request, done, &nobody, NULL, 0, err);
+    if (!send_call(w, request, done, from, &fd, fd >= 0, err))
+        return false;
+    unsent = -1;
+    return true;
+}
+
+bool qmp_execute(struct worker *w, const char *name, json_t *arguments, qmp_done *done,
+                 struct err *err)
+{
+    const struct request nobody = {0};
+
+    return qmp_execute_with(w, name, arguments, done, &nobody, -1, err);
 }
 
 void qmp_command(struct worker *w, const char *name, qmp_done *done)
@@ -226,7 +238,8 @@ static bool take_line(struct worker *w, const char *text, size_t len)
     if (!json_is_object(line))
         return false;
     if (event) {
-        if (!pivot_event(w, event, json_object_get(line, "data")))
+        if (!pivot_event(w, event, json_object_get(line, "data")) &&
+            !memory_event(w, event, json_object_get(line, "data")))
             ending_qemu_event(w, event, json_object_get(line, "data"));
     } else if (json_object_get(line, "QMP") && !w->qmp.greeted) {
         w->qmp.greeted = true;

@@ -53,6 +53,9 @@ void qmp_command(struct worker *w, const char *name, qmp_done *done);
  */
 bool qmp_execute(struct worker *w, const char *name, json_t *arguments, qmp_done *done,
                  struct err *err) MUST_USE;
+/* The same for somebody who is told to 'done', and with a descriptor (taken; -1: none). */
+bool qmp_execute_with(struct worker *w, const char *name, json_t *arguments, qmp_done *done,
+                      const struct request *from, int fd, struct err *err) MUST_USE;
 /* Passes a request of main on ('request' was checked by rules_check()) with the frame's
  * descriptors, which it takes. The answer goes to 'from'. BUSY when QEMU is too far behind. */
 bool qmp_forward(struct worker *w, const struct request *from, const json_t *request,

@@ -61,6 +61,8 @@ static json_t *describe(const struct worker *w)
     json_put_bool(body, "held", w->policy.held);
     json_put_bool(body, "commit_log", w->recorder.log >= 0);
     json_put_bool(body, "pivoting", w->pivot.ask != NULL);
+    json_put_bool(body, "memory", w->split.program >= 0);
+    json_put_text(body, "memory_image", w->memory.ask ? UUID_STR(&w->memory.ask->image) : NULL);
     return body;
 }
 
@@ -90,7 +92,8 @@ static bool handle_qmp(struct worker *w, const struct request *from, struct fram
     const char *command;
 
     if (!request || !rules_check(request, &command, err) || !pivot_allows(w, command, err) ||
-        !FAILPOINT("worker.qmp", err) || !qmp_forward(w, from, request, f, err))
+        !memory_allows(w, command, err) || !FAILPOINT("worker.qmp", err) ||
+        !qmp_forward(w, from, request, f, err))
         return false;
     w->policy.quit |= strcmp(command, "quit") == 0;
     return true;
@@ -158,6 +161,10 @@ static const struct {
     [WORKER_HOLD] = {handle_hold, false, false},
     [WORKER_INPUT_PORT] = {handle_input_port, false, true},
     [WORKER_PIVOT] = {pivot_begin, false, true},
+    [WORKER_MEMORY] = {memory_begin, true, true},
+    [WORKER_MEMORY_STATE] = {memory_tell, false, true},
+    [WORKER_MEMORY_END] = {memory_end, false, true},
+    [WORKER_MEMORY_LOOK] = {memory_look, false, true},
 };
 
 bool requests_handle(struct worker *w, const struct request *from, struct frame *f, struct err *err)

@@ -2,8 +2,9 @@
  *
  * What is not here is not sent. Left out on purpose: human-monitor-command (a second, unchecked
  * command language), chardev-add and netdev_add with paths or hosts, xen-*, guest-visible memory
- * dumps to files, and everything whose name begins with x-. Migration goes to descriptors only: an
- * exec: URI would make QEMU's seccomp filter kill it. */
+ * dumps to files, everything whose name begins with x-, and migration but for an incoming one from
+ * a descriptor (an exec: URI would make QEMU's seccomp filter kill it): a guest's memory is written
+ * by the worker itself. */
 #include "vmmd/worker/rules.h"
 
 #include "core/base/json.h"
@@ -150,6 +151,20 @@ static bool is_node_commit(const json_t *arguments, struct err *err)
             err_set(err, ERR_FORBIDDEN, "block-commit writes a plain name into a header"));
 }
 
+/* What an incoming stream has to be told of. */
+static bool is_for_incoming(const json_t *arguments, struct err *err)
+{
+    static const char *const known[] = {"x-ignore-shared", "events"};
+    const json_t *all = json_object_get(arguments, "capabilities"), *one;
+    bool ok = json_array_size(all) > 0;
+    size_t i;
+
+    json_array_foreach (all, i, one)
+        ok &= is_one_of(json_get_text(one, "capability"), known, ARRAY_LEN(known));
+    return ok || err_set(err, ERR_FORBIDDEN,
+                         "migrate-set-capabilities is for what is read from an image only");
+}
+
 /* Sorted: looked up by bisection. 'fd_member' names an argument that must be "fd:…", 'file_member'
  * one that must lie in /dev/fdset/; 'check' looks at all of them. */
 static const struct rule {
@@ -205,12 +220,8 @@ static const struct rule {
     {"job-finalize", NULL, NULL, NULL},
     {"job-pause", NULL, NULL, NULL},
     {"job-resume", NULL, NULL, NULL},
-    {"migrate", "uri", NULL, NULL},
-    {"migrate-continue", NULL, NULL, NULL},
     {"migrate-incoming", "uri", NULL, NULL},
-    {"migrate-set-capabilities", NULL, NULL, NULL},
-    {"migrate-set-parameters", NULL, NULL, NULL},
-    {"migrate_cancel", NULL, NULL, NULL},
+    {"migrate-set-capabilities", NULL, NULL, is_for_incoming},
     {"nbd-server-add", NULL, NULL, NULL},
     {"nbd-server-remove", NULL, NULL, NULL},
     {"object-add", NULL, NULL, NULL},

@@ -11,6 +11,7 @@
 #include "vmmd/worker/events.h"
 #include "vmmd/worker/jail_link.h"
 #include "vmmd/worker/launch.h"
+#include "vmmd/worker/memory.h"
 #include "vmmd/worker/oom.h"
 #include "vmmd/worker/pivot.h"
 #include "vmmd/worker/policy.h"
@@ -18,6 +19,7 @@
 #include "vmmd/worker/recorder.h"
 #include "vmmd/worker/requests.h"
 #include "vmmd/worker/serial.h"
+#include "vmmd/worker/split_link.h"
 #include "vmmd/worker/words.h"
 
 enum worker_phase { WORKER_IDLE, WORKER_LAUNCHING, WORKER_READY, WORKER_EXITED };
@@ -46,6 +48,8 @@ struct worker {
     struct ending ending;
     struct recorder recorder;
     struct pivot pivot;
+    struct split_link split;
+    struct memory memory;
 };
 
 /* Makes the run directory, takes the lock, opens worker.sock (setup.c). 'dir' is the parent's. */
