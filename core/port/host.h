@@ -22,6 +22,9 @@ bool host_root_open(unsigned index, int *fd, struct err *err) MUST_USE;
  * it (O_PATH), which a jail attaches. NOT_FOUND if it has none. */
 bool host_boot_open(unsigned index, bool initrd, int *fd, struct err *err) MUST_USE;
 bool host_kvm_open(int *fd, struct err *err) MUST_USE;
+/* /dev/userfaultfd, with which a machine can be written down while it runs. UNSUPPORTED with what
+ * the administrator can do when the host has none that may be opened. */
+bool host_uffd_open(int *fd, struct err *err) MUST_USE;
 /* A new worker with its idle jail; '*sock' is the first conversation's stream socket. */
 bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock,
                        struct err *err) MUST_USE;

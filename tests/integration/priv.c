@@ -121,6 +121,7 @@ static void every_operation_is_answered_or_refused(void **state)
     CLEANUP(closep) int root = -1;
     CLEANUP(closep) int kernel = -1;
     CLEANUP(closep) int kvm = -1;
+    CLEANUP(closep) int uffd = -1;
     struct priv_reply reply = request((struct priv_request){.op = PRIV_FACTS}, NULL);
     struct stat st, expected;
     CLEANUP(mem_freep) char *pool = below("pools/main");
@@ -151,6 +152,13 @@ static void every_operation_is_answered_or_refused(void **state)
 
     reply = request((struct priv_request){.op = PRIV_KVM_OPEN}, &kvm);
     assert_int_equal(reply.error == 0, kvm >= 0);
+    reply = request((struct priv_request){.op = PRIV_UFFD_OPEN}, &uffd);
+    assert_int_equal(reply.error == 0, uffd >= 0);
+    if (uffd < 0) { /* as root only where the kernel has it */
+        assert_true(world.uid != 0 || access("/dev/userfaultfd", F_OK) != 0);
+        assert_int_equal(reply.error, ERR_UNSUPPORTED);
+        assert_non_null(strstr(reply.detail, "vm.unprivileged_userfaultfd=1"));
+    }
 
     reply = request((struct priv_request){.op = PRIV_WORKER_SPAWN}, NULL);
     assert_int_equal(reply.error, ERR_INVALID); /* no VM */

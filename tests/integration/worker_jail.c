@@ -3,17 +3,21 @@
  * passt. */
 #include "tests/lib/harness.h"
 
+#include "backends/qemu/preload.h"
 #include "core/base/clock.h"
 #include "core/base/frame.h"
+#include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tests/lib/worker_client.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -198,6 +202,59 @@ static void an_ordinary_users_qemu_has_nothing_either(void **state)
     guest_clear(&g);
 }
 
+/* What QEMU answers when it is asked whether it could write down its memory while the guest runs;
+ * owned by the caller. */
+static json_t *ask_for_background(struct guest *g, bool *failed)
+{
+    static const char ask[] = "{\"execute\":\"migrate-set-capabilities\",\"arguments\":"
+                              "{\"capabilities\":[{\"capability\":\"background-snapshot\","
+                              "\"state\":true},{\"capability\":\"x-ignore-shared\","
+                              "\"state\":true}]}}";
+
+    return client_answer(&g->c, client_send(&g->c, WORKER_QMP, ask, sizeof ask - 1, NULL, 0),
+                         failed);
+}
+
+static void a_lent_userfaultfd_is_all_that_a_background_snapshot_needs(void **state)
+{
+    int uffd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+
+    if (uffd < 0)
+        skip(); /* this kernel has none */
+    for (int rootless = 0; rootless < 2; rootless++) {
+        struct guest g;
+        bool failed;
+        guest_init(&g, rootless);
+        g.uffd = uffd;
+        guest_launch(&g, NULL);
+        expect_no_rights(g.qemu, rootless ? SPAWN_ROOTLESS_UID : SPAWN_JAIL_UID + 1);
+        expect_names(g.qemu, "root", "dev");
+        assert_int_equal(count_fds(g.qemu, "/dev/userfaultfd"), 1);
+        assert_int_equal(count_fds(g.s.worker, "/dev/userfaultfd"), 0);
+        assert_int_equal(count_fds(g.s.jail, "/dev/userfaultfd"), 0);
+        json_decref(ask_for_background(&g, &failed));
+        assert_false(failed);
+        guest_clear(&g);
+    }
+    close(uffd);
+}
+
+static void without_it_qemu_says_that_the_kernel_does_not_let_it(void **state)
+{
+    for (int rootless = 0; rootless < 2; rootless++) {
+        struct guest g;
+        json_t *answer;
+        bool failed;
+        guest_init(&g, rootless);
+        guest_launch(&g, NULL);
+        answer = ask_for_background(&g, &failed);
+        assert_true(failed);
+        assert_non_null(strstr(json_get_text(answer, "detail"), "not supported by host kernel"));
+        json_decref(answer);
+        guest_clear(&g);
+    }
+}
+
 static void init_keeps_nothing_but_the_kill(void **state)
 {
     struct guest g;
@@ -226,27 +283,49 @@ static void the_worker_keeps_no_image(void **state)
 
 /* ---------------------------------------------------------------- the jail from inside */
 
+/* A file open for reading alone, as an image is; the caller's. */
+static int image_to_read(const char *text)
+{
+    int fd = memfd_create("image", MFD_CLOEXEC), again;
+    char path[64];
+
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    again = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(again >= 0);
+    close(fd);
+    return again;
+}
+
 /* Runs a shell script in QEMU's place; what it prints is in the launch error. Owned by the caller.
  */
-static char *run_inside(const char *script, bool rootless)
+static char *run_inside(const char *script, bool rootless, bool with_image)
 {
     CLEANUP(json_decrefp)
     json_t *launch =
         json_pack("{s:[s,s,s],s:[{s:i,s:s},{s:s,s:s,s:i}]}", "argv", "/usr/bin/sh", "-c", script,
                   "fds", "fd", 3, "role", "qmp", "input", "kernel", "role", "file", "index", 0);
-    char *text = json_dumps(launch, 0), *words;
+    char *text, *words;
     struct guest g;
     bool failed;
     FILE *input = tmpfile();
     json_t *body;
-    int fd;
+    int fds[2];
 
+    if (with_image)
+        json_array_append_new(
+            json_object_get(launch, "fds"),
+            json_pack("{s:i,s:s,s:i}", "fd", PRELOAD_FD_MEMORY, "role", "file", "index", 1));
+    text = json_dumps(launch, 0);
     guest_init(&g, rootless);
     fputs("kernel text", input);
     fflush(input);
-    fd = fileno(input);
-    body =
-        client_answer(&g.c, client_send(&g.c, WORKER_LAUNCH, text, strlen(text), &fd, 1), &failed);
+    fds[0] = fileno(input);
+    fds[1] = image_to_read("memory text");
+    body = client_answer(
+        &g.c, client_send(&g.c, WORKER_LAUNCH, text, strlen(text), fds, with_image ? 2 : 1),
+        &failed);
+    close(fds[1]);
     assert_true(failed);
     words = strdup(json_get_text(body, "detail"));
     json_decref(body);
@@ -257,13 +336,18 @@ static char *run_inside(const char *script, bool rootless)
     return words;
 }
 
-static void expect_inside(const char *script, bool rootless, const char *expected)
+static void expect_words(const char *script, bool rootless, bool with_image, const char *expected)
 {
-    char *words = run_inside(script, rootless);
+    char *words = run_inside(script, rootless, with_image);
 
     if (!strstr(words, expected))
         fail_msg("the script '%s' says: %s", script, words);
     free(words);
+}
+
+static void expect_inside(const char *script, bool rootless, const char *expected)
+{
+    expect_words(script, rootless, false, expected);
 }
 
 static void the_jail_shows_what_was_given(void **state)
@@ -272,6 +356,33 @@ static void the_jail_shows_what_was_given(void **state)
         expect_inside("cat /in/kernel", rootless, "QEMU did not start: kernel text");
         expect_inside("env | sort | tr '\\n' ' '", rootless, "HOME=/ LC_ALL=C PATH=/usr/bin PWD=/");
         expect_inside("echo host=$(uname -n) pid=$$", rootless, "host=vm pid=2");
+        expect_inside("ls -d /preload; exec cat <" PRELOAD_MEMORY_PATH, rootless,
+                      "'/preload': No such file");
+    }
+}
+
+/* What QEMU can ask for by name is there, and what it is found with can only be read. */
+static void an_image_can_be_opened_by_a_name_that_is_nowhere(void **state)
+{
+    static const char *const forbidden[] = {"echo x >/preload/vmmd-preload.so",
+                                            "touch /preload/x",
+                                            "rm /preload/vmmd-preload.so",
+                                            "cp /usr/bin/true /preload/true",
+                                            "ls /preload",
+                                            "echo x >" PRELOAD_MEMORY_PATH,
+                                            "umount /preload"};
+
+    for (int rootless = 0; rootless < 2; rootless++) {
+        expect_words("env | sort | tr '\n' ' '", rootless, true,
+                     "HOME=/ LC_ALL=C LD_PRELOAD=/preload/vmmd-preload.so PATH=/usr/bin PWD=/");
+        expect_words("exec cat <" PRELOAD_MEMORY_PATH, rootless, true, "memory text");
+        expect_words("read -r text </in/kernel; echo \"$text\"", rootless, true, "kernel text");
+        for (unsigned i = 0; i < ARRAY_LEN(forbidden); i++) {
+            CLEANUP(mem_freep)
+            char *script =
+                str_format("{ %s; } </dev/null && echo POSSIBLE || echo denied", forbidden[i]);
+            expect_words(script, rootless, true, "denied");
+        }
     }
 }
 
@@ -377,9 +488,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sealed_qemu_has_nothing),
         cmocka_unit_test(an_ordinary_users_qemu_has_nothing_either),
+        cmocka_unit_test(a_lent_userfaultfd_is_all_that_a_background_snapshot_needs),
+        cmocka_unit_test(without_it_qemu_says_that_the_kernel_does_not_let_it),
         cmocka_unit_test(init_keeps_nothing_but_the_kill),
         cmocka_unit_test(the_worker_keeps_no_image),
         cmocka_unit_test(the_jail_shows_what_was_given),
+        cmocka_unit_test(an_image_can_be_opened_by_a_name_that_is_nowhere),
         cmocka_unit_test(the_jail_lets_nothing_else_happen),
         cmocka_unit_test(a_guest_outlives_its_passt),
         cmocka_unit_test(passt_ends_with_the_vm),

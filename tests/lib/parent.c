@@ -80,7 +80,8 @@ static void make_world(uid_t uid)
     world.port = free_port();
     files = str_format(
         "cd %s && mkdir bin && for p in main worker jail kvmtest; do ln -s %s bin/vmmd-$p; done; "
-        "ln -s %s/vmmd-front bin/ && openssl req -x509 -newkey ec -pkeyopt "
+        "for p in front preload.so; do ln -s %s/vmmd-$p bin/; done; "
+        " openssl req -x509 -newkey ec -pkeyopt "
         "ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 2 -keyout key.pem "
         "-out cert.pem 2>log && chmod 755 . && : > log && chmod 666 log",
         world.dir, self, getenv("VMMD_BIN"));

@@ -94,7 +94,7 @@ static void drop_to(uid_t uid)
     NEED(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0); /* its /proc files belong to it again */
 }
 
-static pid_t start_jail(int exe, int sock, int lifeline, bool rootless)
+static pid_t start_jail(int exe, int preload, int sock, int lifeline, bool rootless)
 {
     int go[2];
     char byte = 0;
@@ -104,11 +104,11 @@ static pid_t start_jail(int exe, int sock, int lifeline, bool rootless)
     jail = (pid_t)syscall(SYS_clone, NAMESPACES | SIGCHLD, 0, 0, 0, 0);
     NEED(jail >= 0);
     if (jail == 0) {
-        int fds[2] = {sock, lifeline};
+        int fds[3] = {sock, lifeline, preload};
         NEED(read(go[0], &byte, 1) == 1);
         /* Before exec: one that is not the namespace's root would lose its capabilities there. */
         NEED(setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0);
-        become(exe, "vmmd-jail", NULL, fds, 2);
+        become(exe, "vmmd-jail", NULL, fds, 3);
     }
     write_maps(jail, rootless);
     NEED(write(go[1], &byte, 1) == 1);
@@ -117,7 +117,12 @@ static pid_t start_jail(int exe, int sock, int lifeline, bool rootless)
     return jail;
 }
 
-static void run_worker(const struct spawned *s, int worker, int jail, int run, int main_sock,
+/* Opened before anything is forked. */
+struct programs {
+    int worker, jail, preload;
+};
+
+static void run_worker(const struct spawned *s, const struct programs *p, int run, int main_sock,
                        int tell)
 {
     int pair[2], lifeline[2];
@@ -127,17 +132,18 @@ static void run_worker(const struct spawned *s, int worker, int jail, int run, i
         drop_to(SPAWN_ROOTLESS_UID);
     NEED(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     NEED(pipe2(lifeline, O_CLOEXEC) == 0);
-    pid = start_jail(jail, pair[1], lifeline[0], s->rootless);
+    pid = start_jail(p->jail, p->preload, pair[1], lifeline[0], s->rootless);
     NEED(write(tell, &pid, sizeof pid) == sizeof pid);
     if (!s->rootless)
         drop_to(SPAWN_WORKER_UID);
     NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0); /* a test that fails leaves nothing */
-    become(worker, "vmmd-worker", s->vm, (int[]){main_sock, pair[0], lifeline[1], run}, 4);
+    become(p->worker, "vmmd-worker", s->vm, (int[]){main_sock, pair[0], lifeline[1], run}, 4);
 }
 
 void spawn_again(struct spawned *s)
 {
-    int worker = open_program("vmmd-worker"), jail = open_program("vmmd-jail");
+    struct programs p = {open_program("vmmd-worker"), open_program("vmmd-jail"),
+                         open_program("vmmd-preload.so")};
     int run = open(s->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int pair[2], tell[2];
 
@@ -146,15 +152,16 @@ void spawn_again(struct spawned *s)
     assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
     s->worker = fork();
     if (s->worker == 0)
-        run_worker(s, worker, jail, run, pair[1], tell[1]);
+        run_worker(s, &p, run, pair[1], tell[1]);
     close(tell[1]);
     close(pair[1]);
     s->main = pair[0];
     if (read(tell[0], &s->jail, sizeof s->jail) != sizeof s->jail)
         fail_msg("the worker could not be started");
     close(tell[0]);
-    close(worker);
-    close(jail);
+    close(p.worker);
+    close(p.jail);
+    close(p.preload);
     close(run);
 }
 

@@ -3,6 +3,7 @@
 
 #include "tests/lib/worker_client.h"
 
+#include "backends/qemu/preload.h"
 #include "core/base/frame.h"
 #include "core/base/ringlog.h"
 #include "core/base/sock.h"
@@ -225,7 +226,7 @@ static const char *const common_args[] = {
     "-serial",
     "chardev:ser"};
 
-static char *launch_text(const char *extra_arg, const char *mtu)
+static char *launch_text(const char *extra_arg, const char *mtu, bool uffd)
 {
     CLEANUP(json_decrefp)
     json_t *root = json_pack(
@@ -247,6 +248,10 @@ static char *launch_text(const char *extra_arg, const char *mtu)
         json_array_append_new(argv, json_string("-device"));
         json_array_append_new(argv, json_string("virtio-net-pci,netdev=n0,romfile="));
     }
+    if (uffd)
+        json_array_append_new(
+            json_object_get(root, "fds"),
+            json_pack("{s:i,s:s,s:i}", "fd", PRELOAD_FD_UFFD, "role", "file", "index", 4));
     if (extra_arg)
         json_array_append_new(argv, json_string(extra_arg));
     return json_write(root);
@@ -264,6 +269,7 @@ void guest_init(struct guest *g, bool rootless)
     json_decref(about);
     g->serial_log = memory_file("serial", "", 0, 0);
     g->qemu_log = memory_file("qemu", "", 0, 0);
+    g->uffd = -1;
     g->qemu = 0;
 }
 
@@ -290,9 +296,10 @@ int guest_dial(const struct guest *g)
 
 json_t *guest_launch_answer(struct guest *g, const char *extra_arg, const char *mtu, bool *failed)
 {
-    char *text = launch_text(extra_arg, mtu);
-    int fds[4] = {boot_disk(), memory_file("kernel", "not read", 8, 8), g->serial_log, g->qemu_log};
-    uint32_t id = client_send(&g->c, WORKER_LAUNCH, text, strlen(text), fds, 4);
+    char *text = launch_text(extra_arg, mtu, g->uffd >= 0);
+    int fds[5] = {boot_disk(), memory_file("kernel", "not read", 8, 8), g->serial_log, g->qemu_log,
+                  g->uffd};
+    uint32_t id = client_send(&g->c, WORKER_LAUNCH, text, strlen(text), fds, g->uffd >= 0 ? 5 : 4);
 
     close(fds[0]);
     close(fds[1]);

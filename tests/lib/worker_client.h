@@ -43,6 +43,7 @@ struct guest {
     struct spawned s;
     struct client c; /* epoch 5 */
     int serial_log, qemu_log;
+    int uffd;   /* /dev/userfaultfd, lent to QEMU; -1 (after guest_init) when it is not */
     pid_t qemu; /* once launched */
 };
 

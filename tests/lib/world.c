@@ -56,6 +56,11 @@ bool host_kvm_open(int *fd, struct err *err)
     return err_set(err, ERR_NOT_FOUND, "there is no /dev/kvm here");
 }
 
+bool host_uffd_open(int *fd, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "there is no /dev/userfaultfd here");
+}
+
 bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock, struct err *err)
 {
     return err_set(err, ERR_UNSUPPORTED, "no workers here");

@@ -124,6 +124,20 @@ static void targets_are_in_range_and_unique(void **state)
     assert_false(accepts(&d, 4));
 }
 
+static void the_last_two_places_bring_the_library_along(void **state)
+{
+    struct draft d = good();
+
+    assert_true(accepts(&d, 4)); /* one of them is taken */
+    assert_true(jail_request_preloads(&result));
+    d.fds[1].target = JAIL_MAX_TARGET - 1;
+    assert_true(accepts(&d, 4));
+    assert_true(jail_request_preloads(&result));
+    d.fds[1].target = JAIL_MAX_TARGET - 2;
+    assert_true(accepts(&d, 4));
+    assert_false(jail_request_preloads(&result));
+}
+
 static void input_names_are_plain_and_unique(void **state)
 {
     static const char *const bad[] = {"", "../x", "a/b", "Kernel", "a.b", "-rf", " ", "\n", "é"};
@@ -173,6 +187,7 @@ int main(void)
         cmocka_unit_test(every_shorter_or_longer_request_is_refused),
         cmocka_unit_test(counts_are_checked),
         cmocka_unit_test(targets_are_in_range_and_unique),
+        cmocka_unit_test(the_last_two_places_bring_the_library_along),
         cmocka_unit_test(input_names_are_plain_and_unique),
         cmocka_unit_test(the_program_is_an_absolute_path),
         cmocka_unit_test(mutations_never_overrun),

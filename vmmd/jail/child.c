@@ -8,6 +8,7 @@
 
 #include "core/base/fs.h"
 #include "vmmd/jail/drop.h"
+#include "vmmd/jail/root.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -134,7 +135,9 @@ static bool arrange_fds(const struct jail_request *r, const int *fds, int *statu
 
 static _Noreturn void run(const struct jail_request *r, const int *fds, int status)
 {
-    static char *const environment[] = {"PATH=/usr/bin", "HOME=/", "LC_ALL=C", NULL};
+    char *const environment[] = {"PATH=/usr/bin", "HOME=/", "LC_ALL=C",
+                                 jail_request_preloads(r) ? "LD_PRELOAD=" JAIL_PRELOAD_PATH : NULL,
+                                 NULL};
     struct err err = {0};
     ssize_t told;
 

@@ -3,6 +3,7 @@
 
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "vmmd/jail/root.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,6 +104,11 @@ static bool allow(int rules, const char *path, uint64_t access, struct err *err)
            err_errno(err, errno, "allow the jail's %s", path);
 }
 
+static bool allow_preload(int rules, struct err *err)
+{
+    return access(JAIL_PRELOAD_DIR, F_OK) < 0 || allow(rules, JAIL_PRELOAD_DIR, FS_READ_FILE, err);
+}
+
 bool drop_files(bool for_qemu, struct err *err)
 {
     int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
@@ -115,7 +121,8 @@ bool drop_files(bool for_qemu, struct err *err)
     if (rules < 0)
         return err_errno(err, errno, "make a Landlock ruleset");
     if (for_qemu && (!allow(rules, "/usr", FS_READ_FILE | FS_READ_DIR | FS_EXECUTE, err) ||
-                     !allow(rules, "/in", FS_READ_FILE, err) || !allow(rules, "/dev", device, err)))
+                     !allow(rules, "/in", FS_READ_FILE, err) || !allow_preload(rules, err) ||
+                     !allow(rules, "/dev", device, err)))
         return false;
     return syscall(SYS_landlock_restrict_self, rules, 0) == 0 ||
            err_errno(err, errno, "enter a Landlock ruleset");

@@ -15,6 +15,7 @@ bool drop_gains(struct err *err) MUST_USE;
 /* Effective and permitted capabilities become exactly those of the mask 'keep' (0: none), and
  * no_new_privs is set. */
 bool drop_capabilities(uint64_t keep, struct err *err) MUST_USE;
-/* Landlock, where the kernel has it. With 'for_qemu': read and execute below /usr, read below /in,
- * read and write below /dev; otherwise no file, no TCP port, no abstract socket at all. */
+/* Landlock, where the kernel has it. With 'for_qemu': read and execute below /usr, read below /in
+ * and below /preload if there is one, read and write below /dev; otherwise no file, no TCP port, no
+ * abstract socket at all. */
 bool drop_files(bool for_qemu, struct err *err) MUST_USE;

@@ -100,9 +100,11 @@ static bool handle_run(struct jail *j, struct frame *f, struct err *err)
     if (!jail_request_read(f->payload, f->head.length, f->head.n_fds, &request, err))
         return false;
     drop_nesting();
-    if (!FAILPOINT("jail.root", err) || !jail_root_build(&request, f->fds, j->kvm_path, err) ||
+    if (!FAILPOINT("jail.root", err) ||
+        !jail_root_build(&request, f->fds, j->kvm_path, JAIL_FD_PRELOAD, err) ||
         !FAILPOINT_AROUND("jail.qemu", jail_child_start(&request, f->fds, &j->qemu, err), err))
         return false;
+    close(JAIL_FD_PRELOAD);
     keep_one(j, &request, f->fds);
     frame_close_fds(f); /* QEMU's locks on its images must end with QEMU */
     return tell_running(j, err);
@@ -205,7 +207,7 @@ int main(int argc, char **argv)
         jail.kvm_path = argv[2];
     else if (argc != 1)
         return 64;
-    close_range(JAIL_FD_LIFELINE + 1, ~0u, 0);
+    close_range(JAIL_FD_PRELOAD + 1, ~0u, 0);
     setrlimit(RLIMIT_CORE, &no_core);
     FAILPOINT_KEEP(); /* there is no way out of its root */
     if (!settle_in(&err))

@@ -8,8 +8,9 @@
 enum jail_type {
     JAIL_RUN = 1, /* struct jail_run, n_fds × struct jail_run_fd, argv as NUL-terminated strings;
                    * n_fds descriptors attached, in the same order */
-    JAIL_SEAL,    /* detach /usr, /in and /dev/kvm, drop everything: the root is empty from here */
-    JAIL_KILL,    /* SIGKILL to QEMU */
+    JAIL_SEAL, /* detach /usr, /in, /preload and /dev/kvm, drop everything: the root is empty from
+                * here */
+    JAIL_KILL, /* SIGKILL to QEMU */
 
     JAIL_RUNNING =
         100, /* QEMU was executed; two descriptors attached: pidfds of QEMU and of init */
@@ -21,7 +22,7 @@ enum jail_type {
 #define JAIL_VERSION     1
 #define JAIL_MAX_ARGS    512
 #define JAIL_MAX_PAYLOAD (256u << 10)
-#define JAIL_MAX_TARGET  250
+#define JAIL_MAX_TARGET  250                 /* the last two are those of backends/qemu/preload.h */
 #define JAIL_MAX_INPUT   (UINT64_C(1) << 30) /* bytes of all input files together */
 
 struct jail_run {

@@ -1,7 +1,12 @@
 /* Checking of JAIL_RUN: see request.h. Pure: no descriptor is touched here. */
 #include "vmmd/jail/request.h"
 
+#include "backends/qemu/preload.h"
+
 #include <string.h>
+
+_Static_assert(PRELOAD_FD_UFFD == JAIL_MAX_TARGET - 1 && PRELOAD_FD_MEMORY == JAIL_MAX_TARGET,
+               "where no other descriptor is placed");
 
 static bool is_input_name(const char name[28])
 {
@@ -55,6 +60,14 @@ static bool read_args(char *p, size_t left, struct jail_request *r, struct err *
     if (left)
         return err_set(err, ERR_INVALID, "bytes are left over behind the arguments");
     return r->argv[0][0] == '/' || err_set(err, ERR_INVALID, "the program's path is not absolute");
+}
+
+bool jail_request_preloads(const struct jail_request *r)
+{
+    for (unsigned i = 0; i < r->n_fds; i++)
+        if (r->fds[i].target >= PRELOAD_FD_UFFD)
+            return true;
+    return false;
 }
 
 bool jail_request_read(char *payload, size_t len, unsigned n_attached, struct jail_request *out,

@@ -10,6 +10,8 @@ struct jail_request {
     unsigned n_fds;
 };
 
+/* QEMU gets a descriptor that only the preloaded library gives it. */
+bool jail_request_preloads(const struct jail_request *r);
 /* Checks the 'len' bytes of a JAIL_RUN that came with 'n_attached' descriptors. INVALID with a
  * sentence when anything is not as proto.h says; nothing is kept then. */
 bool jail_request_read(char *payload, size_t len, unsigned n_attached, struct jail_request *out,

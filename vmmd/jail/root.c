@@ -4,8 +4,9 @@
  * and that nothing below needs; only this mount namespace sees it. What QEMU may read is bound into
  * it, pivot_root() makes it '/', and the host's tree is detached, so there is no path back:
  *
- *   built    /usr lib lib64 bin  /dev/null /dev/kvm?  /in/<input>…  proc -> /in/proc   (all
- * read-only) sealed   /dev/null
+ *   built    /usr lib lib64 bin  /dev/null /dev/kvm?  /in/<input>…  proc -> /in/proc
+ *            /preload/vmmd-preload.so?     (all read-only; only /usr and /preload may be executed)
+ *   sealed   /dev/null
  *
  * Mounts that come from a more privileged mount namespace keep their flags locked; mount_setattr()
  * adds flags without restating those. */
@@ -41,13 +42,14 @@ static bool add_dir(const char *path, struct err *err)
     return mkdir(path, 0755) == 0 || err_errno(err, errno, "make the jail's %s", path);
 }
 
-static bool add_tmpfs(const char *path, uint64_t bytes, unsigned inodes, struct err *err)
+static bool add_tmpfs(const char *path, unsigned long flags, uint64_t bytes, unsigned inodes,
+                      struct err *err)
 {
     char options[96];
 
     snprintf(options, sizeof options, "size=%llu,nr_inodes=%u,mode=0755", (unsigned long long)bytes,
              inodes);
-    return mount("vmmd-jail", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options) == 0 ||
+    return mount("vmmd-jail", path, "tmpfs", MS_NOSUID | MS_NODEV | flags, options) == 0 ||
            err_errno(err, errno, "mount a tmpfs for the jail at %s", path);
 }
 
@@ -118,25 +120,27 @@ static bool attach_input(const char *name, int tree, struct err *err)
 }
 
 /* Copies from the file's beginning, whatever its position is: another process may share it. */
-static bool copy_input(const char *name, int from, struct err *err)
+static bool copy_file(const char *path, int from, struct err *err)
 {
-    CLEANUP(closep) int to = -1;
-    char path[40];
+    CLEANUP(closep) int to = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
     off_t at = 0;
     ssize_t n;
 
-    snprintf(path, sizeof path, "in/%s", name);
-    to = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444);
     if (to < 0)
         return err_errno(err, errno, "make the jail's %s", path);
     while ((n = sendfile(to, from, &at, 1 << 30)) > 0)
         ;
-    return n == 0 || err_errno(err, errno, "copy the input %s into the jail", name);
+    return n == 0 || err_errno(err, errno, "copy %s into the jail", path);
 }
 
 static bool put_input(const char *name, int fd, struct err *err)
 {
-    return fcntl(fd, F_GETFL) & O_PATH ? attach_input(name, fd, err) : copy_input(name, fd, err);
+    char path[40];
+
+    if (fcntl(fd, F_GETFL) & O_PATH)
+        return attach_input(name, fd, err);
+    snprintf(path, sizeof path, "in/%s", name);
+    return copy_file(path, fd, err);
 }
 
 /* The one thing of /proc that QEMU must see: without it, memory that is not reserved is refused. It
@@ -165,12 +169,25 @@ static bool fill_in(const struct jail_request *r, const int *fds, struct err *er
     uint64_t bytes;
 
     if (!input_sizes(r, fds, &bytes, err) || !add_dir("in", err) ||
-        !add_tmpfs("in", bytes + page * (r->n_fds + 16), r->n_fds + 16, err))
+        !add_tmpfs("in", MS_NOEXEC, bytes + page * (r->n_fds + 16), r->n_fds + 16, err))
         return false;
     for (unsigned i = 0; i < r->n_fds; i++)
         if (r->fds[i].target == JAIL_TARGET_INPUT && !put_input(r->fds[i].input, fds[i], err))
             return false;
     return put_overcommit(err) && set_attr("in", 0, MOUNT_ATTR_RDONLY | HARD, 0, err);
+}
+
+/* A mount of its own: what is to be executed cannot lie in /in. */
+static bool put_preload(int library, struct err *err)
+{
+    const char *dir = &JAIL_PRELOAD_DIR[1], *path = &JAIL_PRELOAD_PATH[1];
+    struct stat st;
+
+    if (fstat(library, &st) < 0)
+        return err_errno(err, errno, "look at the library that QEMU preloads");
+    return add_dir(dir, err) && add_tmpfs(dir, 0, (uint64_t)st.st_size + 8192, 4, err) &&
+           copy_file(path, library, err) &&
+           set_attr(dir, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0, err);
 }
 
 static bool add_links(struct err *err)
@@ -194,7 +211,7 @@ static bool enter(struct err *err)
 }
 
 bool jail_root_build(const struct jail_request *r, const int *fds, const char *kvm_path,
-                     struct err *err)
+                     int preload, struct err *err)
 {
     CLEANUP(closep) int null = -1;
     CLEANUP(closep) int kvm = -1;
@@ -205,13 +222,14 @@ bool jail_root_build(const struct jail_request *r, const int *fds, const char *k
     if ((null = take_node("/dev/null", err)) < 0 ||
         (kvm_path && (kvm = take_node(kvm_path, err)) < 0))
         return false;
-    if (!add_tmpfs("/tmp", 1 << 20, 64, err))
+    if (!add_tmpfs("/tmp", MS_NOEXEC, 1 << 20, 64, err))
         return false;
     if (chdir("/tmp") < 0)
         return err_errno(err, errno, "enter the jail's root");
     return bind_usr(err) && add_links(err) && add_dir("dev", err) &&
            place_node(null, "dev/null", err) && (!kvm_path || place_node(kvm, "dev/kvm", err)) &&
-           fill_in(r, fds, err) && enter(err);
+           fill_in(r, fds, err) && (!jail_request_preloads(r) || put_preload(preload, err)) &&
+           enter(err);
 }
 
 /* Detaches what is mounted at 'path', if anything is, and removes the place. */
@@ -226,7 +244,8 @@ static bool remove_mount(const char *path, int flags, struct err *err)
 bool jail_root_seal(struct err *err)
 {
     if (!set_attr("/", 0, 0, MOUNT_ATTR_RDONLY, err) || !remove_mount("/usr", AT_REMOVEDIR, err) ||
-        !remove_mount("/in", AT_REMOVEDIR, err) || !remove_mount("/dev/kvm", 0, err))
+        !remove_mount("/in", AT_REMOVEDIR, err) ||
+        !remove_mount(JAIL_PRELOAD_DIR, AT_REMOVEDIR, err) || !remove_mount("/dev/kvm", 0, err))
         return false;
     for (unsigned i = 0; i < ARRAY_LEN(links); i++)
         if (unlinkat(AT_FDCWD, links[i][1], 0) < 0)

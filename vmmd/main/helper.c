@@ -144,6 +144,14 @@ bool host_kvm_open(int *fd, struct err *err)
     return ask(&request, &reply, fd, err);
 }
 
+bool host_uffd_open(int *fd, struct err *err)
+{
+    struct priv_request request = {.op = PRIV_UFFD_OPEN};
+    struct priv_reply reply;
+
+    return ask(&request, &reply, fd, err);
+}
+
 bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock, struct err *err)
 {
     struct priv_request request = {

@@ -29,8 +29,8 @@ enum phase { PHASE_STARTING = 1, PHASE_READY = 2, PHASE_ANY = 3 };
 typedef bool op_fn(struct helper *helper, const struct priv_request *req, struct priv_reply *reply,
                    int *fd, struct err *err);
 
-static op_fn op_ready, op_facts, op_root_open, op_boot_open, op_kvm_open, op_worker_spawn,
-    op_worker_kill, op_worker_list;
+static op_fn op_ready, op_facts, op_root_open, op_boot_open, op_kvm_open, op_uffd_open,
+    op_worker_spawn, op_worker_kill, op_worker_list;
 
 static const struct op {
     op_fn *run;
@@ -42,6 +42,7 @@ static const struct op {
     [PRIV_ROOT_OPEN] = {op_root_open, PHASE_ANY, F_INDEX},
     [PRIV_BOOT_OPEN] = {op_boot_open, PHASE_ANY, F_INDEX | F_ARG},
     [PRIV_KVM_OPEN] = {op_kvm_open, PHASE_ANY, 0},
+    [PRIV_UFFD_OPEN] = {op_uffd_open, PHASE_ANY, 0},
     [PRIV_WORKER_SPAWN] = {op_worker_spawn, PHASE_ANY, F_VM | F_INDEX | F_FLAGS},
     [PRIV_WORKER_KILL] = {op_worker_kill, PHASE_ANY, F_VM},
     [PRIV_WORKER_LIST] = {op_worker_list, PHASE_ANY, F_INDEX},
@@ -148,6 +149,24 @@ static bool op_kvm_open(struct helper *helper, const struct priv_request *req,
         return err_set(err, ERR_UNSUPPORTED,
                        "user %u may not open /dev/kvm: add it to the group kvm", geteuid());
     return err_set(err, ERR_UNSUPPORTED, "/dev/kvm does not open: %s", strerror(errno));
+}
+
+static bool op_uffd_open(struct helper *helper, const struct priv_request *req,
+                         struct priv_reply *reply, int *fd, struct err *err)
+{
+    *fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    if (*fd >= 0)
+        return true;
+    if (errno == ENOENT)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "this host has no /dev/userfaultfd (Linux 6.1 or newer has): "
+                       "sysctl -w vm.unprivileged_userfaultfd=1 does as well");
+    if (errno == EACCES)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "user %u may not open /dev/userfaultfd: "
+                       "sysctl -w vm.unprivileged_userfaultfd=1 does as well",
+                       geteuid());
+    return err_set(err, ERR_UNSUPPORTED, "/dev/userfaultfd does not open: %s", strerror(errno));
 }
 
 static bool op_worker_spawn(struct helper *helper, const struct priv_request *req,

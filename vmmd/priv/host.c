@@ -19,10 +19,14 @@
 
 #define BACKLOG 512
 
-static const char *const program_names[PROGRAM_COUNT] = {
-    [PROGRAM_MAIN] = "vmmd-main",       [PROGRAM_FRONT] = "vmmd-front",
-    [PROGRAM_WORKER] = "vmmd-worker",   [PROGRAM_JAIL] = "vmmd-jail",
-    [PROGRAM_KVMTEST] = "vmmd-kvmtest",
+/* What is executed needs no right to be read; the library is copied into jails. */
+static const struct {
+    const char *name;
+    int flags;
+} programs[PROGRAM_COUNT] = {
+    [PROGRAM_MAIN] = {"vmmd-main", O_PATH},       [PROGRAM_FRONT] = {"vmmd-front", O_PATH},
+    [PROGRAM_WORKER] = {"vmmd-worker", O_PATH},   [PROGRAM_JAIL] = {"vmmd-jail", O_PATH},
+    [PROGRAM_KVMTEST] = {"vmmd-kvmtest", O_PATH}, [PROGRAM_PRELOAD] = {"vmmd-preload.so", O_RDONLY},
 };
 
 static bool can_use(int dirfd, const char *path)
@@ -51,10 +55,10 @@ static bool open_programs(struct host *h, struct err *err)
     if (dir < 0)
         return err_errno(err, errno, "open %s", h->config->libexec_dir);
     for (int i = 0; i < PROGRAM_COUNT; i++) {
-        h->program[i] = openat(dir, program_names[i], O_PATH | O_CLOEXEC);
+        h->program[i] = openat(dir, programs[i].name, programs[i].flags | O_CLOEXEC);
         if (h->program[i] < 0)
             return err_errno(err, errno, "open the program %s/%s", h->config->libexec_dir,
-                             program_names[i]);
+                             programs[i].name);
     }
     return true;
 }

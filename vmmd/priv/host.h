@@ -9,13 +9,14 @@ enum program {
     PROGRAM_WORKER,
     PROGRAM_JAIL,
     PROGRAM_KVMTEST,
+    PROGRAM_PRELOAD, /* no program: the library that goes into QEMU */
     PROGRAM_COUNT
 };
 
 struct host {
     const struct config *config;
     bool root;                  /* euid 0: own uids for VMs, cgroups, private device nodes */
-    int program[PROGRAM_COUNT]; /* O_PATH */
+    int program[PROGRAM_COUNT]; /* O_PATH; the library O_RDONLY */
     int lock;                   /* run_dir/lock: one parent a run directory */
     int config_text;            /* effective configuration, sealed memory file */
     int listener;               /* TCP, non-blocking */

@@ -14,8 +14,14 @@
 enum main_fd { MAIN_FD_PRIV = 3, MAIN_FD_FRONT, MAIN_FD_CONFIG, MAIN_FD_UNIX, MAIN_FD_KVMTEST };
 enum front_fd { FRONT_FD_CONTROL = 3, FRONT_FD_MAIN, FRONT_FD_LISTEN, FRONT_FD_CERT, FRONT_FD_KEY };
 /* ... and a worker and its jail. */
-enum worker_fd { WORKER_FD_MAIN = 3, WORKER_FD_JAIL, WORKER_FD_LIFELINE, WORKER_FD_RUN };
-enum jail_fd { JAIL_FD_WORKER = 3, JAIL_FD_LIFELINE };
+enum worker_fd {
+    WORKER_FD_MAIN = 3,
+    WORKER_FD_JAIL,
+    WORKER_FD_LIFELINE,
+    WORKER_FD_RUN,
+    WORKER_FD_SPLIT /* vmmd-split (to be executed) */
+};
+enum jail_fd { JAIL_FD_WORKER = 3, JAIL_FD_LIFELINE, JAIL_FD_PRELOAD };
 
 /* X(name, number of descriptors in a good reply) */
 #define PRIV_OPS(X)                                                                                \
@@ -24,6 +30,7 @@ enum jail_fd { JAIL_FD_WORKER = 3, JAIL_FD_LIFELINE };
     X(ROOT_OPEN, 1)    /* index: pool root in the order of vmmd.conf -> its directory */           \
     X(BOOT_OPEN, 1)    /* index: boot entry, arg: 0 kernel, 1 initrd -> the file, or its mount */  \
     X(KVM_OPEN, 1)     /* -> /dev/kvm, O_RDWR */                                                   \
+    X(UFFD_OPEN, 1)    /* -> /dev/userfaultfd, O_RDWR */                                           \
     X(WORKER_SPAWN, 1) /* vm, index: uid slot, flags -> stream socket to the new worker */         \
     X(WORKER_KILL, 0)  /* vm: end all its processes, wait until none is left, sweep its leaf */    \
     X(WORKER_LIST, 0)  /* index: from this position on -> leaves */

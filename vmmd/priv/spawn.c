@@ -150,7 +150,7 @@ static bool become_inner_root(const struct host *h, struct err *err)
 _Noreturn static void jail_child(const struct start *s, const int go[2])
 {
     const char *argv[] = {"vmmd-jail", NULL, NULL, NULL};
-    int fds[] = {s->jail[1], s->life[0]};
+    int fds[] = {s->jail[1], s->life[0], s->h->program[PROGRAM_PRELOAD]};
     struct exec_plan plan = {.program = s->h->program[PROGRAM_JAIL],
                              .argv = argv,
                              .fds = fds,

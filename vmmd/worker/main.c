@@ -74,7 +74,7 @@ static bool take_fds(struct worker *w, struct err *err)
     for (int fd = WORKER_FD_MAIN; fd <= WORKER_FD_RUN; fd++)
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
             return err_errno(err, errno, "descriptor %d is missing", fd);
-    if (close_range(WORKER_FD_RUN + 1, ~0u, 0) < 0)
+    if (close_range(WORKER_FD_SPLIT + 1, ~0u, 0) < 0)
         return err_errno(err, errno, "close other descriptors");
     if (fcntl(WORKER_FD_MAIN, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
         return err_errno(err, errno, "make main's socket non-blocking");
