@@ -15,6 +15,7 @@
 #include "backends/qemu/argv.h"
 
 #include "backends/qemu/builder.h"
+#include "backends/qemu/places.h"
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -84,19 +85,42 @@ bool is_q35(const struct builder *b)
     return b->plan->spec->machine == VM_MACHINE_Q35;
 }
 
+/* Where it was when the memory was written; false on a cold start. */
+static bool place_where_it_was(struct builder *b, json_t *device)
+{
+    const char *id = json_get_text(device, "id");
+
+    if (!b->made)
+        return false;
+    if (places_put(b->made, device))
+        b->n_known++;
+    else
+        str_copy(b->astray, sizeof b->astray, id);
+    return true;
+}
+
+void place_on_usb(struct builder *b, json_t *device)
+{
+    place_where_it_was(b, device);
+}
+
 void place_on_pci(struct builder *b, json_t *device)
 {
     char bus[16] = "pci.0";
 
+    if (place_where_it_was(b, device))
+        return;
     if (is_q35(b))
         snprintf(bus, sizeof bus, "rp%u", b->next_port++);
     json_put_text(device, "bus", bus);
 }
 
-void place_on_root(const struct builder *b, json_t *device, unsigned place)
+void place_on_root(struct builder *b, json_t *device, unsigned place)
 {
     char addr[16];
 
+    if (place_where_it_was(b, device))
+        return;
     json_put_text(device, "bus", is_q35(b) ? "pcie.0" : "pci.0");
     if (!is_q35(b))
         return;
@@ -130,7 +154,7 @@ static unsigned ports_needed(const struct machine_plan *plan)
 
 static void add_root_ports(struct builder *b)
 {
-    unsigned n = is_q35(b) ? ports_needed(b->plan) : 0;
+    unsigned n = b->made ? places_ports(b->made) : is_q35(b) ? ports_needed(b->plan) : 0;
 
     for (unsigned i = 0; i < n; i++) {
         char id[16], addr[16];
@@ -146,8 +170,8 @@ static void add_root_ports(struct builder *b)
 
 static bool fits_one_frame(const struct machine_plan *plan, struct err *err)
 {
-    /* kernel, initrd, two logs, nvram */
-    const size_t others = 5 + VM_SERIAL_PORTS_MAX + VM_CDROMS_MAX;
+    /* kernel, initrd, two logs, nvram, memory image, userfaultfd */
+    const size_t others = 7 + VM_SERIAL_PORTS_MAX + VM_CDROMS_MAX;
     size_t n = others;
 
     for (size_t i = 0; i < plan->n_disks; i++)
@@ -186,12 +210,32 @@ static bool add_all(struct builder *b, struct err *err)
     json_put_u64(b->logs, "qemu", launch_attach(b, b->plan->qemu_log_fd));
     if (b->plan->commit_fd >= 0)
         json_put_u64(b->logs, "commit", launch_attach(b, b->plan->commit_fd));
+    if (b->plan->memory_fd >= 0)
+        arg(b, "-incoming", "defer");
     return true;
+}
+
+/* The state in an image belongs to devices in places: one more, or one less, and QEMU refuses it in
+ * words of its own. */
+static bool all_are_where_they_were(const struct builder *b, struct err *err)
+{
+    if (!b->made || (!b->astray[0] && b->n_known == places_count(b->made)))
+        return true;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "the VM's devices are not those that its memory belongs to (%s)",
+                   b->astray[0] ? b->astray : "one is missing");
+}
+
+static bool launch_fail(struct launch *out)
+{
+    launch_clear(out);
+    return false;
 }
 
 bool launch_build(const struct machine_plan *plan, const struct argv_facts *facts,
                   struct launch *out, struct err *err)
 {
+    CLEANUP(json_decrefp) json_t *made = NULL;
     struct builder b = {
         .plan = plan, .facts = facts, .launch = out, .next_fd = FIRST_FD, .next_set = 1};
 
@@ -200,10 +244,22 @@ bool launch_build(const struct machine_plan *plan, const struct argv_facts *fact
     json_put(out->json, "fds", b.fds = json_array());
     json_put(out->json, "passt", json_array());
     json_put(out->json, "logs", b.logs = json_object());
-    if (fits_one_frame(plan, err) && passt_suffices(plan, facts, err) && add_all(&b, err))
+    if (plan->memory_fd >= 0 && plan->memory_made &&
+        !(b.made = made = places_read(plan->memory_made, err)))
+        return launch_fail(out);
+    if (fits_one_frame(plan, err) && passt_suffices(plan, facts, err) && add_all(&b, err) &&
+        all_are_where_they_were(&b, err))
         return true;
-    launch_clear(out);
-    return false;
+    return launch_fail(out);
+}
+
+void launch_lend(struct launch *launch, int number, int fd)
+{
+    assert(launch->n_fds < ARRAY_LEN(launch->fds));
+    json_array_append_new(
+        json_object_get(launch->json, "fds"),
+        json_pack("{s:i,s:s,s:i}", "fd", number, "role", "file", "index", (int)launch->n_fds));
+    launch->fds[launch->n_fds++] = fd;
 }
 
 void launch_clear(struct launch *launch)

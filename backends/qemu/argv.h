@@ -24,6 +24,8 @@ struct launch {
 bool launch_build(const struct machine_plan *plan, const struct argv_facts *facts,
                   struct launch *out, struct err *err) MUST_USE;
 void launch_clear(struct launch *launch);
+/* QEMU finds 'fd' (borrowed) under this number. */
+void launch_lend(struct launch *launch, int number, int fd);
 
 /* The block node of an image file: "f" and the first digits of its id. With "-f" behind it, the
  * node of the plain file below. */

@@ -1,6 +1,8 @@
 /* QEMU's arguments for memory, board and processors. Part of argv.c's work and called by it only.
  */
 #include "backends/qemu/builder.h"
+#include "backends/qemu/places.h"
+#include "backends/qemu/preload.h"
 
 #include "core/model/rules.h"
 
@@ -19,13 +21,18 @@
 static void add_memory(struct builder *b)
 {
     const struct vm_spec *spec = b->plan->spec;
+    bool image = b->plan->memory_fd >= 0;
+    json_t *memory;
 
     /* The id is part of every saved state: it stays "pc.ram". Without a reservation the kernel does
      * not compare the size with what the host has: that is what memory_overcommit asks for. */
-    arg_json(b, "-object",
-             json_pack("{s:s,s:s,s:I,s:b,s:b}", "qom-type", "memory-backend-ram", "id", "pc.ram",
-                       "size", (json_int_t)spec->memory_bytes, "share", 0, "reserve",
-                       !spec->memory_overcommit));
+    memory =
+        json_pack("{s:s,s:s,s:I,s:b,s:b}", "qom-type",
+                  image ? "memory-backend-file" : "memory-backend-ram", "id", "pc.ram", "size",
+                  (json_int_t)spec->memory_bytes, "share", 0, "reserve", !spec->memory_overcommit);
+    if (image) /* mapped privately: what the guest writes is its own */
+        json_put_text(memory, "mem-path", PRELOAD_MEMORY_PATH);
+    arg_json(b, "-object", memory);
     arg(b, "-m", "size=%lluB", (unsigned long long)spec->memory_bytes);
 }
 
@@ -33,10 +40,11 @@ void board_add(struct builder *b)
 {
     const struct vm_spec *spec = b->plan->spec;
     bool uefi = spec->firmware.type == FIRMWARE_UEFI;
+    const char *type = b->made ? places_machine(b->made) : is_q35(b) ? "q35" : "pc";
 
     add_memory(b);
-    arg(b, "-machine", "%s,usb=off,vmport=off,dump-guest-core=off,memory-backend=pc.ram%s%s",
-        is_q35(b) ? "q35" : "pc", uefi ? ",pflash0=fw-code,pflash1=fw-vars" : "",
+    arg(b, "-machine", "%s,usb=off,vmport=off,dump-guest-core=off,memory-backend=pc.ram%s%s", type,
+        uefi ? ",pflash0=fw-code,pflash1=fw-vars" : "",
         spec->firmware.secure_boot ? ",smm=on" : "");
     /* The jail knows no time zone: a local clock is started at the host's time of day instead. */
     if (spec->clock == CLOCK_LOCALTIME && b->facts->local_time)
@@ -106,6 +114,8 @@ void processor_add(struct builder *b)
     add_accelerator(b, kvm);
     add_model(b, kvm);
     topology(spec, &sockets, &cores, &threads);
-    arg(b, "-smp", "cpus=%u,maxcpus=%u,sockets=%u,cores=%u,threads=%u", spec->vcpus,
-        vm_spec_max_vcpus(spec), sockets, cores, threads);
+    /* Processors that were plugged in are where the same number of them is at a start. */
+    arg(b, "-smp", "cpus=%u,maxcpus=%u,sockets=%u,cores=%u,threads=%u",
+        b->made ? places_vcpus(b->made) : spec->vcpus, vm_spec_max_vcpus(spec), sockets, cores,
+        threads);
 }

@@ -3,6 +3,7 @@
  */
 #include "backends/qemu/builder.h"
 #include "backends/qemu/machine.h"
+#include "backends/qemu/places.h"
 
 #include <stdio.h>
 
@@ -89,7 +90,9 @@ void usb_add(struct builder *b, bool for_disks)
         return;
     b->has_usb = true;
     usb = json_pack("{s:s,s:s}", "driver", "qemu-xhci", "id", "usb0");
-    if (for_disks)
+    if (b->made)
+        json_put_u64(usb, "p3", places_usb_ports(b->made));
+    else if (for_disks)
         json_put_u64(usb, "p3", USB_PORTS);
     place_on_root(b, usb, USB_PLACE);
     arg_json(b, "-device", usb);
@@ -98,11 +101,14 @@ void usb_add(struct builder *b, bool for_disks)
 /* The PS/2 mouse is part of the board; a tablet knows where it points. */
 static void add_pointer(struct builder *b)
 {
+    json_t *tablet;
+
     if (b->plan->spec->pointer != POINTER_TABLET)
         return;
     usb_add(b, false);
-    arg_json(b, "-device",
-             json_pack("{s:s,s:s,s:s}", "driver", "usb-tablet", "id", "tablet0", "bus", "usb0.0"));
+    tablet = json_pack("{s:s,s:s,s:s}", "driver", "usb-tablet", "id", "tablet0", "bus", "usb0.0");
+    place_on_usb(b, tablet);
+    arg_json(b, "-device", tablet);
 }
 
 /* Always a number of our own: one that QEMU makes up would change at every start, and tell the

@@ -89,8 +89,10 @@ static bool disk_add(struct builder *b, size_t index, struct err *err)
     json_t *bridge = disk_bridge_json(disk), *device;
 
     arg_json(b, "-blockdev", chain(b, disk, b->facts->direct[index]));
-    if (bridge)
+    if (bridge) {
+        place_on_usb(b, bridge);
         arg_json(b, "-device", bridge);
+    }
     device = disk_device_json(disk);
     boot_place(b, device, BOOT_DISK, index);
     if (!place(b, device, index, err)) {

@@ -85,6 +85,7 @@ static const struct {
     {"running", MACHINE_IS_RUNNING, VM_REASON_NONE},
     {"suspended", MACHINE_IS_RUNNING, VM_REASON_NONE}, /* asleep: any key wakes the guest */
     {"prelaunch", MACHINE_PRELAUNCH, VM_REASON_NONE},
+    {"inmigrate", MACHINE_PRELAUNCH, VM_REASON_NONE}, /* it waits for a memory image's state */
     {"paused", MACHINE_IS_PAUSED, VM_REASON_USER},
     {"io-error", MACHINE_IS_PAUSED, VM_REASON_IO_ERROR},
     {"guest-panicked", MACHINE_IS_PAUSED, VM_REASON_GUEST_PANIC},

@@ -12,6 +12,9 @@ struct builder {
     unsigned next_set;         /* number of the next descriptor set */
     unsigned next_port;        /* q35: the next free root port */
     bool has_usb;              /* there is a USB controller */
+    const json_t *made;        /* of a memory image to begin with (places.h); NULL: a cold start */
+    size_t n_known;            /* devices that were put where they were */
+    char astray[32];           /* one that was not among them; "": none */
 };
 
 /* Places on a q35's root bus that are no root ports: what cannot be plugged in later anyway. */
@@ -35,7 +38,9 @@ bool is_q35(const struct builder *b);
 /* Adds "bus": the next PCI slot that can be hot-plugged. */
 void place_on_pci(struct builder *b, json_t *device);
 /* Adds "bus" and, on a q35, "addr": a device of the root bus itself. */
-void place_on_root(const struct builder *b, json_t *device, unsigned place);
+void place_on_root(struct builder *b, json_t *device, unsigned place);
+/* Adds "port" when the device goes where it was; else QEMU takes the first free one. */
+void place_on_usb(struct builder *b, json_t *device);
 
 /* argv_cpu.c: memory, board, processors */
 void board_add(struct builder *b);

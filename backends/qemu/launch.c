@@ -1,8 +1,8 @@
 /* Starting a machine: a worker from the helper, HELLO, LAUNCH. Called by core's start job through
  * backend_qemu.
  *
- *   remains of an earlier run swept ─► host_worker_spawn ─► HELLO ─► LAUNCH ─► watched, guest
- * stopped
+ *   remains of an earlier run swept ─► host_worker_spawn ─► HELLO ─► LAUNCH ─► (the state in a
+ *   memory image is read: restore.h) ─► watched, guest stopped
  *
  * Whatever fails from the spawn on ends with host_worker_kill() and without a run directory:
  * nothing is left, even when the worker was made and only the answer was lost. The plan's
@@ -13,6 +13,8 @@
 #include "backends/qemu/argv.h"
 #include "backends/qemu/ended.h"
 #include "backends/qemu/plan.h"
+#include "backends/qemu/preload.h"
+#include "backends/qemu/restore.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -76,12 +78,25 @@ static const char *local_time(char *out, size_t size)
     return localtime_r(&now, &tm) && strftime(out, size, "%Y-%m-%dT%H:%M:%S", &tm) ? out : NULL;
 }
 
+/* So that its memory can be written down while it runs, whenever somebody wants that. A host
+ * without one says why when it is wanted. */
+static int uffd_to_lend(void)
+{
+    struct err none = {0};
+    int fd = -1;
+
+    if (!host_uffd_open(&fd, &none))
+        log_debug("no userfaultfd for QEMU: %s", none.detail);
+    return fd;
+}
+
 static bool send_launch(struct link *link, const struct machine_plan *plan, json_t **reply,
                         struct err *err)
 {
     CLEANUP(mem_freep) bool *direct = disks_direct(plan);
     CLEANUP(mem_freep) char *text = NULL;
     CLEANUP(launch_clear) struct launch launch = {0};
+    CLEANUP(closep) int uffd = uffd_to_lend();
     char now[32];
     struct argv_facts facts = {.qemu = host_qemu_path(),
                                .passt = access(PASST, X_OK) == 0,
@@ -91,6 +106,10 @@ static bool send_launch(struct link *link, const struct machine_plan *plan, json
 
     if (!launch_build(plan, &facts, &launch, err))
         return false;
+    if (plan->memory_fd >= 0)
+        launch_lend(&launch, PRELOAD_FD_MEMORY, plan->memory_fd);
+    if (uffd >= 0)
+        launch_lend(&launch, PRELOAD_FD_UFFD, uffd);
     text = json_write(launch.json);
     return FAILPOINT_AROUND("qemu.launch",
                             link_call(link, WORKER_LAUNCH, text, strlen(text), launch.fds,
@@ -105,7 +124,8 @@ static struct machine *launch_in(int sock, const struct machine_plan *plan,
     CLEANUP(json_decrefp) json_t *reply = NULL;
 
     seen_forget(&plan->vm);
-    if (say_hello(link, err) && send_launch(link, plan, &reply, err))
+    if (restore_can(plan, err) && say_hello(link, err) && send_launch(link, plan, &reply, err) &&
+        restore_state(link, plan, err))
         return machine_new(&plan->vm, owner, link, reply, plan->commit_fd >= 0, err);
     link_free(link);
     return NULL;

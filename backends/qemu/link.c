@@ -21,6 +21,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/str.h"
 #include "core/base/thread.h"
 
 #include <errno.h>
@@ -169,10 +170,29 @@ static void complete(struct link *link, uint32_t id, bool ok, json_t *reply, con
 
 /* ---- what a frame means ---- */
 
+/* A property of QEMU is a bare word or number, which a JSON text of ours never is. */
+static json_t *read_value(const struct frame *frame, struct err *err)
+{
+    size_t len = frame->head.length;
+    CLEANUP(json_decrefp) json_t *array = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
+
+    if (len > 0 && strchr("{[", frame->payload[0]))
+        return json_read(frame->payload, len, err);
+    text = str_format("[%.*s]", (int)len, frame->payload);
+    array = json_read(text, strlen(text), err);
+    if (!array)
+        return NULL;
+    if (json_array_size(array) == 1)
+        return json_incref(json_array_get(array, 0));
+    err_set(err, ERR_MALFORMED, "the reply is no value");
+    return NULL;
+}
+
 static void on_reply(struct link *link, const struct frame *frame)
 {
     struct err err = {0};
-    json_t *value = json_read(frame->payload, frame->head.length, &err);
+    json_t *value = read_value(frame, &err);
     bool ok = value && frame->head.type == WORKER_OK;
 
     if (!value)

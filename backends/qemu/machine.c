@@ -6,6 +6,7 @@
 #include "backends/qemu/disks.h"
 #include "backends/qemu/layers.h"
 #include "backends/qemu/media.h"
+#include "backends/qemu/memory_fit.h"
 #include "backends/qemu/qemu.h"
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
@@ -155,4 +156,6 @@ const struct backend backend_qemu = {
     .memory_save = machine_memory_save,
     .memory_state = machine_memory_state,
     .memory_end = machine_memory_end,
+    .memory_made = machine_memory_made,
+    .memory_fits = machine_memory_fits,
 };

@@ -15,6 +15,7 @@
 #define KILL_MS   5000
 #define SCREEN_MS 15000
 #define LAUNCH_MS (WORKER_SEAL_MS + 5000) /* the worker's own limit comes first */
+#define STATE_MS  60000                   /* reading the state of devices: some MiB at most */
 
 struct machine {
     struct uuid vm;

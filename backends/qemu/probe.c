@@ -5,6 +5,7 @@
 #include "backends/qemu/ended.h"
 #include "backends/qemu/firmware.h"
 #include "backends/qemu/kvm_verdict.h"
+#include "backends/qemu/version.h"
 #include "core/base/capture.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -17,12 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PASST         "/usr/bin/passt"
-#define CACHE         "kvm-selftest.json"
-#define CACHE_MAX     4096
-#define VERSION_MS    5000
-#define SELFTEST_MS   3000
-#define VERSION_WORDS "QEMU emulator version "
+#define PASST       "/usr/bin/passt"
+#define CACHE       "kvm-selftest.json"
+#define CACHE_MAX   4096
+#define SELFTEST_MS 3000
 
 static char *kvmtest_path, *cache_path; /* set before there are threads */
 
@@ -36,35 +35,10 @@ void backend_probe_init(const char *kvmtest, const char *cache_dir)
 
 /* ---- QEMU ---- */
 
-/* "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\n…" -> "7.2.22 (Debian 1:7.2+dfsg-7)" */
-static bool version_of(const char *text, char *out, size_t size)
-{
-    size_t len;
-
-    if (!str_starts(text, VERSION_WORDS))
-        return false;
-    text += strlen(VERSION_WORDS);
-    len = strcspn(text, "\r\n");
-    if (len >= size)
-        len = size - 1;
-    memcpy(out, text, len);
-    out[len] = 0;
-    return str_is_utf8(out, len);
-}
-
 static void probe_qemu(struct backend_probe *out)
 {
-    char *const argv[] = {(char *)host_qemu_path(), "--version", NULL};
-    struct err err = {0};
-    struct capture run;
-
-    if (!capture_run(argv, -1, VERSION_MS, &run, &err))
-        log_warn("QEMU: %s", err.detail);
-    else if (run.timed_out || run.wstatus != 0 ||
-             !version_of(run.text, out->qemu_version, sizeof out->qemu_version))
-        log_warn("%s does not tell its version", argv[0]);
-    else
-        out->qemu_found = true;
+    qemu_version(out->qemu_version, sizeof out->qemu_version);
+    out->qemu_found = out->qemu_version[0];
 }
 
 /* ---- the self-test ---- */

@@ -53,6 +53,8 @@ struct machine_plan {
     size_t n_disks;
     /* Begins with this memory image: the guest stands still where it was. -1: a cold start */
     int memory_fd; /* O_RDONLY, at no position in particular */
+    /* ... which memory_made() said this of; NULL: the devices are where a cold start puts them */
+    const char *memory_made;
 };
 
 /* Members of a plan that has no descriptors yet. */

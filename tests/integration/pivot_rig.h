@@ -50,6 +50,12 @@ bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock
     return true;
 }
 
+bool host_uffd_open(int *fd, struct err *err)
+{
+    *fd = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+    return *fd >= 0 || err_set(err, ERR_UNSUPPORTED, "not here");
+}
+
 bool host_worker_kill(const struct uuid *vm, struct err *err)
 {
     return true;

@@ -145,6 +145,69 @@ static void a_q35_with_everything_matches_its_golden_file(void **state)
     launch_clear(&launch);
 }
 
+/* As memory_made() notes a machine whose second disk was plugged in while it ran. */
+#define MADE(more)                                                                                 \
+    "{\"version\":1,\"qemu\":\"7.2.22\",\"machine\":\"pc-q35-7.2\",\"cpu\":\"max\","               \
+    "\"accel\":\"tcg\",\"vcpus\":3,\"root_ports\":9,\"usb_ports\":0,\"devices\":{"                 \
+    "\"nic0\":{\"bus\":\"rp1\",\"addr\":0},\"rngdev0\":{\"bus\":\"rp0\",\"addr\":0},"              \
+    "\"scsi0\":{\"bus\":\"rp2\",\"addr\":0,\"num_queues\":2},"                                     \
+    "\"vga0\":{\"bus\":\"pcie.0\",\"addr\":8}," more                                               \
+    "\"diskdev0\":{\"bus\":\"rp3\",\"addr\":0,\"num-queues\":2}}}"
+#define DISK_1 "\"diskdev1\":{\"bus\":\"rp6\",\"addr\":0,\"num-queues\":2},"
+
+static void a_machine_with_a_memory_image_has_its_devices_where_they_were(void **state)
+{
+    struct vm_spec spec = spec_new();
+    struct machine_plan plan = plan_new(&spec);
+    struct launch launch;
+
+    spec.cpu.max_vcpus = 4;
+    plan.memory_fd = 104;
+    plan.memory_made = MADE(DISK_1);
+    launch = build(&plan, &facts);
+    launch_lend(&launch, 250, plan.memory_fd);
+    assert_golden(&launch, "q35_memory.txt");
+    launch_clear(&launch);
+}
+
+static void assert_refused(const char *made, const char *words)
+{
+    struct vm_spec spec = spec_new();
+    struct machine_plan plan = plan_new(&spec);
+    struct err err = {0};
+    struct launch launch;
+
+    plan.memory_fd = 104;
+    plan.memory_made = made;
+    assert_false(launch_build(&plan, &facts, &launch, &err));
+    if (err.code != ERR_UNSUPPORTED || !strstr(err.detail, words))
+        fail_msg("%s", err.detail);
+}
+
+static void a_device_more_or_less_than_its_memory_belongs_to_is_refused(void **state)
+{
+    assert_refused(MADE(""), "(diskdev1)");
+    assert_refused(MADE(DISK_1 "\"usb0\":{\"bus\":\"pcie.0\",\"addr\":232},"), "one is missing");
+}
+
+static void what_is_noted_of_a_memory_is_not_believed(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "{",
+        "[]",
+        "{}",
+        MADE(DISK_1 "\"x\":{\"bus\":\"rp1,addr=3\",\"addr\":0},"),
+        MADE(DISK_1 "\"x\":{\"bus\":\"rp1\",\"addr\":256},"),
+        MADE(DISK_1 "\"x\":{\"port\":\"1,x=y\"},"),
+        "{\"version\":1,\"qemu\":\"7.2\",\"machine\":\"pc-q35-7.2,x=y\",\"cpu\":\"max\","
+        "\"accel\":\"tcg\",\"vcpus\":3,\"devices\":{}}",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_refused(bad[i], "a form that this version knows");
+}
+
 static void a_pc_with_kvm_and_a_kernel_matches_its_golden_file(void **state)
 {
     struct vm_spec spec = spec_new();
@@ -516,6 +579,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_q35_with_everything_matches_its_golden_file),
+        cmocka_unit_test(a_machine_with_a_memory_image_has_its_devices_where_they_were),
+        cmocka_unit_test(a_device_more_or_less_than_its_memory_belongs_to_is_refused),
+        cmocka_unit_test(what_is_noted_of_a_memory_is_not_believed),
         cmocka_unit_test(a_pc_with_kvm_and_a_kernel_matches_its_golden_file),
         cmocka_unit_test(a_bare_machine_matches_its_golden_file),
         cmocka_unit_test(a_windows_guest_matches_its_golden_file),

@@ -198,6 +198,11 @@ bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock
     return true;
 }
 
+bool host_uffd_open(int *fd, struct err *err)
+{
+    return err_set(err, ERR_UNSUPPORTED, "not here");
+}
+
 bool host_worker_kill(const struct uuid *vm, struct err *err)
 {
     __atomic_add_fetch(&helper.kills, 1, __ATOMIC_SEQ_CST);

@@ -42,8 +42,9 @@ const char *policy_status(const char *name, const char *now)
 
 bool policy_changes_status(const char *name)
 {
-    static const char *const names[] = {"STOP",           "RESUME",   "RESET",   "SHUTDOWN",
-                                        "GUEST_PANICKED", "WATCHDOG", "SUSPEND", "WAKEUP"};
+    static const char *const names[] = {"STOP",     "RESUME",         "RESET",
+                                        "SHUTDOWN", "GUEST_PANICKED", "WATCHDOG",
+                                        "SUSPEND",  "WAKEUP",         "MIGRATION"};
 
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(name, names[i]))

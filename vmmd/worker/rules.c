@@ -2,7 +2,7 @@
  *
  * What is not here is not sent. Left out on purpose: human-monitor-command (a second, unchecked
  * command language), chardev-add and netdev_add with paths or hosts, xen-*, guest-visible memory
- * dumps to files, everything whose name begins with x-, and migration but for an incoming one from
+ * dumps to files, what begins with x- but for one query, and migration but for an incoming one from
  * a descriptor (an exec: URI would make QEMU's seccomp filter kill it): a guest's memory is written
  * by the worker itself. */
 #include "vmmd/worker/rules.h"
@@ -239,6 +239,7 @@ static const struct rule {
     {"system_reset", NULL, NULL, NULL},
     {"system_wakeup", NULL, NULL, NULL},
     {"transaction", NULL, NULL, is_node_transaction},
+    {"x-query-usb", NULL, NULL, NULL}, /* the only one that tells a device's port */
 };
 
 static int compare(const void *name, const void *rule)
