@@ -27,7 +27,7 @@ static void a_worker_gets_its_descriptors_and_nothing_else(void **state)
     pid_t worker = worker_pid(report);
     pid_t jail = child_named(worker, "vmmd-jail", 0);
 
-    if (!strstr(report, "\nvm 01010203-0405-0607-0809-0a0b0c0d0e0f\nworker fds 0 1 2 3 4 5 6\n"
+    if (!strstr(report, "\nvm 01010203-0405-0607-0809-0a0b0c0d0e0f\nworker fds 0 1 2 3 4 5 6 7\n"
                         "jail fds 0 1 2 3 4 5\npid 1\nkvm -"))
         fail_msg("%s", report);
     assert_uid(worker, 1000000);

@@ -119,7 +119,7 @@ static pid_t start_jail(int exe, int preload, int sock, int lifeline, bool rootl
 
 /* Opened before anything is forked. */
 struct programs {
-    int worker, jail, preload;
+    int worker, jail, preload, split;
 };
 
 static void run_worker(const struct spawned *s, const struct programs *p, int run, int main_sock,
@@ -137,13 +137,14 @@ static void run_worker(const struct spawned *s, const struct programs *p, int ru
     if (!s->rootless)
         drop_to(SPAWN_WORKER_UID);
     NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0); /* a test that fails leaves nothing */
-    become(p->worker, "vmmd-worker", s->vm, (int[]){main_sock, pair[0], lifeline[1], run}, 4);
+    become(p->worker, "vmmd-worker", s->vm, (int[]){main_sock, pair[0], lifeline[1], run, p->split},
+           5);
 }
 
 void spawn_again(struct spawned *s)
 {
     struct programs p = {open_program("vmmd-worker"), open_program("vmmd-jail"),
-                         open_program("vmmd-preload.so")};
+                         open_program("vmmd-preload.so"), open_program("vmmd-split")};
     int run = open(s->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int pair[2], tell[2];
 
@@ -162,6 +163,7 @@ void spawn_again(struct spawned *s)
     close(p.worker);
     close(p.jail);
     close(p.preload);
+    close(p.split);
     close(run);
 }
 

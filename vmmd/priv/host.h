@@ -9,6 +9,7 @@ enum program {
     PROGRAM_WORKER,
     PROGRAM_JAIL,
     PROGRAM_KVMTEST,
+    PROGRAM_SPLIT,
     PROGRAM_PRELOAD, /* no program: the library that goes into QEMU */
     PROGRAM_COUNT
 };

@@ -225,7 +225,7 @@ static void become_worker(const struct start *s, struct err *err)
     char uuid[UUID_TEXT];
     const char *argv[] = {"vmmd-worker", uuid, NULL};
     CLEANUP(closep) int run = openat(s->h->vm_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fds[] = {s->main[1], s->jail[0], s->life[1], run};
+    int fds[] = {s->main[1], s->jail[0], s->life[1], run, s->h->program[PROGRAM_SPLIT]};
     struct exec_plan plan = {.program = s->h->program[PROGRAM_WORKER],
                              .argv = argv,
                              .fds = fds,

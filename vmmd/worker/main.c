@@ -68,10 +68,10 @@ static bool take_signals(struct worker *w, struct err *err)
     return w->signals >= 0 || err_errno(err, errno, "receive signals");
 }
 
-/* The four descriptors that the helper gave, and no other. */
+/* The five descriptors that the helper gave, and no other. */
 static bool take_fds(struct worker *w, struct err *err)
 {
-    for (int fd = WORKER_FD_MAIN; fd <= WORKER_FD_RUN; fd++)
+    for (int fd = WORKER_FD_MAIN; fd <= WORKER_FD_SPLIT; fd++)
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
             return err_errno(err, errno, "descriptor %d is missing", fd);
     if (close_range(WORKER_FD_SPLIT + 1, ~0u, 0) < 0)
