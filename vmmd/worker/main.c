@@ -80,6 +80,7 @@ static bool take_fds(struct worker *w, struct err *err)
         return err_errno(err, errno, "make main's socket non-blocking");
     w->jail.sock = w->jail.in.sock = WORKER_FD_JAIL;
     w->jail.lifeline = WORKER_FD_LIFELINE;
+    w->split.program = WORKER_FD_SPLIT;
     return sock_set_timeout_ms(WORKER_FD_JAIL, JAIL_SEND_MS, err);
 }
 
