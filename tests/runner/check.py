@@ -21,6 +21,7 @@ import time
 
 sys.dont_write_bytecode = True
 import count as counting
+import scratch
 import supervise
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -29,6 +30,7 @@ STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
 LONGEST = ("fault/vm_walk", "fault/vm_kills", "fault/kills_random", "fault/walk_tree", "fault/walk_move", "power/cuts")
 PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 4}  # the last two wait for the disk and for guests
+ON_DISK = ("integration/",)  # all others have their files in memory: see scratch.py
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "120"))
 
 
@@ -69,14 +71,19 @@ class Run:
         log = os.path.join(self.logs, re.sub(r"[/:]", "-", name) + ".log")  # no colon: it ends up in TSAN_OPTIONS
         env = self.environment(log)
         env.update(extra or {})
+        env["TMPDIR"] = scratch.make(not name.startswith(ON_DISK))
         outcome = supervise.run(args, env, cwd, timeout_s, log)
         for report in sorted(glob.glob(glob.escape(log) + ".san*")):
             with open(report, encoding="utf-8", errors="replace") as f:
                 outcome.output += f"\n--- {os.path.basename(report)}\n{f.read()}"
         found = counting.judge(name, outcome, parse(outcome))
+        if found.failed:
+            with open(f"{log}.daemons", "w", encoding="utf-8") as f:
+                f.write(scratch.logs(env["TMPDIR"], 1 << 20))
+        scratch.remove(env["TMPDIR"])
         if found.failed or self.verbose:
             print(f"--- {name}\n{tail(outcome.output, 20000 if self.verbose else 6000)}", flush=True)
-        print(f"   {name}: {found} ({outcome.seconds:.1f} s)", flush=True)
+        print(f"   {name}: {found} ({outcome.seconds:.1f} s, {outcome.cpu_s:.1f} s of CPU)", flush=True)
         for why in found.why:
             print(f"   FAILED {why}", flush=True)
         result.add(found)

@@ -6,6 +6,7 @@ import tempfile
 
 sys.dont_write_bytecode = True
 import count as counting
+import scratch
 import supervise
 
 GOOD = "[==========] Running 2 test(s).\\n[  PASSED  ] 2 test(s).\\n"
@@ -38,6 +39,23 @@ def check(script, expected, word):
     return None
 
 
+def check_scratch():
+    """What a daemon that was ended left goes: its files and its cgroup."""
+    path, mount = scratch.make(True), scratch.cgroup_mount()
+    run = f"{path}/vmmd-test-x/run"
+    os.makedirs(run)
+    with open(f"{path}/vmmd-test-x/log", "w", encoding="utf-8") as f:
+        f.write("its last words")
+    base = f"{mount}/vmmd-{scratch.hash_of(run):08x}"
+    if mount and os.access(mount, os.W_OK):
+        os.makedirs(f"{base}/vm-1")
+    said = scratch.logs(path, 5)
+    scratch.remove(path)
+    if not said.endswith("words") or os.path.exists(path) or os.path.exists(base):
+        return f"the daemon's log gives {said!r}; left are {[p for p in (path, base) if os.path.exists(p)]}"
+    return None
+
+
 def main():
     """Prints TAP."""
     os.environ["VMMD_SUPERVISE_GRACE_S"] = "1"
@@ -45,9 +63,12 @@ def main():
     tap = counting.tap("ok 1 - a\nnot ok 2 - b\n# pass 4\n# fail 1\n# cancelled 0\n# skipped 2\n# todo 0\n")
     if (tap.passed, tap.failed, tap.skipped, tap.why) != (4, 1, 2, ["b"]):
         wrong.append(f"node's summary is read wrongly: {tap}")
+    if scratch.hash_of("/run/vmmd") != 0xdeb4eea4:
+        wrong.append(f"vmmd's cgroup for /run/vmmd is taken to be {scratch.hash_of('/run/vmmd'):08x}")
+    wrong += [w for w in (check_scratch(),) if w]
     for reason in wrong:
         print(f"not ok 1 - {reason}")
-    print(f"# pass {len(CASES) + 1 - len(wrong)}\n# fail {len(wrong)}")
+    print(f"# pass {len(CASES) + 3 - len(wrong)}\n# fail {len(wrong)}")
     return 1 if wrong else 0
 
 

@@ -5,6 +5,7 @@ leave none. Processes of other people on the same machine do not come into it.""
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ GRACE_S = float(os.environ.get("VMMD_SUPERVISE_GRACE_S", "8"))
 
 
 class Outcome:
-    """status: exit status, negative for a signal; output: both streams; left: names of stragglers."""
+    """status: exit status, negative for a signal; output: both streams; left: names of stragglers; cpu_s:
+    what it and all below it used of the processors, which a busy machine changes less than the time."""
 
-    def __init__(self, status, output, left, timed_out, seconds):
+    def __init__(self, status, output, left, timed_out, seconds, cpu_s=0.0):
         self.status, self.output, self.left = status, output, left
-        self.timed_out, self.seconds = timed_out, seconds
+        self.timed_out, self.seconds, self.cpu_s = timed_out, seconds, cpu_s
 
 
 def _parents():
@@ -126,7 +128,8 @@ def supervise(timeout_s, log_path, args):
         _kill_below()
     if status is None:
         left = {}
-    print(json.dumps({"status": status, "left": sorted(f"{name} ({pid})" for pid, name in left.items())}))
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(json.dumps({"status": status, "cpu_s": used.ru_utime + used.ru_stime, "left": sorted(f"{name} ({pid})" for pid, name in left.items())}))
 
 
 def run(args, env, cwd, timeout_s, log_path):
@@ -138,7 +141,8 @@ def run(args, env, cwd, timeout_s, log_path):
     result = json.loads(done.stdout) if done.returncode == 0 and done.stdout else {"status": 70, "left": []}
     with open(log_path, encoding="utf-8", errors="replace") as log:
         output = log.read()
-    return Outcome(result["status"], output, result["left"], result["status"] is None, time.monotonic() - start)
+    return Outcome(result["status"], output, result["left"], result["status"] is None, time.monotonic() - start,
+                   result.get("cpu_s", 0.0))
 
 
 if __name__ == "__main__":
