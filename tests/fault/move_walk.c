@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#ifdef VMMD_FAILPOINTS
 #define DISKS "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
 
 /* ---- what is there before ---- */
@@ -74,6 +73,18 @@ static const char *pool_of(struct world *w)
     return text;
 }
 
+static void it_is_here_or_there(struct world *w)
+{
+    steps_all_ended(w, "web");
+    (void)pool_of(w);
+    assert_int_equal(world_files(w), 4);
+}
+
+static void it_is_there(struct world *w)
+{
+    assert_string_equal(pool_of(w), "away");
+}
+
 static void it_can_be_used(struct world *w)
 {
     struct err err = {0};
@@ -83,53 +94,19 @@ static void it_can_be_used(struct world *w)
         assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
     assert_true(
         steps_ended_well(w, snapshot_revert(w->core, "web", "one", &world_admin, &op, &err), &op));
-    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
-    assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
-    assert_string_equal(world_delete(w, "web"), "succeeded");
+    steps_use_and_delete(w, "web");
     assert_int_equal(world_files(w), 0);
 }
 
-static void it_is_here_or_there(struct world *w, bool acked)
-{
-    steps_all_ended(w, "web");
-    if (acked)
-        assert_string_equal(pool_of(w), "away");
-    else
-        (void)pool_of(w);
-    assert_int_equal(world_files(w), 4);
-    it_can_be_used(w);
-}
-
 static const struct step_row rows[] = {
-    {"move", it_has_a_snapshot, move_all, it_is_here_or_there, false, true},
-    {"move, running", it_runs, move_all, it_is_here_or_there, true, false},
+    {"move", it_has_a_snapshot, move_all, it_is_there, NULL, false, true},
+    {"move, running", it_runs, move_all, it_is_there, NULL, true, false},
 };
 
-static void no_failure_at_any_step_leaves_anything_behind(void **state)
-{
-    steps_walk_failures(rows, ARRAY_LEN(rows));
-}
-
-static void no_kill_at_any_step_leaves_anything_behind(void **state)
-{
-    steps_walk_kills(rows, ARRAY_LEN(rows));
-}
-
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_failure_at_any_step_leaves_anything_behind),
-        cmocka_unit_test(no_kill_at_any_step_leaves_anything_behind),
-    };
+    static const struct step_walk walk = {"fault/move_walk", rows, ARRAY_LEN(rows),
+                                          it_is_here_or_there, it_can_be_used};
 
-    world_without_qemu();
-    return cmocka_run_group_tests_name("fault/move_walk", tests, NULL, NULL);
+    return steps_main(&walk, true, true);
 }
-
-#else
-int main(void)
-{
-    print_message("[  SKIPPED ] this build has no failpoints\n");
-    return 0;
-}
-#endif

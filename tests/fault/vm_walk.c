@@ -1,14 +1,8 @@
-/* The fault walk: each operation on a VM is made to fail, and is killed, at its n-th failpoint for
- * n = 1 until it runs through. After each, the invariants are asserted, and once more after the
- * daemon was started again.
- *
- * A failpoint stands before and behind each effect and on both sides of each commit, so walking
- * them all visits every state that a crash can leave, and every effect that happened but was
- * reported as a failure. */
+/* The fault walk over what is asked of a VM (tests/lib/steps.h): its power, its configuration, its
+ * disks, its snapshots. */
 #include "tests/lib/steps.h"
 #include "tests/lib/world_disks.h"
 
-#include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -17,14 +11,8 @@
 #include "core/vm/bulk.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#ifdef VMMD_FAILPOINTS
 
 /* vm_kills.c is the other half, a program of its own so that both run at once. */
 #ifndef WALK_KILLS
@@ -34,18 +22,6 @@
 #define DISK "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
 
 #define LIVE "\"cpu\":{\"max_vcpus\":4},\"cdroms\":[{\"media\":\"one.iso\"},{}]"
-
-/* One operation: what must be there before it, and what it does. True when it was acknowledged. */
-struct operation {
-    const char *name;
-    void (*before)(struct world *w);
-    bool (*act)(struct world *w);
-    /* What must hold when it was acknowledged and then the daemon was started again. */
-    void (*after)(struct world *w);
-    /* What must hold before that, whether it was acknowledged or not, or NULL. */
-    void (*at_once)(struct world *w);
-    bool fails_only; /* it passes nowhere that the kills of others do not */
-};
 
 /* A rename may have happened or not. */
 static const char *name_of(struct world *w)
@@ -95,17 +71,8 @@ static bool create_with(struct world *w, const char *more)
 {
     struct err err = {0};
     struct uuid op;
-    bool ok;
 
-    if (!world_try_create(w, "web", more, &op, &err))
-        return false;
-    CLEANUP(json_decrefp) json_t *job = world_end_of(w, &op);
-    ok = job && str_eq(json_get_text(job, "state"), "succeeded");
-    if (job && !ok) {
-        assert_non_null(json_get_text(json_object_get(job, "error"), "code"));
-        assert_true(strlen(json_get_text(json_object_get(job, "error"), "detail")) > 5);
-    }
-    return ok;
+    return steps_ended_well(w, world_try_create(w, "web", more, &op, &err), &op);
 }
 
 static bool create(struct world *w)
@@ -291,19 +258,13 @@ static unsigned snapshots(struct world *w)
     return (unsigned)json_array_size(json_object_get(list, "items"));
 }
 
-static bool ended_well(struct world *w, bool submitted, const struct uuid *op)
-{
-    CLEANUP(json_decrefp) json_t *job = submitted ? world_end_of(w, op) : NULL;
-
-    return job && str_eq(json_get_text(job, "state"), "succeeded");
-}
-
 static bool take(struct world *w, const char *name)
 {
     struct err err = {0};
     struct uuid op;
 
-    return ended_well(w, snapshot_create(w->core, "web", name, NULL, &world_admin, &op, &err), &op);
+    return steps_ended_well(w, snapshot_create(w->core, "web", name, NULL, &world_admin, &op, &err),
+                            &op);
 }
 
 static bool take_one(struct world *w)
@@ -316,7 +277,8 @@ static bool go_back(struct world *w)
     struct err err = {0};
     struct uuid op;
 
-    return ended_well(w, snapshot_revert(w->core, "web", "first", &world_admin, &op, &err), &op);
+    return steps_ended_well(w, snapshot_revert(w->core, "web", "first", &world_admin, &op, &err),
+                            &op);
 }
 
 static bool drop_one(struct world *w)
@@ -324,7 +286,8 @@ static bool drop_one(struct world *w)
     struct err err = {0};
     struct uuid op;
 
-    return ended_well(w, snapshot_delete(w->core, "web", "first", &world_admin, &op, &err), &op);
+    return steps_ended_well(w, snapshot_delete(w->core, "web", "first", &world_admin, &op, &err),
+                            &op);
 }
 
 static bool rename_one(struct world *w)
@@ -376,66 +339,48 @@ static void there_is_one(struct world *w)
     assert_int_equal(snapshots(w), 1);
 }
 
-static const struct operation operations[] = {
-    {"create", nothing, create, it_is_there, NULL, false},
-    {"create and start", nothing, create_and_start, it_is_there, NULL, false},
-    {"delete", exists, delete, it_is_gone, NULL, false},
-    {"start", exists, start, it_is_there, NULL, false},
-    {"edit", exists, edit, it_is_changed, NULL, false},
-    {"rename", exists, rename_it, it_is_renamed, NULL, false},
-    {"autostart", exists, make_it_autostart, it_starts_by_itself, NULL, false},
-    {"hot-add", runs_with_room, hot_add, it_is_there, the_next_edit_makes_it_good, false},
+/* Whether a fake runs on across the start of the daemon that is killed is not the point: stopped
+ * VMs are enough, and there is no need to be killed where others were. */
+static const struct step_row rows[] = {
+    {"create", nothing, create, it_is_there, NULL, true, true},
+    {"create and start", nothing, create_and_start, it_is_there, NULL, true, true},
+    {"delete", exists, delete, it_is_gone, NULL, true, true},
+    {"start", exists, start, it_is_there, NULL, true, true},
+    {"edit", exists, edit, it_is_changed, NULL, true, true},
+    {"rename", exists, rename_it, it_is_renamed, NULL, true, true},
+    {"autostart", exists, make_it_autostart, it_starts_by_itself, NULL, true, true},
+    {"hot-add", runs_with_room, hot_add, it_is_there, the_next_edit_makes_it_good, true, false},
     {"media", runs_with_room, change_media, its_media_are_changed, the_next_edit_makes_it_good,
-     false},
-    {"stop", runs, stop, it_is_off, NULL, false},
-    {"shutdown", runs, shut_down, it_is_off, NULL, false},
-    {"pause", runs, pause_it, it_is_there, NULL, false},
-    {"resume", is_paused, resume, it_is_there, NULL, false},
-    {"reset", runs, reset, it_is_there, NULL, false},
-    {"start all", exists, start_all, it_is_there, NULL, false},
-    {"delete all", exists, delete_all, it_is_gone, NULL, false},
-    {"snapshot", has_two, take_one, there_are_three, NULL, false},
-    {"snapshot, running", has_two_and_runs, take_one, there_are_three, NULL, false},
-    {"revert", has_two, go_back, there_are_two, NULL, false},
-    {"delete snapshot", has_two, drop_one, there_is_one, NULL, false},
-    {"delete snapshot, running", has_two_and_runs, drop_one, there_is_one, NULL, false},
-    {"add disk", exists, world_disk_add_one, world_has_three_disks, NULL, false},
-    {"remove disk", exists, world_disk_remove, world_has_one_disk, NULL, false},
-    {"add disk, running", runs, world_disk_add_one, world_has_three_disks, NULL, false},
-    {"remove disk, running", runs, world_disk_remove, world_has_one_disk, NULL, false},
-    {"grow disk", exists, world_disk_grow_one, world_has_a_grown_disk, NULL, false},
-    {"delete snapshot, downward", has_a_large_one_and_runs, drop_one, it_is_there, NULL, false},
-    {"rename snapshot", has_two, rename_one, there_are_two, NULL, true},
-    {"delete with snapshots", has_two_branches, delete, it_is_gone, NULL, true},
+     true, false},
+    {"stop", runs, stop, it_is_off, NULL, true, false},
+    {"shutdown", runs, shut_down, it_is_off, NULL, true, false},
+    {"pause", runs, pause_it, it_is_there, NULL, true, false},
+    {"resume", is_paused, resume, it_is_there, NULL, true, false},
+    {"reset", runs, reset, it_is_there, NULL, true, false},
+    {"start all", exists, start_all, it_is_there, NULL, true, true},
+    {"delete all", exists, delete_all, it_is_gone, NULL, true, true},
+    {"snapshot", has_two, take_one, there_are_three, NULL, true, true},
+    {"snapshot, running", has_two_and_runs, take_one, there_are_three, NULL, true, false},
+    {"revert", has_two, go_back, there_are_two, NULL, true, true},
+    {"delete snapshot", has_two, drop_one, there_is_one, NULL, true, true},
+    {"delete snapshot, running", has_two_and_runs, drop_one, there_is_one, NULL, true, false},
+    {"add disk", exists, world_disk_add_one, world_has_three_disks, NULL, true, true},
+    {"remove disk", exists, world_disk_remove, world_has_one_disk, NULL, true, true},
+    {"add disk, running", runs, world_disk_add_one, world_has_three_disks, NULL, true, false},
+    {"remove disk, running", runs, world_disk_remove, world_has_one_disk, NULL, true, false},
+    {"grow disk", exists, world_disk_grow_one, world_has_a_grown_disk, NULL, true, true},
+    {"delete snapshot, downward", has_a_large_one_and_runs, drop_one, it_is_there, NULL, true,
+     true},
+    {"rename snapshot", has_two, rename_one, there_are_two, NULL, true, false},
+    {"delete with snapshots", has_two_branches, delete, it_is_gone, NULL, true, false},
 };
 
 /* ---- the invariants, each a sentence ---- */
 
-static void every_operation_has_ended(struct world *w)
-{
-    struct err err = {0};
-    CLEANUP(json_decrefp)
-    json_t *list = world_list(w, &schema_operation, (struct query_ask){0}, &err);
-    json_t *items = json_object_get(list, "items"), *item;
-    size_t i;
-
-    json_array_foreach (items, i, item) {
-        struct uuid id;
-        assert_true(uuid_parse(json_get_text(item, "id"), &id));
-        CLEANUP(json_decrefp) json_t *end = world_end_of(w, &id);
-        assert_non_null(end);
-    }
-}
-
-static void no_claim_is_left(struct world *w)
-{
-    if (world_has_vm(w, name_of(w)))
-        world_await(w, name_of(w), "job", "null");
-}
-
 /* Neither a half VM nor a file without a VM. */
 static void a_vm_is_whole_or_absent(struct world *w)
 {
+    steps_all_ended(w, name_of(w));
     if (world_has_vm(w, name_of(w))) {
         assert_string_not_equal(world_vm(w, name_of(w), "state"), "creating");
         assert_string_not_equal(world_vm(w, name_of(w), "state"), "deleting");
@@ -448,152 +393,17 @@ static void a_vm_is_whole_or_absent(struct world *w)
 
 static void it_can_still_be_used_and_deleted(struct world *w)
 {
-    const char *name = name_of(w), *state;
-
-    if (!world_has_vm(w, name))
+    if (!world_has_vm(w, name_of(w)))
         return;
-    state = world_vm(w, name, "run.state");
-    if (strcmp(state, "running") == 0 || strcmp(state, "paused") == 0)
-        assert_string_equal(world_act(w, name, VM_VERB_STOP), "succeeded");
-    assert_string_equal(world_act(w, name, VM_VERB_START), "succeeded");
-    assert_string_equal(world_act(w, name, VM_VERB_STOP), "succeeded");
-    assert_string_equal(world_delete(w, name), "succeeded");
+    steps_use_and_delete(w, name_of(w));
     assert_int_equal(world_files(w), 0);
 }
 
-static void all_is_well_after_a_restart(struct world *w, const struct operation *op, bool acked)
-{
-    assert_true(world_open(w));
-    every_operation_has_ended(w);
-    no_claim_is_left(w);
-    a_vm_is_whole_or_absent(w);
-    if (acked)
-        op->after(w);
-    it_can_still_be_used_and_deleted(w);
-}
-
-/* ---- the walk ---- */
-
-/* Fails the n-th step; true when the operation passed fewer than n. */
-static bool fail_at(const struct operation *op, unsigned n)
-{
-    CLEANUP(mem_freep) char *spec = str_format("%s%u=fail", steps_mode(), n);
-    struct world w = {0};
-    unsigned passed;
-    bool acked;
-
-    world_make(&w);
-    op->before(&w);
-    failpoint_arm(spec);
-    acked = op->act(&w);
-    passed = failpoint_passed();
-    failpoint_arm(NULL);
-    if (op->at_once)
-        op->at_once(&w);
-    world_close(&w);
-    all_is_well_after_a_restart(&w, op, acked);
-    world_remove(&w);
-    return passed < n;
-}
-
-/* The child's life: a daemon that is killed at its n-th step. Tells through 'out' what it was
- * acknowledged. */
-static void live_and_die(struct world *w, const struct operation *op, unsigned n, int out)
-{
-    CLEANUP(mem_freep) char *spec = str_format("%s%u=kill", steps_mode(), n);
-    struct {
-        unsigned passed;
-        bool acked;
-    } told;
-
-    if (!world_open(w))
-        _exit(2);
-    failpoint_arm(spec);
-    told.acked = op->act(w);
-    told.passed = failpoint_passed();
-    _exit(write(out, &told, sizeof told) == sizeof told ? 0 : 3);
-}
-
-static bool kill_at(const struct operation *op, unsigned n)
-{
-    struct {
-        unsigned passed;
-        bool acked;
-    } told = {UINT32_MAX, false};
-    struct world w = {0};
-    int out[2], status;
-    pid_t child;
-
-    world_make(&w);
-    op->before(&w);
-    world_close(&w);
-    assert_int_equal(pipe(out), 0);
-    world_await_alone();
-    child = fork();
-    if (child == 0)
-        live_and_die(&w, op, n, out[1]);
-    close(out[1]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFSIGNALED(status))
-        assert_int_equal(WTERMSIG(status), SIGKILL);
-    else
-        assert_int_equal(WEXITSTATUS(status), 0);
-    if (read(out[0], &told, sizeof told) < 0)
-        fail_msg("read");
-    close(out[0]);
-    all_is_well_after_a_restart(&w, op, told.acked && told.passed < n);
-    world_remove(&w);
-    return told.passed < n;
-}
-
-static void walk(const struct operation *op, bool (*at)(const struct operation *, unsigned),
-                 const char *how)
-{
-    unsigned n = 1;
-
-    while (!at(op, n))
-        if (++n > 200)
-            fail_msg("%s never runs through", op->name);
-    print_message("%s: %s at %u steps\n", op->name, how, n - 1);
-    assert_true(n > 2); /* a walk that meets no failpoint proves nothing */
-}
-
-/* Whether a fake runs on across the child's start is not the point: stopped VMs are enough. */
-static bool needs_a_running_vm(const struct operation *op)
-{
-    return op->before == runs || op->before == runs_with_room || op->before == is_paused ||
-           op->before == has_two_and_runs;
-}
-
-static void no_failure_at_any_step_leaves_anything_behind(void **state)
-{
-    for (size_t i = 0; i < ARRAY_LEN(operations); i++)
-        walk(&operations[i], fail_at, "failed");
-}
-
-static void no_kill_at_any_step_leaves_anything_behind(void **state)
-{
-    for (size_t i = 0; i < ARRAY_LEN(operations); i++)
-        if (!needs_a_running_vm(&operations[i]) && !operations[i].fails_only)
-            walk(&operations[i], kill_at, "killed");
-}
-
 int main(void)
 {
-    const struct CMUnitTest failures[] = {
-        cmocka_unit_test(no_failure_at_any_step_leaves_anything_behind)};
-    const struct CMUnitTest kills[] = {
-        cmocka_unit_test(no_kill_at_any_step_leaves_anything_behind)};
+    static const struct step_walk walk = {WALK_KILLS ? "fault/vm_kills" : "fault/vm_walk", rows,
+                                          ARRAY_LEN(rows), a_vm_is_whole_or_absent,
+                                          it_can_still_be_used_and_deleted};
 
-    world_without_qemu();
-    return WALK_KILLS ? cmocka_run_group_tests_name("fault/vm_kills", kills, NULL, NULL)
-                      : cmocka_run_group_tests_name("fault/vm_walk", failures, NULL, NULL);
+    return steps_main(&walk, !WALK_KILLS, WALK_KILLS);
 }
-
-#else
-int main(void)
-{
-    print_message("[  SKIPPED ] this build has no failpoints\n");
-    return 0;
-}
-#endif

@@ -1,6 +1,5 @@
 /* The kill walk over a VM's making, changing, starting and deleting: see tests/lib/walk.h. */
 #include "core/base/clock.h"
-#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tests/lib/counter.h"
@@ -9,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef VMMD_FAILPOINTS
 static char *spec(void)
 {
     return counter_spec(WALK_VM);
@@ -83,17 +81,5 @@ static const struct walk_operation operations[] = {
 
 int main(void)
 {
-    const char *why;
-
-    if (rig_possible_bare(&why))
-        return walk_all("fault/walk_life", operations, ARRAY_LEN(operations), "");
-    print_message("[  SKIPPED ] fault/walk_life: %s\n", why);
-    return 0;
+    return walk_all("fault/walk_life", operations, ARRAY_LEN(operations), "");
 }
-#else
-int main(void)
-{
-    print_message("[  SKIPPED ] this build has no failpoints\n");
-    return 0;
-}
-#endif

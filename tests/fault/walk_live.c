@@ -3,7 +3,6 @@
  *
  * The witnesses of what a running machine has: the guest counts its processors, the kernel knows
  * QEMU's open files. */
-#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tests/lib/counter.h"
@@ -17,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifdef VMMD_FAILPOINTS
 #define VM    "/api/v1/vms/" WALK_VM
 #define OTHER "/api/v1/vms/shop"
 #define QEMU  "/usr/bin/qemu-system-x86_64"
@@ -215,17 +213,5 @@ static const struct walk_operation operations[] = {
 
 int main(void)
 {
-    const char *why;
-
-    if (rig_possible_bare(&why))
-        return walk_all("fault/walk_live", operations, ARRAY_LEN(operations), more);
-    print_message("[  SKIPPED ] fault/walk_live: %s\n", why);
-    return 0;
+    return walk_all("fault/walk_live", operations, ARRAY_LEN(operations), more);
 }
-#else
-int main(void)
-{
-    print_message("[  SKIPPED ] this build has no failpoints\n");
-    return 0;
-}
-#endif

@@ -1,7 +1,6 @@
 /* The kill walk over moving the storage of a running VM, with a snapshot below its leaf: see
  * tests/lib/walk.h. The guest counts on its disks all the while; what it said is on the chain of
  * record, in whichever pool that is, and the snapshot holds what it held. */
-#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tests/lib/chain.h"
@@ -9,11 +8,9 @@
 #include "tests/lib/settled.h"
 #include "tests/lib/walk.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef VMMD_FAILPOINTS
 #define VM       "/api/v1/vms/" WALK_VM
 #define PATIENCE 20000
 
@@ -60,19 +57,6 @@ static void the_snapshot_holds_what_it_held(struct rig *r)
     assert_int_equal(counter_in_snapshot(r, WALK_VM, "one"), holds);
 }
 
-/* A file that could not be removed stays until the next start. */
-static void the_next_daemon_clears_away(struct rig *r)
-{
-    CLEANUP(mem_freep) char *stray = chain_find_strays(r);
-    pid_t main = rig_child(r, "vmmd-main");
-
-    if (!stray || !main)
-        return;
-    kill(main, SIGKILL);
-    rig_await_dead(main, PATIENCE);
-    settled_service(r, PATIENCE);
-}
-
 static const char *const running[] = {"running", NULL};
 
 static const struct walk_operation operations[] = {
@@ -86,23 +70,11 @@ static const struct walk_operation operations[] = {
      .same_guest = true,
      .once = true,
      .ready = it_has_a_snapshot_and_is_elsewhere,
-     .again = the_next_daemon_clears_away,
+     .again = settled_clear_away,
      .always = the_snapshot_holds_what_it_held},
 };
 
 int main(void)
 {
-    const char *why;
-
-    if (rig_possible_bare(&why))
-        return walk_all("fault/walk_move", operations, ARRAY_LEN(operations), "");
-    print_message("[  SKIPPED ] fault/walk_move: %s\n", why);
-    return 0;
+    return walk_all("fault/walk_move", operations, ARRAY_LEN(operations), "");
 }
-#else
-int main(void)
-{
-    print_message("[  SKIPPED ] this build has no failpoints\n");
-    return 0;
-}
-#endif

@@ -1,11 +1,9 @@
 /* The kill walk over what a running VM is told: see tests/lib/walk.h. */
 #include "core/base/clock.h"
-#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "tests/lib/walk.h"
 
-#ifdef VMMD_FAILPOINTS
 static const char *const off[] = {"off", NULL};
 static const char *const running[] = {"running", NULL};
 
@@ -49,17 +47,5 @@ static const struct walk_operation operations[] = {
 
 int main(void)
 {
-    const char *why;
-
-    if (rig_possible_bare(&why))
-        return walk_all("fault/walk_power", operations, ARRAY_LEN(operations), "");
-    print_message("[  SKIPPED ] fault/walk_power: %s\n", why);
-    return 0;
+    return walk_all("fault/walk_power", operations, ARRAY_LEN(operations), "");
 }
-#else
-int main(void)
-{
-    print_message("[  SKIPPED ] this build has no failpoints\n");
-    return 0;
-}
-#endif

@@ -1,7 +1,6 @@
 /* The kill walk over the snapshot tree, and over what is asked of many VMs or in one go: see
  * tests/lib/walk.h. The guest counts, so each snapshot has a number of its own, which never
  * changes; a number that was said before it was asked for is in it. */
-#include "core/base/failpoint.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -10,11 +9,9 @@
 #include "tests/lib/settled.h"
 #include "tests/lib/walk.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef VMMD_FAILPOINTS
 #define VM        "/api/v1/vms/" WALK_VM
 #define PATIENCE  20000
 #define TREE_MOST 8
@@ -55,19 +52,6 @@ static bool has(struct rig *r, const char *name)
     CLEANUP(mem_freep) char *id = find(r, name);
 
     return id != NULL;
-}
-
-/* A file that could not be removed stays until the next start. */
-static void the_next_daemon_clears_away(struct rig *r)
-{
-    CLEANUP(mem_freep) char *stray = chain_find_strays(r);
-    pid_t main = rig_child(r, "vmmd-main");
-
-    if (!stray || !main)
-        return;
-    kill(main, SIGKILL);
-    rig_await_dead(main, PATIENCE);
-    settled_service(r, PATIENCE);
 }
 
 /* ---- taking one ---- */
@@ -233,7 +217,7 @@ static const struct walk_operation operations[] = {
      .ends = running,
      .after = it_holds_what_was_said,
      .once = true,
-     .again = the_next_daemon_clears_away,
+     .again = settled_clear_away,
      .same_guest = true,
      .prepare = a_tree_that_is_high_goes,
      .ready = it_has_said_something},
@@ -244,7 +228,7 @@ static const struct walk_operation operations[] = {
      .ends = running,
      .after = it_is_not_there,
      .once = true,
-     .again = the_next_daemon_clears_away,
+     .again = settled_clear_away,
      .same_guest = true,
      .ready = there_is_one},
     {.name = "revert",
@@ -255,24 +239,12 @@ static const struct walk_operation operations[] = {
      .ends = off,
      .after = it_holds_what_it_held,
      .once = true,
-     .again = the_next_daemon_clears_away,
+     .again = settled_clear_away,
      .goes_back = true,
      .ready = it_stands_on_the_other},
 };
 
 int main(void)
 {
-    const char *why;
-
-    if (rig_possible_bare(&why))
-        return walk_all("fault/walk_tree", operations, ARRAY_LEN(operations), "");
-    print_message("[  SKIPPED ] fault/walk_tree: %s\n", why);
-    return 0;
+    return walk_all("fault/walk_tree", operations, ARRAY_LEN(operations), "");
 }
-#else
-int main(void)
-{
-    print_message("[  SKIPPED ] this build has no failpoints\n");
-    return 0;
-}
-#endif

@@ -10,11 +10,13 @@
 #include <dirent.h>
 #include <glob.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define QEMU "/usr/bin/qemu-system-x86_64"
+#define QEMU     "/usr/bin/qemu-system-x86_64"
+#define CLEAR_MS 20000
 
 struct look {
     struct rig *r;
@@ -202,4 +204,16 @@ void settled_service(struct rig *r, int ms)
             fail_msg("no service %d ms after the kill (see %s/log)", ms, r->dir);
         (void)poll(NULL, 0, 10); /* asked again until it serves */
     }
+}
+
+void settled_clear_away(struct rig *r)
+{
+    CLEANUP(mem_freep) char *stray = chain_find_strays(r);
+    pid_t main = rig_child(r, "vmmd-main");
+
+    if (!stray || !main)
+        return;
+    kill(main, SIGKILL);
+    rig_await_dead(main, CLEAR_MS);
+    settled_service(r, CLEAR_MS);
 }

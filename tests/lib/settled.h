@@ -13,3 +13,5 @@
 void settled_await(struct rig *r, int ms);
 /* Waits until the daemon answers. */
 void settled_service(struct rig *r, int ms);
+/* A file that could not be removed stays until the next start: begins main anew if there is one. */
+void settled_clear_away(struct rig *r);

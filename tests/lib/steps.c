@@ -8,16 +8,24 @@
 #ifdef VMMD_FAILPOINTS
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define STEPS_MAX 300
 
+static const struct step_walk *walked; /* by this program */
+
 bool steps_ended_well(struct world *w, bool submitted, const struct uuid *op)
 {
     CLEANUP(json_decrefp) json_t *job = submitted ? world_end_of(w, op) : NULL;
+    const json_t *error = json_object_get(job, "error");
 
-    return job && str_eq(json_get_text(job, "state"), "succeeded");
+    if (!job || str_eq(json_get_text(job, "state"), "succeeded"))
+        return job != NULL;
+    assert_non_null(json_get_text(error, "code"));
+    assert_true(strlen(json_get_text(error, "detail")) > 5);
+    return false;
 }
 
 void steps_all_ended(struct world *w, const char *vm)
@@ -38,6 +46,20 @@ void steps_all_ended(struct world *w, const char *vm)
         world_await(w, vm, "job", "null");
 }
 
+void steps_use_and_delete(struct world *w, const char *vm)
+{
+    const char *state;
+
+    if (!world_has_vm(w, vm))
+        return;
+    state = world_vm(w, vm, "run.state");
+    if (str_eq(state, "running") || str_eq(state, "paused"))
+        assert_string_equal(world_act(w, vm, VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_act(w, vm, VM_VERB_START), "succeeded");
+    assert_string_equal(world_act(w, vm, VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_delete(w, vm), "succeeded");
+}
+
 const char *steps_mode(void)
 {
     return getenv("VMMD_WALK_ALL") ? "#" : "##";
@@ -46,7 +68,10 @@ const char *steps_mode(void)
 static void look(struct world *w, const struct step_row *row, bool acked)
 {
     assert_true(world_open(w));
-    row->after(w, acked);
+    walked->holds(w);
+    if (acked)
+        row->acked(w);
+    walked->use(w);
     world_remove(w);
 }
 
@@ -64,6 +89,8 @@ static bool fail_at(const struct step_row *row, unsigned n)
     acked = row->act(&w);
     passed = failpoint_passed();
     failpoint_arm(NULL);
+    if (row->at_once)
+        row->at_once(&w);
     world_close(&w);
     look(&w, row, acked);
     return passed < n;
@@ -128,17 +155,36 @@ static void walk(const struct step_row *row, bool (*at)(const struct step_row *,
     assert_true(n > 2); /* a walk that meets no failpoint proves nothing */
 }
 
-void steps_walk_failures(const struct step_row *rows, size_t n)
+static void no_failure_at_any_step_leaves_anything_behind(void **state)
 {
-    for (size_t i = 0; i < n; i++)
-        if (rows[i].fails)
-            walk(&rows[i], fail_at, "failed");
+    for (size_t i = 0; i < walked->n; i++)
+        if (walked->rows[i].fails)
+            walk(&walked->rows[i], fail_at, "failed");
 }
 
-void steps_walk_kills(const struct step_row *rows, size_t n)
+static void no_kill_at_any_step_leaves_anything_behind(void **state)
 {
-    for (size_t i = 0; i < n; i++)
-        if (rows[i].kills)
-            walk(&rows[i], kill_at, "killed");
+    for (size_t i = 0; i < walked->n; i++)
+        if (walked->rows[i].kills)
+            walk(&walked->rows[i], kill_at, "killed");
+}
+
+int steps_main(const struct step_walk *steps, bool failures, bool kills)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_failure_at_any_step_leaves_anything_behind),
+        cmocka_unit_test(no_kill_at_any_step_leaves_anything_behind),
+    };
+    size_t n = (size_t)failures + (size_t)kills;
+
+    walked = steps;
+    world_without_qemu();
+    return _cmocka_run_group_tests(steps->group, failures ? tests : tests + 1, n, NULL, NULL);
+}
+#else
+int steps_main(const struct step_walk *steps, bool failures, bool kills)
+{
+    print_message("[  SKIPPED ] this build has no failpoints\n");
+    return 0;
 }
 #endif

@@ -35,7 +35,8 @@ struct walk_operation {
     void (*always)(struct rig *r);  /* what holds of a VM that lives, done or not, or NULL */
 };
 
-/* Walks all of them, one cmocka test each; the number that failed. 'group' names the program; the
- * VM is that of counter_spec() with the members 'more' (JSON text, or ""). */
+/* Walks all of them, one cmocka test each; the number that failed. Where that cannot be it says so.
+ * 'group' names the program; the VM is that of counter_spec() with the members 'more' (JSON text,
+ * or ""). */
 int walk_all(const char *group, const struct walk_operation *operations, unsigned n,
              const char *more);
