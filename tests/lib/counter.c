@@ -34,7 +34,8 @@ static char *spec_of(const char *name, const char *disks, const char *more)
 {
     return str_format(
         "{\"name\":\"%s\",\"machine\":\"pc\",\"accel\":\"tcg\",\"memory_bytes\":16777216,"
-        "\"nics\":[],\"shutdown_timeout_s\":3,\"disks\":[%s]%s}",
+        "\"nics\":[],\"video\":{\"model\":\"none\"},\"pointer\":\"mouse\",\"rng\":false,"
+        "\"shutdown_timeout_s\":3,\"disks\":[%s]%s}",
         name, disks, more);
 }
 

@@ -10,7 +10,7 @@
 extern const unsigned char counter_guest[COUNTER_SECTOR];
 
 /* The configuration of a VM that boots it (JSON text, the caller's): a PC with one raw IDE disk in
- * the pool "main". */
+ * the pool "main", and without what the firmware would only look for: no display, no USB. */
 char *counter_spec(const char *name);
 /* The same with further members, ",\"a\":1". */
 char *counter_spec_with(const char *name, const char *more);

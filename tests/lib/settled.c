@@ -45,10 +45,9 @@ static bool is_one_of(const char *word, const char *const *words)
     return false;
 }
 
-/* A page of all: the newest hold what could be open. */
 static json_t *list(struct look *look, const char *what)
 {
-    CLEANUP(mem_freep) char *path = str_format("/api/v1/%s?page_size=200", what);
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/%s", what);
     int status;
     json_t *json = rig_call(look->r, "GET", path, NULL, &status);
 
@@ -59,18 +58,22 @@ static json_t *list(struct look *look, const char *what)
     return NULL;
 }
 
+/* Asked for by state: there are hundreds that have. */
 static bool every_operation_has_ended(struct look *look)
 {
-    static const char *const ends[] = {"succeeded", "failed", "cancelled", NULL};
-    CLEANUP(json_decrefp) json_t *all = list(look, "operations");
-    json_t *op;
-    size_t i;
+    static const char *const open_states[] = {"queued", "running", "cancelling", "interrupted"};
 
-    json_array_foreach (json_object_get(all, "items"), i, op)
-        if (!is_one_of(json_get_text(op, "state"), ends))
+    for (size_t i = 0; i < ARRAY_LEN(open_states); i++) {
+        CLEANUP(mem_freep) char *what = str_format("operations?state=%s", open_states[i]);
+        CLEANUP(json_decrefp) json_t *all = list(look, what);
+        const json_t *op = json_array_get(json_object_get(all, "items"), 0);
+        if (!all)
+            return false;
+        if (op)
             return untrue(look, "every operation has ended: %s %s is %s", json_get_text(op, "kind"),
-                          json_get_text(op, "id"), json_get_text(op, "state"));
-    return all != NULL;
+                          json_get_text(op, "id"), open_states[i]);
+    }
+    return true;
 }
 
 static bool a_vm_is_at_rest_and_true(struct look *look, const json_t *vm)
@@ -100,7 +103,7 @@ static bool a_vm_is_at_rest_and_true(struct look *look, const json_t *vm)
 
 static bool all_vms_are_true(struct look *look)
 {
-    CLEANUP(json_decrefp) json_t *all = list(look, "vms");
+    CLEANUP(json_decrefp) json_t *all = list(look, "vms?page_size=200");
     json_t *vm;
     size_t i;
 
