@@ -7,6 +7,7 @@
 #include "core/core/parts.h"
 #include "core/disk/space.h"
 #include "core/snap/schedule.h"
+#include "core/vm/refill.h"
 #include "core/vm/registry.h"
 
 #include <stdlib.h>
@@ -63,6 +64,7 @@ static void *janitor_main(void *arg)
             due = now + EVERY_MS;
         }
         space_watch(j->core);
+        refill_look(j->core);
         schedules_tick(j->core);
         lock_take(&j->lock);
         while (!j->stopping && cond_wait_until(&j->woken, &j->lock, now + SPACE_MS))

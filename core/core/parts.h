@@ -82,6 +82,10 @@ struct vm {
         int64_t missed_slot, again_ms;
         struct uuid dropped;
     } schedule;
+    struct { /* core/vm/refill.c; the janitor alone uses it */
+        int64_t next_ms;
+        unsigned tries;
+    } refill;
     struct uuid stands_on; /* the snapshot it goes on from; zero: none */
 
     UT_hash_handle by_id, by_name;

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MIB (1ull << 20)
+#define MIB          (1ull << 20)
+#define GUESTS_LEAST (16 * MIB)
 
 struct reservation {
     struct uuid pool, job;
@@ -123,6 +124,15 @@ static uint64_t free_of(const struct space *s)
 uint64_t space_left(const struct space *s)
 {
     return less(less(free_of(s), s->reserve_bytes), s->reserved_bytes);
+}
+
+/* A quota does not stop a guest, so it is not asked for here. */
+bool space_lets_guests_write(const struct space *s)
+{
+    uint64_t least = s->total_bytes / 50 < GUESTS_LEAST ? s->total_bytes / 50 : GUESTS_LEAST;
+    uint64_t share = s->reserve_bytes / 4;
+
+    return s->free_bytes >= (share > least ? share : least);
 }
 
 /* ---- checking ---- */

@@ -35,6 +35,9 @@ void space_clear(struct core *core); /* at the end */
 
 /* Bytes free that the next file may use: 0 when the reserve is touched. */
 uint64_t space_left(const struct space *space);
+/* Whether a guest that stopped since the file system was full has room to go on: a quarter of what
+ * the pool keeps in reserve for guests, and not so little that it stops again at once. */
+bool space_lets_guests_write(const struct space *space);
 /* Looks at all pools; those that have become short, or are so no more, get an event. The janitor
  * does it. */
 void space_watch(struct core *core);
