@@ -260,6 +260,8 @@ void rig_make(struct rig *r, uid_t uid)
     r->dir = tmp_dir_make();
     r->uid = uid;
     write_config(r);
+    if (r->before)
+        r->before(r);
     rig_spawn(r);
     json_decref(rig_do(r, "POST", "/api/v1/pools", "{\"name\":\"main\",\"root\":\"main\"}", 201));
     json_decref(
@@ -327,6 +329,8 @@ void rig_remove(struct rig *r)
 {
     stop_all(r);
     rig_stop(r);
+    if (r->after)
+        r->after(r);
     nothing_is_left(r);
     tmp_dir_remove(TAKE(r->dir));
 }

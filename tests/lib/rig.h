@@ -13,6 +13,8 @@ struct rig {
     uid_t uid; /* vmmd runs as this user */
     pid_t vmmd;
     const char *more; /* further lines for [vmmd], or NULL */
+    /* Called with the directory before the daemon begins and after it has ended, or NULL. */
+    void (*before)(struct rig *r), (*after)(struct rig *r);
 };
 
 /* False when it cannot run here (then 'why' says so): no guest, or the user may not. */

@@ -1,0 +1,212 @@
+/* Storage that is full, under a guest that counts (tests/lib/counter.h): one
+ * pool lies on a small file system of its own, an ext4 on a loop device, which is filled and
+ * frozen. It is mounted in a mount namespace of this program, so nothing of it outlives the
+ * program. */
+#include "tests/lib/chain.h"
+#include "tests/lib/counter.h"
+#include "tests/lib/rig.h"
+
+#include "core/base/clock.h"
+#include "core/base/fs.h"
+#include "core/base/json.h"
+#include "core/base/mem.h"
+#include "core/base/str.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define SOON_MS  60000
+#define FS_BYTES (64 << 20)
+#define DISK(format, pool)                                                                         \
+    "{\"size_bytes\":1048576,\"format\":\"" format "\",\"bus\":\"ide\",\"pool\":\"" pool "\"}"
+#define SPEC(second)                                                                               \
+    "{\"name\":\"web\",\"machine\":\"pc\",\"accel\":\"tcg\",\"memory_bytes\":16777216,"            \
+    "\"nics\":[],\"video\":{\"model\":\"none\"},\"pointer\":\"mouse\",\"rng\":false,"              \
+    "\"disks\":[" DISK("raw", "main") "," second "]}"
+
+/* ---- the file system ---- */
+
+static void mount_small(struct rig *r)
+{
+    CLEANUP(mem_freep)
+    char *make = str_format("truncate -s %d %s/small.img && mkfs.ext4 -q -m 0 %s/small.img && "
+                            "mkdir -m 0755 %s/second && mount -o loop %s/small.img %s/second && "
+                            "rmdir %s/second/lost+found && chmod 0777 %s/second",
+                            FS_BYTES, r->dir, r->dir, r->dir, r->dir, r->dir, r->dir, r->dir);
+
+    assert_int_equal(system(make), 0);
+}
+
+static void unmount_small(struct rig *r)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/second", r->dir);
+
+    assert_int_equal(umount(path), 0);
+}
+
+static struct rig rig = {.before = mount_small, .after = unmount_small};
+
+static char *in_second(const char *name)
+{
+    return str_format("%s/second/%s", rig.dir, name);
+}
+
+/* Whatever is free, to the last block. */
+static void fill(void)
+{
+    CLEANUP(mem_freep) char *path = in_second("filler");
+    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    struct statvfs now;
+    off_t size = 0;
+
+    assert_true(fd >= 0);
+    for (off_t step = 16 << 20; step >= 1024; step /= 2)
+        while (posix_fallocate(fd, size, step) == 0)
+            size += step;
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(fstatvfs(fd, &now), 0);
+    assert_true(now.f_bavail * now.f_frsize < 65536);
+}
+
+static void free_again(void)
+{
+    CLEANUP(mem_freep) char *path = in_second("filler");
+
+    assert_int_equal(unlink(path), 0);
+}
+
+/* ---- the guest ---- */
+
+static void count_on(void)
+{
+    const uint32_t than = counter_said(&rig, "web") + 5;
+    int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+
+    while (counter_said(&rig, "web") <= than) {
+        if (clock_mono_ms() > deadline_ms)
+            fail_msg("the guest does not go on: it stands at %x", counter_said(&rig, "web"));
+        (void)poll(NULL, 0, 20); /* asked again until it has counted */
+    }
+}
+
+static void nothing_is_lost(void)
+{
+    const uint32_t said = counter_said(&rig, "web");
+    const uint32_t is = counter_on_disk(&rig, "web");
+
+    if (is < said)
+        fail_msg("the guest said it wrote %x, on the disk is %x", said, is);
+}
+
+static void define(const char *spec)
+{
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms", spec, 201));
+    counter_install(&rig);
+}
+
+/* ---- operations ---- */
+
+/* The newest one on the VM. */
+static json_t *latest(void)
+{
+    CLEANUP(json_decrefp)
+    json_t *list = rig_do(&rig, "GET", "/api/v1/operations?vm=web", NULL, 200);
+
+    return json_incref(json_array_get(json_object_get(list, "items"), 0));
+}
+
+/* ---- */
+
+static int setup(void **state)
+{
+    rig_make(&rig, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    rig_remove(&rig);
+    return 0;
+}
+
+static void a_guest_whose_storage_is_full_stands_still_and_goes_on_by_itself(void **state)
+{
+    define(SPEC(DISK("qcow2", "second")));
+    fill();
+    rig_act(&rig, "web", "start");
+    rig_await(&rig, "web", "paused", "no-space", SOON_MS);
+    free_again();
+    rig_await(&rig, "web", "running", NULL, SOON_MS);
+    count_on();
+    CLEANUP(json_decrefp) json_t *op = latest();
+    assert_string_equal(json_get_text(op, "kind"), "vm.resume");
+    assert_string_equal(json_get_text(op, "created_by"), "vmmd");
+    rig_act(&rig, "web", "stop");
+    nothing_is_lost();
+}
+
+static void it_does_so_even_if_the_daemon_died_meanwhile(void **state)
+{
+    define(SPEC(DISK("qcow2", "second")));
+    fill();
+    rig_act(&rig, "web", "start");
+    rig_await(&rig, "web", "paused", "no-space", SOON_MS);
+    rig_kill(&rig, NULL);
+    rig_spawn(&rig);
+    rig_await(&rig, "web", "paused", "no-space", SOON_MS);
+    free_again();
+    rig_await(&rig, "web", "running", NULL, SOON_MS);
+    count_on();
+    nothing_is_lost();
+}
+
+static void a_guest_that_a_client_paused_is_left_alone(void **state)
+{
+    define(SPEC(DISK("qcow2", "second")));
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms",
+                       "{\"name\":\"other\",\"machine\":\"pc\",\"accel\":\"tcg\",\"nics\":[],"
+                       "\"memory_bytes\":16777216,\"disks\":[]}",
+                       201));
+    rig_act(&rig, "other", "start");
+    rig_act(&rig, "other", "pause");
+    fill();
+    rig_act(&rig, "web", "start");
+    rig_await(&rig, "web", "paused", "no-space", SOON_MS);
+    free_again();
+    rig_await(&rig, "web", "running", NULL, SOON_MS); /* all were looked at */
+    rig_await(&rig, "other", "paused", "user", 0);
+}
+
+/* The files it can see are made by root, and so are their loop devices. */
+static bool is_possible(const char **why)
+{
+    if (!rig_possible_bare(why))
+        return false;
+    *why = "needs loop devices, mkfs.ext4 and a mount namespace";
+    return access("/dev/loop-control", R_OK | W_OK) == 0 &&
+           system("command -v mkfs.ext4 >/dev/null") == 0 && unshare(CLONE_NEWNS) == 0 &&
+           mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0;
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_guest_whose_storage_is_full_stands_still_and_goes_on_by_itself),
+        T(it_does_so_even_if_the_daemon_died_meanwhile),
+        T(a_guest_that_a_client_paused_is_left_alone),
+    };
+    const char *why;
+
+    if (!is_possible(&why)) {
+        print_message("[  SKIPPED ] integration/storage_faults: %s\n", why);
+        return 0;
+    }
+    return cmocka_run_group_tests_name("integration/storage_faults", tests, NULL, NULL);
+}
