@@ -1,4 +1,4 @@
-/* Storage that is full, under a guest that counts (tests/lib/counter.h): one
+/* Storage that is full or does not answer, under a guest that counts (tests/lib/counter.h): one
  * pool lies on a small file system of its own, an ext4 on a loop device, which is filled and
  * frozen. It is mounted in a mount namespace of this program, so nothing of it outlives the
  * program. */
@@ -13,10 +13,13 @@
 #include "core/base/str.h"
 
 #include <fcntl.h>
+#include <glob.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -24,7 +27,7 @@
 #define SOON_MS  60000
 #define FS_BYTES (64 << 20)
 #define DISK(format, pool)                                                                         \
-    "{\"size_bytes\":1048576,\"format\":\"" format "\",\"bus\":\"ide\",\"pool\":\"" pool "\"}"
+    "{\"size_bytes\":16777216,\"format\":\"" format "\",\"bus\":\"ide\",\"pool\":\"" pool "\"}"
 #define SPEC(second)                                                                               \
     "{\"name\":\"web\",\"machine\":\"pc\",\"accel\":\"tcg\",\"memory_bytes\":16777216,"            \
     "\"nics\":[],\"video\":{\"model\":\"none\"},\"pointer\":\"mouse\",\"rng\":false,"              \
@@ -81,6 +84,30 @@ static void free_again(void)
     assert_int_equal(unlink(path), 0);
 }
 
+static int open_second(void)
+{
+    CLEANUP(mem_freep) char *path = in_second("");
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Whoever writes to it from now on waits. */
+static void freeze(void)
+{
+    CLEANUP(closep) int fd = open_second();
+
+    assert_int_equal(ioctl(fd, FIFREEZE, 0), 0);
+}
+
+static void thaw(void)
+{
+    CLEANUP(closep) int fd = open_second();
+
+    (void)!ioctl(fd, FITHAW, 0); /* it may not be frozen */
+}
+
 /* ---- the guest ---- */
 
 static void count_on(void)
@@ -110,6 +137,23 @@ static void define(const char *spec)
     counter_install(&rig);
 }
 
+/* So much that a copy of it takes a while. */
+static void has_much_on_its_disk(void)
+{
+    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.raw", rig.dir);
+    char block[65536];
+    glob_t found;
+    int fd;
+
+    memset(block, 'x', sizeof block);
+    assert_int_equal(glob(pattern, GLOB_NOSORT, NULL, &found), 0);
+    fd = open(found.gl_pathv[0], O_WRONLY | O_CLOEXEC);
+    globfree(&found);
+    for (off_t at = 1 << 20; at < 16 << 20; at += (off_t)sizeof block)
+        assert_int_equal(pwrite(fd, block, sizeof block, at), sizeof block);
+    assert_int_equal(close(fd), 0);
+}
+
 /* ---- operations ---- */
 
 /* The newest one on the VM. */
@@ -119,6 +163,49 @@ static json_t *latest(void)
     json_t *list = rig_do(&rig, "GET", "/api/v1/operations?vm=web", NULL, 200);
 
     return json_incref(json_array_get(json_object_get(list, "items"), 0));
+}
+
+static char *begin_move(const char *pool, unsigned bandwidth)
+{
+    CLEANUP(mem_freep)
+    char *body = str_format("{\"pool\":\"%s\",\"bandwidth\":%u}", pool, bandwidth);
+    CLEANUP(json_decrefp) json_t *op = NULL;
+    int status;
+
+    op = rig_send(&rig, "POST", "/api/v1/vms/web/actions/move-storage", body, NULL, &status);
+    assert_int_equal(status, 202);
+    return str_format("/api/v1/operations/%s", json_get_text(op, "id"));
+}
+
+static void await(const char *op, const char *member, const char *value)
+{
+    int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+
+    for (;;) {
+        CLEANUP(json_decrefp) json_t *now = rig_do(&rig, "GET", op, NULL, 200);
+        if (str_eq(json_get_text(now, member), value))
+            return;
+        if (clock_mono_ms() > deadline_ms || json_get_text(now, "ended_at")) {
+            CLEANUP(mem_freep) char *text = json_write(now);
+            fail_msg("'%s' of the operation does not become '%s': %s", member, value, text);
+        }
+        (void)poll(NULL, 0, 10); /* asked again until it is so */
+    }
+}
+
+/* Its target's files are made, and QEMU writes to them. */
+static void await_copying(const char *op)
+{
+    int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+
+    for (;;) {
+        CLEANUP(json_decrefp) json_t *now = rig_do(&rig, "GET", op, NULL, 200);
+        if (json_get_u64(json_object_get(now, "progress"), "done", 0) > 0)
+            return;
+        if (clock_mono_ms() > deadline_ms || json_get_text(now, "ended_at"))
+            fail_msg("nothing is copied");
+        (void)poll(NULL, 0, 10); /* asked again until it is so */
+    }
 }
 
 /* ---- */
@@ -131,6 +218,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+    thaw(); /* a test that failed may have left it frozen, and then nobody could end */
     rig_remove(&rig);
     return 0;
 }
@@ -183,6 +271,47 @@ static void a_guest_that_a_client_paused_is_left_alone(void **state)
     rig_await(&rig, "other", "paused", "user", 0);
 }
 
+static void a_move_whose_target_is_full_waits_and_goes_on(void **state)
+{
+    CLEANUP(mem_freep) char *op = NULL;
+
+    define(SPEC(DISK("qcow2", "main")));
+    has_much_on_its_disk();
+    rig_act(&rig, "web", "start");
+    counter_await_life(&rig, "web", SOON_MS);
+    op = begin_move("second", 1000);
+    await_copying(op);
+    fill();
+    json_decref(rig_do(&rig, "PATCH", op, "{\"bandwidth\":0}", 200));
+    count_on();
+    await(op, "state", "running");
+    free_again();
+    await(op, "state", "succeeded");
+    count_on();
+    rig_act(&rig, "web", "stop");
+    nothing_is_lost();
+}
+
+static void a_target_that_does_not_answer_leaves_the_guest_running(void **state)
+{
+    CLEANUP(mem_freep) char *op = NULL;
+
+    define(SPEC(DISK("qcow2", "main")));
+    has_much_on_its_disk();
+    rig_act(&rig, "web", "start");
+    counter_await_life(&rig, "web", SOON_MS);
+    op = begin_move("second", 1000);
+    await_copying(op);
+    freeze();
+    count_on();
+    thaw();
+    json_decref(rig_do(&rig, "PATCH", op, "{\"bandwidth\":0}", 200));
+    await(op, "state", "succeeded");
+    count_on();
+    rig_act(&rig, "web", "stop");
+    nothing_is_lost();
+}
+
 /* The files it can see are made by root, and so are their loop devices. */
 static bool is_possible(const char **why)
 {
@@ -201,6 +330,8 @@ int main(void)
         T(a_guest_whose_storage_is_full_stands_still_and_goes_on_by_itself),
         T(it_does_so_even_if_the_daemon_died_meanwhile),
         T(a_guest_that_a_client_paused_is_left_alone),
+        T(a_move_whose_target_is_full_waits_and_goes_on),
+        T(a_target_that_does_not_answer_leaves_the_guest_running),
     };
     const char *why;
 
