@@ -210,6 +210,7 @@ void counter_await_life(struct rig *r, const char *name, int ms)
     while (counter_on_disk(r, name) == before) {
         if (clock_mono_ms() > deadline)
             fail_msg("the guest of %s writes nothing: still %u", name, before);
-        (void)poll(NULL, 0, 10); /* asked again until it has written */
+        (void)poll(NULL, 0,
+                   25); /* asked again until it has written, which is twenty times a second */
     }
 }

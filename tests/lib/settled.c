@@ -190,7 +190,7 @@ void settled_await(struct rig *r, int ms)
         why = look.why;
         if (clock_mono_ms() > deadline)
             fail_msg("not true %d ms after the kill: %s (see %s/log)", ms, why, r->dir);
-        (void)poll(NULL, 0, 20); /* asked again until it is so */
+        (void)poll(NULL, 0, 30); /* asked again until it is so: it looks at all processes */
     }
 }
 

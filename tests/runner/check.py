@@ -28,8 +28,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUITES = ["unit", "store", "core", "fault", "power", "integration"]
 STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
-LONGEST = ("fault/vm_walk", "fault/vm_kills", "fault/kills_random", "fault/walk_tree", "fault/walk_move", "power/cuts")
-PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 4}  # the last two wait for the disk and for guests
+LONGEST = ("fault/walk_power", "fault/walk_life", "fault/walk_live", "fault/walk_tree", "fault/kills_random", "fault/walk_move",
+           "fault/vm_walk", "fault/vm_kills", "power/cuts", "integration/machine", "integration/vm", "integration/disks")
+PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 4, "integration": 3}  # the last ones wait for guests
 ON_DISK = ("integration/",)  # all others have their files in memory: see scratch.py
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "120"))
 
