@@ -49,20 +49,13 @@ static bool look_for_nvme(struct machine *m, struct machine_memory_ways *out, st
     unsigned disk;
     size_t i;
 
-    if (!link_qmp(m->link, "query-block", NULL, NULL, 0, QMP_MS, &all, err))
+    if (!link_qmp(m->link, "qom-list", json_pack("{s:s}", "path", "/machine/peripheral"), NULL, 0,
+                  QMP_MS, &all, err))
         return false;
     json_array_foreach (all, i, one) {
-        CLEANUP(json_decrefp) json_t *type = NULL;
-        const char *qdev = json_get_text(one, "qdev");
-        const char *at = qdev ? strstr(qdev, "diskdev") : NULL;
-        char path[64];
-        if (!at || sscanf(at, "diskdev%u", &disk) != 1)
-            continue;
-        snprintf(path, sizeof path, "/machine/peripheral/diskdev%u", disk);
-        if (!link_qmp(m->link, "qom-get", json_pack("{s:s,s:s}", "path", path, "property", "type"),
-                      NULL, 0, QMP_MS, &type, err))
-            return false;
-        if (str_eq(json_string_value(type), "nvme"))
+        const char *name = json_get_text(one, "name");
+        if (str_eq(json_get_text(one, "type"), "child<nvme>") && name &&
+            sscanf(name, "diskdev%u", &disk) == 1)
             block(out,
                   "disk %u is an NVMe disk, whose state QEMU cannot save: take a snapshot of the "
                   "disks alone, or put it on another bus while the VM is off",

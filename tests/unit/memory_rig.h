@@ -14,12 +14,13 @@
 #define IMAGE "11111111-0000-4000-8000-00000000000d"
 #define ASK(way, overlays)                                                                         \
     "{\"image\":\"" IMAGE "\",\"way\":\"" way "\",\"ram_bytes\":8192,\"overlays\":[" overlays "]}"
-#define ABOUT   "{\"image\":\"" IMAGE "\"}"
-#define CANCEL  "{\"image\":\"" IMAGE "\",\"cancel\":true}"
-#define OVERLAY "{\"node\":\"fa\",\"overlay\":\"fb\"}"
-#define OK      "\"return\":{}"
-#define BAD     "\"error\":{\"class\":\"GenericError\",\"desc\":\"it does not want to\"}"
-#define PAUSED  "\"return\":{\"status\":\"paused\"}"
+#define ABOUT    "{\"image\":\"" IMAGE "\"}"
+#define CANCEL   "{\"image\":\"" IMAGE "\",\"cancel\":true}"
+#define OVERLAY  "{\"node\":\"fa\",\"overlay\":\"fb\"}"
+#define OK       "\"return\":{}"
+#define BAD      "\"error\":{\"class\":\"GenericError\",\"desc\":\"it does not want to\"}"
+#define MIGRATED "\"return\":{\"status\":\"postmigrate\"}"
+#define PAUSED   "\"return\":{\"status\":\"paused\"}"
 
 /* ---- the splitter ---- */
 

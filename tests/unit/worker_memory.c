@@ -43,6 +43,7 @@ static void a_precopy_switches_the_disks_at_its_end(void **unused)
     play(precopy, ARRAY_LEN(precopy));
     qemu_says("STOP", NULL);
     migration("completed");
+    expect("query-status", NULL, MIGRATED);
     expect("transaction", NULL, OK);
     expect("cont", "RESUME", OK);
     assert_int_equal(rig.w.memory.step, MEMORY_FLUSHING);
@@ -61,6 +62,7 @@ static void a_guest_that_outruns_a_precopy_is_stopped_for_the_rest(void **unused
     memory_tick(&rig.w, clock_mono_ms());
     expect("stop", "STOP", OK);
     migration("completed");
+    expect("query-status", NULL, MIGRATED);
     expect("transaction", NULL, OK);
     expect("cont", "RESUME", OK);
     splitter('d');
@@ -74,19 +76,25 @@ static void begin_still(void)
     begin(ASK("still", ""));
     play(still, ARRAY_LEN(still));
     migration("completed");
+    expect("query-status", NULL, MIGRATED);
 }
 
 static void a_guest_that_is_saved_stands_still_at_the_end(void **unused)
 {
+    bool failed;
+    uint32_t id;
+
     begin_still();
     assert_false(was_told("STOP"));
     splitter('d');
     expect_clean();
-    expect("query-status", NULL, "\"return\":{\"status\":\"postmigrate\"}");
+    expect("query-status", NULL, MIGRATED);
     expect_over("", false);
     assert_true(was_told("STOP"));
-    end(CANCEL); /* taken back after all */
+    id = rig_ask(&rig, WORKER_MEMORY_END, CANCEL); /* taken back after all */
     expect("cont", "RESUME", OK);
+    json_decref(rig_answer(&rig, id, &failed));
+    assert_false(failed);
     assert_true(was_told("RESUME"));
 }
 
@@ -109,7 +117,9 @@ static void a_paused_guest_stays_paused(void **unused)
     expect("transaction", NULL, OK);
     expect("migrate", NULL, OK);
     migration("completed");
-    expect("query-status", NULL, "\"return\":{\"status\":\"postmigrate\"}");
+    expect("query-status", NULL, "\"return\":{\"status\":\"finish-migrate\"}");
+    expect("query-status", NULL, MIGRATED);
+    expect("query-status", NULL, MIGRATED);
     expect("cont", "RESUME", OK);
     expect("stop", "STOP", OK);
     splitter('d');
@@ -256,6 +266,7 @@ static void it_says_beforehand_why_not_in_the_background(void **unused)
 {
     CLEANUP(json_decrefp) json_t *well = NULL;
     CLEANUP(json_decrefp) json_t *not_so = NULL;
+    CLEANUP(json_decrefp) json_t *private = NULL;
     bool failed;
     uint32_t id = rig_ask(&rig, WORKER_MEMORY_LOOK, "{}");
 
@@ -269,6 +280,10 @@ static void it_says_beforehand_why_not_in_the_background(void **unused)
     not_so = rig_answer(&rig, id, &failed);
     assert_false(json_get_bool(not_so, "background", true));
     assert_non_null(strstr(json_get_text(not_so, "reason"), "userfaultfd"));
+    rig.w.from_image = true;
+    private = rig_answer(&rig, rig_ask(&rig, WORKER_MEMORY_LOOK, "{}"), &failed);
+    assert_true(json_get_bool(private, "can", false));
+    assert_false(json_get_bool(private, "background", true));
 }
 
 int main(int argc, char **argv)

@@ -122,6 +122,7 @@ static void a_precopy_whose_switch_fails_lets_the_guest_run_on(void **unused)
     play(precopy, ARRAY_LEN(precopy));
     qemu_says("STOP", NULL);
     migration("completed");
+    expect("query-status", NULL, MIGRATED);
     expect("transaction", NULL, BAD);
     expect("cont", "RESUME", OK);
     expect_clean();

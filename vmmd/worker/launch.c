@@ -114,11 +114,21 @@ static int take_log(struct frame *f, int index)
     return index < 0 ? -1 : TAKE_FD(f->fds[index]);
 }
 
+/* Its memory is a private copy of an image until it ends. */
+static bool begins_with_image(const struct spec *spec)
+{
+    for (unsigned i = 0; i < spec->n_args; i++)
+        if (str_starts(spec->argv[i], "{\"qom-type\":\"memory-backend-file\""))
+            return true;
+    return false;
+}
+
 static bool start(struct worker *w, const struct spec *spec, struct frame *f, struct wires *s,
                   struct err *err)
 {
     struct jail_ends ends = {0};
 
+    w->from_image = begins_with_image(spec);
     if (!make_wires(spec, s, err))
         return false;
     for (unsigned i = 0; i < WORKER_SERIALS; i++) {

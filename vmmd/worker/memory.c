@@ -33,10 +33,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LOOK_MS 500 /* how often QEMU is asked how far it is */
+#define LOOK_MS        500 /* how often QEMU is asked how far it is */
+#define SETTLE_MS      2   /* ... whether it has come to rest: the guest stands meanwhile */
+#define SETTLE_AT_ONCE 20
 
 static void call_off(struct worker *w);
-static void resume(struct worker *w);
 
 void memory_init(struct worker *w)
 {
@@ -149,86 +150,17 @@ static void flush(struct worker *w)
     if (!FAILPOINT("worker.memory.flush", &err))
         say(&w->memory, "%.200s", err.detail);
     if (w->memory.error[0])
-        resume(w); /* one that was to stand still */
+        memory_resume(w); /* one that was to stand still */
     else if (w->memory.said)
         finish(w);
 }
 
-static void end_or_flush(struct worker *w)
+void memory_guest_is_back(struct worker *w)
 {
     if (w->memory.error[0])
         finish(w);
     else
         flush(w);
-}
-
-/* ---- the guest ---- */
-
-void memory_runs_again(struct memory *m)
-{
-    m->hidden = false;
-    if (!m->pause_us)
-        m->pause_us = (uint64_t)(clock_mono_us() - m->since_us);
-}
-
-static void resumed(struct worker *w, const struct request *from, const json_t *answer)
-{
-    struct memory *m = &w->memory;
-
-    m->nudging = false;
-    if (m->step != MEMORY_RESUMING)
-        return;
-    if (m->hidden && is_ok(answer))
-        memory_runs_again(m); /* its event may come yet, or be left out */
-    else if (m->hidden)
-        log_error("QEMU does not let the guest run: %s", why(answer));
-    end_or_flush(w);
-}
-
-static bool nudge(struct worker *w, struct err *err)
-{
-    w->memory.nudging = qmp_execute(w, "cont", NULL, ignore_answer, err);
-    return w->memory.nudging && qmp_execute(w, "stop", NULL, resumed, err);
-}
-
-/* A guest that was paused stays so, with its disks taken back from the migration. */
-static void take_disks_back(struct worker *w, const struct request *from, const json_t *answer)
-{
-    const char *status = json_get_text(json_object_get(answer, "return"), "status");
-    bool inactive = str_eq(status, "postmigrate");
-    struct err err = {0};
-
-    if (inactive && nudge(w, &err))
-        return;
-    if (inactive)
-        log_warn("%s", err.detail);
-    if (w->memory.step == MEMORY_RESUMING)
-        end_or_flush(w);
-}
-
-/* Whatever came out: it is as it was before. */
-static void resume(struct worker *w)
-{
-    struct memory *m = &w->memory;
-    struct err err = {0};
-
-    m->step = MEMORY_RESUMING;
-    if (m->hidden && qmp_execute(w, "cont", NULL, resumed, &err))
-        return;
-    if (!m->ran && m->still && qmp_execute(w, "query-status", NULL, take_disks_back, &err))
-        return;
-    end_or_flush(w);
-}
-
-void memory_take_back(struct worker *w)
-{
-    struct memory *m = &w->memory;
-    struct err err = {0};
-
-    if (m->ran)
-        tell(w, "cont", NULL);
-    else
-        err_ignore(qmp_execute(w, "query-status", NULL, take_disks_back, &err), &err);
 }
 
 /* ---- calling it off ---- */
@@ -237,7 +169,7 @@ static void call_off(struct worker *w)
 {
     split_kill(w);
     if (!w->memory.migrating) {
-        resume(w);
+        memory_resume(w);
         return;
     }
     w->memory.step = MEMORY_CANCELLING;
@@ -255,7 +187,7 @@ static void on_trouble(struct worker *w)
     if (w->qmp.sock < 0)
         memory_qemu_gone(w);
     else if (step == MEMORY_FLUSHING)
-        resume(w);
+        memory_resume(w);
     else if (step == MEMORY_STREAMING)
         call_off(w);
 }
@@ -343,8 +275,8 @@ static void switched(struct worker *w, const struct request *from, const json_t 
     if (stops_here(w, answer, "the disks do not switch"))
         return;
     m->past_switch = true;
-    if (m->written)
-        resume(w);
+    if (m->settled)
+        memory_resume(w);
     else
         start(w);
 }
@@ -365,18 +297,55 @@ static void switch_disks(struct worker *w)
     }
 }
 
+static void rests(struct worker *w)
+{
+    struct memory *m = &w->memory;
+
+    m->settled = true;
+    if (m->error[0])
+        memory_resume(w);
+    else if (m->ask->way == ASK_STILL)
+        flush(w);
+    else if (!m->past_switch)
+        switch_disks(w);
+    else
+        memory_resume(w);
+}
+
+static void settled(struct worker *w, const struct request *from, const json_t *answer)
+{
+    const char *status = json_get_text(json_object_get(answer, "return"), "status");
+    struct memory *m = &w->memory;
+
+    if (m->step != MEMORY_SETTLING || stops_here(w, answer, "QEMU does not say how it is"))
+        return;
+    if (str_eq(status, "postmigrate"))
+        rests(w);
+    else if (++m->asked < SETTLE_AT_ONCE)
+        memory_settle(w);
+    else
+        m->look_ms = clock_mono_ms() + SETTLE_MS;
+}
+
+/* It says that it is through before it has put the guest to rest: one that was let run in between
+ * would end QEMU. */
+void memory_settle(struct worker *w)
+{
+    w->memory.look_ms = INT64_MAX;
+    ask(w, MEMORY_SETTLING, "query-status", NULL, settled);
+}
+
 /* All is in the socket. */
 void memory_written(struct worker *w)
 {
     struct memory *m = &w->memory;
 
     m->migrating = false;
-    m->written = true;
     m->done = m->total;
-    if (!m->error[0] && m->ask->way != ASK_STILL && !m->past_switch)
-        switch_disks(w);
-    else if (m->error[0] || (m->still && m->ask->way != ASK_STILL))
-        resume(w);
+    if (m->ask->way != ASK_BACKGROUND || m->still)
+        memory_settle(w);
+    else if (m->error[0])
+        memory_resume(w);
     else
         flush(w);
 }

@@ -19,6 +19,7 @@ enum memory_step {
     MEMORY_SWITCHING,
     MEMORY_STARTING,  /* the migration */
     MEMORY_STREAMING, /* it runs */
+    MEMORY_SETTLING,  /* QEMU has written all, and comes to rest */
     MEMORY_CANCELLING,
     MEMORY_RESUMING, /* the guest */
     MEMORY_FLUSHING, /* QEMU has said all; the splitter is not through */
@@ -36,15 +37,17 @@ struct memory {
     bool own_stop;          /* a STOP that comes now has another reason */
     bool nudging;           /* STOP and RESUME that come now are ours */
     bool migrating;         /* QEMU writes, or may */
-    bool written;           /* it has, all of it */
+    bool settled;           /* it has written all, and has come to rest */
     bool past_switch;       /* nothing is left to switch */
     bool switched, well, no_space;
     int64_t since_us; /* it stands */
     uint64_t pause_us;
     int64_t moved_ms, look_ms, converge_ms; /* progress seen; when QEMU is asked again; precopy */
     bool looking;                           /* it was asked and has not answered */
+    unsigned asked;                         /* SETTLING: how often */
     uint64_t done, total, transferred;
     const struct split_report *said; /* NULL: not yet */
+    struct request from;             /* who waits for the guest to be as before */
     char error[256];
 };
 
@@ -69,17 +72,22 @@ void memory_split_over(struct worker *w, const struct split_report *said);
 void memory_qemu_gone(struct worker *w);
 int64_t memory_tick(struct worker *w, int64_t now_ms);
 
-/* ---- between memory.c, its requests and its events ---- */
+/* ---- between memory.c, memory_guest.c, memory_events.c, memory_requests.c ---- */
 
+/* Whatever came out, the guest is as it was before; memory_guest_is_back() goes on. */
+void memory_resume(struct worker *w);
+void memory_guest_is_back(struct worker *w);
 /* It ends, with this reason. */
 void memory_fail(struct worker *w, const char *reason);
 bool memory_writes(const struct memory *m); /* QEMU does */
+void memory_settle(struct worker *w);       /* it is asked whether it has come to rest */
 void memory_written(struct worker *w);      /* all is in the socket */
 void memory_look_again(struct worker *w);   /* QEMU is asked how far it is */
 void memory_runs_again(struct memory *m);   /* the guest, after its pause */
 void memory_forget(struct worker *w);
-/* It has worked, and the guest that was to stand still is as before nevertheless. */
-void memory_take_back(struct worker *w);
+/* It has worked, and the guest that was to stand still is as before nevertheless. The answer comes
+ * when it is. */
+bool memory_take_back(struct worker *w, const struct request *from, struct err *err) MUST_USE;
 
 /* ---- memory_words.c, for memory.c ---- */
 

@@ -81,8 +81,10 @@ bool memory_event(struct worker *w, const char *name, const json_t *data)
     if (!memory_is_busy(w) || !is_reason_to_stop(name, data))
         return false;
     m->own_stop = true;
-    if (str_eq(name, "SHUTDOWN") || str_eq(name, "GUEST_PANICKED"))
-        has_ended(w, str_eq(name, "SHUTDOWN") ? "the guest powered off" : "the guest panicked");
+    if (str_eq(name, "GUEST_PANICKED"))
+        has_ended(w, "the guest panicked");
+    else if (str_eq(name, "SHUTDOWN") && json_get_bool(data, "guest", false))
+        has_ended(w, "the guest powered off");
     return false;
 }
 
@@ -115,6 +117,10 @@ int64_t memory_tick(struct worker *w, int64_t now_ms)
     struct err err = {0};
     char reason[100];
 
+    if (m->step == MEMORY_SETTLING && now_ms >= m->look_ms)
+        memory_settle(w);
+    if (m->step == MEMORY_SETTLING)
+        return m->look_ms;
     if (!memory_writes(m))
         return INT64_MAX;
     if (m->step == MEMORY_STREAMING && now_ms - m->moved_ms >= MEMORY_STALL_MS) {

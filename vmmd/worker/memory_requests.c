@@ -43,7 +43,7 @@ bool memory_end(struct worker *w, const struct request *from, struct frame *f, s
     if (is_about(m, &image) && cancel && memory_is_busy(w))
         memory_fail(w, "it was cancelled");
     else if (is_about(m, &image) && cancel && m->well && m->ask->way == ASK_STILL)
-        memory_take_back(w);
+        return memory_take_back(w, from, err);
     else if (is_about(m, &image) && !cancel && !memory_is_busy(w))
         memory_forget(w);
     else if (is_about(m, &image) && !cancel)
@@ -98,6 +98,12 @@ bool memory_look(struct worker *w, const struct request *from, struct frame *f, 
 {
     if (memory_is_busy(w))
         return err_set(err, ERR_BUSY, "the VM's memory is being written");
+    if (w->from_image) {
+        answer_look(w, from,
+                    "the guest's memory is a private copy of the image that it began with, until "
+                    "the VM is stopped and started again");
+        return true;
+    }
     return qmp_execute_with(w, "migrate-set-capabilities", memory_capabilities(true, false), looked,
                             from, -1, err);
 }

@@ -34,6 +34,7 @@ struct worker {
     int passt_pidfd;  /* -1: no passt, or it has ended */
     enum worker_phase phase;
     char status[32]; /* QEMU's run state, as it said last; "" before it is up */
+    bool from_image; /* QEMU began with a memory image */
     bool leave;      /* all is done: the loop ends */
 
     struct daemon daemon;
