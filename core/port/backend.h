@@ -184,7 +184,9 @@ struct backend {
     bool (*memory_look)(struct machine *machine, struct machine_memory_ways *out,
                         struct err *err) MUST_USE;
     /* Begins; memory_state() says how it stands. Done by the machine's worker, so that a dead
-     * daemon never leaves the guest standing. BUSY: another one is being written. */
+     * daemon never leaves the guest standing. BUSY: another one is being written. WRONG_STATE: the
+     * guest sleeps, or has stopped for a reason of its own. One that has ended without switching
+     * leaves the overlays open: drop_file(). */
     bool (*memory_save)(struct machine *machine, const struct machine_memory_save *save,
                         struct err *err) MUST_USE;
     bool (*memory_state)(struct machine *machine, const struct uuid *image,

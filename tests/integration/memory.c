@@ -197,6 +197,92 @@ static void await_pause(bool wanted)
     lock_drop(&told.lock);
 }
 
+/* ---- beginning with an image ---- */
+
+/* The machine ends, and another one begins where the image has it, on overlays of its own: 'files'
+ * of each disk, the new leaf first. It stands still. */
+static void begin_again(struct uuid files[2][3], size_t n_files, const char *made)
+{
+    static const struct machine_owner owner = {on_event, NULL};
+    static int formats[2] = {DISK_QCOW2, DISK_RAW};
+    struct vm_spec *spec = spec_new();
+    struct machine_plan plan = {
+        .vm = host.vm, .spec = spec, .accel = VM_ACCEL_TCG, MACHINE_PLAN_NO_FDS};
+    struct plan_disk disks[2];
+    struct err err = {0};
+    int fds[2][3];
+
+    for (unsigned i = 0; i < 2; i++) {
+        for (size_t k = 0; k < n_files; k++)
+            fds[i][k] = open_file(&files[i][k], k ? O_RDONLY : O_RDWR);
+        disks[i] = (struct plan_disk){.id = disk_ids[i],
+                                      .position = i,
+                                      .format = DISK_QCOW2,
+                                      .bus = DISK_BUS_IDE,
+                                      .files = files[i],
+                                      .fds = fds[i],
+                                      .n_fds = n_files,
+                                      .base_formats = formats + (n_files == 2)};
+    }
+    plan.disks = disks;
+    plan.n_disks = 2;
+    plan.memory_fd = open_file(&image_id, O_RDONLY);
+    plan.memory_made = made;
+    closep(&serial);
+    serial = memfd_create("serial", MFD_CLOEXEC);
+    assert_true(ringlog_open(serial, 1 << 20, &err));
+    plan.serial_log_fds[0] = dup_of(serial);
+    plan.qemu_log_fd = memfd_create("log", MFD_CLOEXEC);
+    plan.commit_fd = dup_of(commit_log);
+    if (!backend_qemu.start(&plan, &owner, &machine, &err))
+        fail_msg("%s", err.detail);
+    vm_spec_clear(spec);
+    free(spec);
+}
+
+static void end_it(void)
+{
+    struct err err = {0};
+
+    assert_true(backend_qemu.kill(machine, &err));
+    backend_qemu.release(machine);
+    spawn_clear(&host.s);
+    told.ended = told.paused = false;
+    spawn_worker(&host.s, false);
+    host.taken = false;
+    assert_true(uuid_parse(host.s.vm, &host.vm));
+}
+
+static uint32_t first_said(void)
+{
+    int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+    unsigned number = 0;
+    char text[64] = "";
+
+    while (sscanf(text, "+%8x\n", &number) != 1 || !strchr(text, '\n')) {
+        struct err err = {0};
+        uint64_t at = 0;
+        ssize_t n = ringlog_read(serial, &at, text, sizeof text - 1, NULL, &err);
+        assert_true(n >= 0 && clock_mono_ms() < deadline_ms);
+        text[n] = 0;
+        (void)poll(NULL, 0, 5); /* read again until a line is there */
+    }
+    return number;
+}
+
+/* It counts on from the number that its memory has, and its disks take it. */
+static void expect_it_goes_on(uint32_t memory)
+{
+    struct err err = {0};
+    uint32_t first;
+
+    assert_true(backend_qemu.cont(machine, &err));
+    first = first_said();
+    if (first != memory && first != memory + 1)
+        fail_msg("the guest goes on with %u, its memory had %u", first, memory);
+    count_on();
+}
+
 /* ---- the stories ---- */
 
 static void is_caught(enum memory_way way)
@@ -229,6 +315,50 @@ static void a_guest_that_runs_is_caught_with_its_disks(void **state)
 static void a_precopy_catches_its_end(void **state)
 {
     is_caught(MEMORY_PRECOPY);
+}
+
+/* Two generations: what began with an image is caught again, and that begins. */
+static void what_was_caught_goes_on_again_and_again(void **state)
+{
+    CLEANUP(mem_freep) char *made = NULL;
+    CLEANUP(mem_freep) char *made_again = NULL;
+    struct uuid second[2][3] = {{make_file(20, DISK_QCOW2, BOOT_DISK, &leaves[0]), leaves[0]},
+                                {make_file(21, DISK_QCOW2, BOOT_DISK, &leaves[1]), leaves[1]}};
+    struct uuid third[2][3];
+    struct err err = {0};
+    uint32_t memory;
+
+    assert_true(backend_qemu.memory_made(machine, &made, &err));
+    save(can_in_background() ? MEMORY_BACKGROUND : MEMORY_PRECOPY);
+    (void)await_whole();
+    count_on(); /* what it does now is in its overlays, and not seen by the next one */
+    memory = counter_in_memory();
+    end_it();
+    begin_again(second, 2, made);
+    expect_it_goes_on(memory);
+
+    assert_false(can_in_background());
+    assert_true(backend_qemu.memory_made(machine, &made_again, &err));
+    for (uint8_t i = 0; i < 2; i++) {
+        overlays[i] = make_file(30 + i, DISK_QCOW2, BOOT_DISK, NULL);
+        third[i][0] = make_file(40 + i, DISK_QCOW2, BOOT_DISK, NULL);
+        third[i][1] = second[i][0];
+        third[i][2] = second[i][1];
+    }
+    closep(&image); /* the first one is mapped, and must stay as it is */
+    {
+        CLEANUP(mem_freep) char *path = path_of(&image_id);
+        assert_int_equal(unlink(path), 0);
+    }
+    image = open_file(&image_id, O_RDWR | O_CREAT | O_EXCL);
+    save(MEMORY_PRECOPY);
+    (void)await_whole();
+    memory = counter_in_memory();
+    count_on();
+    end_it();
+    begin_again(third, 3, made_again);
+    expect_it_goes_on(memory);
+    (void)halt();
 }
 
 static void a_saved_guest_stands_still_and_may_be_taken_back(void **state)
@@ -331,6 +461,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_guest_that_runs_is_caught_with_its_disks),
         T(a_precopy_catches_its_end),
+        T(what_was_caught_goes_on_again_and_again),
         T(a_saved_guest_stands_still_and_may_be_taken_back),
         T(a_paused_guest_stays_paused),
         T(an_image_that_finds_no_space_leaves_the_guest_running),
