@@ -8,6 +8,7 @@
     X(asset_actions, "web/actions.js", "text/javascript; charset=utf-8")                           \
     X(asset_api, "web/api.js", "text/javascript; charset=utf-8")                                   \
     X(asset_app, "web/app.js", "text/javascript; charset=utf-8")                                   \
+    X(asset_ask, "web/ask.js", "text/javascript; charset=utf-8")                                   \
     X(asset_console, "web/console.js", "text/javascript; charset=utf-8")                           \
     X(asset_create, "web/create.js", "text/javascript; charset=utf-8")                             \
     X(asset_dom, "web/dom.js", "text/javascript; charset=utf-8")                                   \
@@ -21,6 +22,7 @@
     X(asset_operations, "web/operations.js", "text/javascript; charset=utf-8")                     \
     X(asset_remove, "web/remove.js", "text/javascript; charset=utf-8")                             \
     X(asset_screen, "web/screen.js", "text/javascript; charset=utf-8")                             \
+    X(asset_snapshots, "web/snapshots.js", "text/javascript; charset=utf-8")                       \
     X(asset_sse, "web/sse.js", "text/javascript; charset=utf-8")                                   \
     X(asset_store, "web/store.js", "text/javascript; charset=utf-8")                               \
     X(asset_style, "web/app.css", "text/css; charset=utf-8")                                       \

@@ -91,6 +91,7 @@ export async function getAll(path) {
 }
 
 export const vmPath = (id, rest = '') => `/vms/${encodeURIComponent(id)}${rest}`;
+export const snapshotPath = (id, rest = '') => `/snapshots/${encodeURIComponent(id)}${rest}`;
 export const operationPath = (id, rest = '') => `/operations/${encodeURIComponent(id)}${rest}`;
 
 export async function vmAct(id, verb) {

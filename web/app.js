@@ -2,8 +2,8 @@
 //
 //   app.js ── store.js ── api.js, sse.js      what is known, and where it comes from
 //     ├── hostbar.js  list.js  operations.js  parts of the page that draw what the store knows
-//     ├── create.js  remove.js                dialogs
-//     └── machine.js ── screen.js  console.js ── term.js  keys.js
+//     ├── create.js  remove.js  ask.js        dialogs
+//     └── machine.js ── screen.js  snapshots.js  console.js ── term.js  keys.js
 //
 // There is no build step and nothing comes from elsewhere: the files are served as they are.
 

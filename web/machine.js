@@ -6,10 +6,14 @@ import {el, isDisabled, part, setHidden, setText} from './dom.js';
 import {drawState} from './list.js';
 import {RemoveDialog} from './remove.js';
 import {Screen} from './screen.js';
+import {Snapshots} from './snapshots.js';
 import {reasonText, sinceText, sizeText} from './words.js';
 
 const JOBS = {'vm.start': 'starting', 'vm.shutdown': 'shutting down', 'vm.stop': 'powering off', 'vm.reset': 'resetting', 'vm.pause': 'pausing',
-    'vm.resume': 'resuming', 'vm.create': 'being created', 'vm.delete': 'being deleted'};
+    'vm.resume': 'resuming', 'vm.create': 'being created', 'vm.delete': 'being deleted', 'vm.snapshot': 'taking a snapshot', 'vm.revert': 'reverting',
+    'vm.delete-snapshot': 'deleting a snapshot', 'vm.clone': 'being cloned', 'vm.clone-full': 'being cloned', 'vm.flatten': 'being made independent',
+    'vm.move-storage': 'moving its storage', 'vm.add-disk': 'adding a disk', 'vm.remove-disk': 'removing a disk', 'vm.grow-disk': 'growing a disk',
+    'vm.restart': 'starting again'};
 
 // Members of a VM for people: [name, text], also used for what is pending.
 const MEMBERS = {
@@ -44,6 +48,7 @@ export class VmView {
 
     constructor(store) {
         this.store = store;
+        this.snapshots = new Snapshots(store);
         this.remove = new RemoveDialog(store);
         this.delete = el('button', {type: 'button', class: 'small danger', 'data-verb': 'delete'}, 'Delete…');
         this.delete.addEventListener('click', () => isDisabled(this.delete) || this.remove.open(this.#vm));
@@ -61,6 +66,7 @@ export class VmView {
     hide() {
         this.#screen.hide();
         this.#console.hide();
+        this.snapshots.hide();
         this.#vm = null;
         this.#drawn = '';
         this.id = null;
@@ -73,6 +79,7 @@ export class VmView {
         if (!vm) {
             this.#screen.hide();
             this.#console.hide();
+            this.snapshots.hide();
             setText(part('vm-title'), this.store.loaded ? 'No such VM' : '');
             return;
         }
@@ -84,6 +91,7 @@ export class VmView {
         this.#drawConfiguration(vm);
         this.#screen.show(vm);
         this.#console.show(vm);
+        this.snapshots.show(vm);
     }
 
     tick() {

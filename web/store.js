@@ -29,7 +29,8 @@ const pause = (ms, signal) => new Promise((resolve) => {
     signal?.addEventListener('abort', () => (clearTimeout(timer), resolve()), {once: true});
 });
 
-// Events (DOM's): 'host', 'vms', 'operations', 'online'; 'vm-changed' with detail {vm, was} for one VM.
+// Events (DOM's): 'host', 'vms', 'operations', 'online', 'snapshots' (of whichever VM: they are not kept here);
+// 'vm-changed' with detail {vm, was} for one VM.
 export class Store extends EventTarget {
     host = null;
     vms = new Map();        // by id
@@ -111,7 +112,7 @@ export class Store extends EventTarget {
         let timer = setTimeout(over, SILENCE_MS);
         try {
             const headers = {Accept: 'text/event-stream', ...(this.#lastId && {'Last-Event-ID': this.#lastId})};
-            const reader = (await send('GET', '/events?types=vm,operation', {headers, signal: silence.signal})).body.getReader();
+            const reader = (await send('GET', '/events?types=vm,operation,snapshot', {headers, signal: silence.signal})).body.getReader();
             const parser = new SseParser();
             parser.lastId = this.#lastId;
             for (let first = true, part; !(part = await reader.read()).done; first = false) {
@@ -148,6 +149,8 @@ export class Store extends EventTarget {
                 this.#forgetVm(object.id);
             else if (object?.type === 'vm')
                 this.#marks.vms.add(object.id);
+            else if (object?.type === 'snapshot')
+                this.#tell('snapshots');
             else if (object?.type === 'operation') {
                 this.#marks.operations.add(object.id);
                 if (this.vms.has(data?.target)) // its 'job' and 'actions' change with it

@@ -279,6 +279,86 @@ describe('a VM', () => {
     }));
 });
 
+describe('snapshots', () => {
+    const item = (page, name) => page.locator('#snapshot-list > li').filter({has: page.locator('.vm-name', {hasText: new RegExp(`^${name}$`)})});
+    const press = (page, name) => page.getByRole('button', {name, exact: true}).click();
+    const take = async (page, name, notes = '') => {
+        await page.getByRole('button', {name: 'Take snapshot…'}).click();
+        await page.locator('#ask').getByLabel('Name', {exact: true}).fill(name);
+        await page.locator('#ask').getByLabel('Notes').fill(notes);
+        await press(page, 'Take it');
+        await item(page, name).locator('.here:visible').waitFor();
+    };
+    before(() => daemon.fake('tree', {disks: [{size_bytes: 1 << 20}]}));
+
+    test('are taken, and stand as a tree in which the VM is somewhere', () => browser.page(async (page) => {
+        await open(page, 'tree');
+        await page.getByText('None yet.').waitFor();
+        await take(page, 'clean', XSS);
+        await take(page, 'updated');
+        assert.equal(await item(page, 'updated').getAttribute('data-level'), '2');
+        assert.equal(await item(page, 'clean').locator('.here:visible').count(), 0);
+        assert.equal(await item(page, 'clean').locator('.notes-text').textContent(), XSS);
+        await page.locator('#serial-form').scrollIntoViewIfNeeded();
+        await shot(page, 'snapshots');
+        await accessible(page);
+    }));
+
+    test('a name that is taken is refused in the dialog', () => browser.page(async (page) => {
+        await open(page, 'tree');
+        await page.getByRole('button', {name: 'Take snapshot…'}).click();
+        await page.locator('#ask').getByLabel('Name', {exact: true}).fill('clean');
+        await press(page, 'Take it');
+        await page.locator('#ask-error', {hasText: 'clean'}).waitFor();
+        await press(page, 'Close');
+    }, {expected: [/status of 409/]}));
+
+    test('one is reverted to, with what was there kept first', () => browser.page(async (page) => {
+        await open(page, 'tree');
+        await press(page, 'Revert clean');
+        await page.locator('#ask-submit:not([aria-disabled])').waitFor();
+        await shot(page, 'revert');
+        await accessible(page);
+        await press(page, 'Revert');
+        await item(page, 'clean').locator('.here:visible').waitFor();
+        assert.match(await page.locator('#snapshot-list').textContent(), /before-revert-/);
+        await take(page, 'branch');
+        assert.equal(await item(page, 'branch').getAttribute('data-level'), '2');
+    }));
+
+    test('a running VM cannot be reverted, and the button says why', async () => {
+        await daemon.act('tree', 'start');
+        await browser.page(async (page) => {
+            await open(page, 'tree');
+            const button = item(page, 'clean').getByRole('button', {name: 'Revert clean'});
+            await page.locator('[data-verb="revert"][aria-disabled="true"]').first().waitFor();
+            assert.match(await button.getAttribute('title'), /power it off/);
+        });
+        await daemon.act('tree', 'stop');
+    });
+
+    test('they are renamed, cloned and deleted, also by others', () => browser.page(async (page) => {
+        await open(page, 'tree');
+        await press(page, 'Rename updated');
+        await page.locator('#ask').getByLabel('Name', {exact: true}).fill('patched');
+        await press(page, 'Rename');
+        await item(page, 'patched').waitFor();
+        await press(page, 'Clone clean');
+        await page.getByLabel('Name of the new VM').fill('twig');
+        await page.locator('#ask').getByLabel('Start it').uncheck();
+        await press(page, 'Clone');
+        await item(page, 'clean').getByText('1 clone').waitFor();
+        await press(page, 'Delete patched');
+        await page.locator('#ask-submit:not([aria-disabled])').waitFor();
+        await press(page, 'Delete');
+        await item(page, 'patched').waitFor({state: 'detached'});
+        const {items: [deletion]} = await daemon.send('GET', '/operations?filter=kind%3D%3Dvm.delete-snapshot');
+        await daemon.send('GET', `/operations/${deletion.id}?wait=30`); // until then it holds the VM
+        await daemon.send('POST', '/vms/tree/snapshots', {name: 'from-afar'}, {prefer: 'wait=30'});
+        await item(page, 'from-afar').waitFor();
+    }));
+});
+
 describe('the event stream', () => {
     test('it goes on from the last number, and a reset loads everything again', () => browser.page(async (page) => {
         const asked = [];
