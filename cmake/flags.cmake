@@ -33,3 +33,10 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
     add_compile_options(-D_FORTIFY_SOURCE=2 -fstack-clash-protection)
     add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed -pie)
 endif()
+
+# A build for tests links a hundred and fifty programs: lld does that in a third of the time. A
+# release is linked by the compiler's own linker, since link-time optimization is between those two.
+find_program(VMMD_LLD ld.lld)
+if(VMMD_LLD AND CMAKE_BUILD_TYPE STREQUAL "Debug")
+    add_link_options(-fuse-ld=lld)
+endif()
