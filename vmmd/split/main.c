@@ -44,6 +44,18 @@ static bool pump(struct err *err)
     }
 }
 
+static bool drop(struct err *err)
+{
+    ssize_t n;
+
+    if (!room_lock(err))
+        return false;
+    do
+        n = read(SPLIT_FD_STREAM, buffer, sizeof buffer);
+    while (n > 0 || (n < 0 && errno == EINTR));
+    return n == 0 || err_errno(err, errno, "read QEMU's stream");
+}
+
 static enum split_outcome outcome_of(const struct err *err)
 {
     return err->code == ERR_MALFORMED  ? SPLIT_MALFORMED
@@ -66,6 +78,12 @@ static enum split_outcome split(uint64_t ram_bytes, struct err *err)
     return image_finish(&image, err) ? SPLIT_DONE : outcome_of(err);
 }
 
+/* Not even _exit(): what hangs on it makes calls that the room does not have. */
+static int leave(bool well)
+{
+    return (int)syscall(SYS_exit_group, well ? 0 : 1); /* which does not return */
+}
+
 int main(int argc, char **argv)
 {
     struct split_report report = {.version = 1};
@@ -74,17 +92,16 @@ int main(int argc, char **argv)
     prctl(PR_SET_NAME, "vmmd-split", 0, 0, 0); /* executed by descriptor, it would be called "9" */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a limit on files is an error like any other */
-    if (argc != 2 || !str_to_u64(argv[1], &report.ram_bytes) || report.ram_bytes == 0 ||
-        report.ram_bytes % SPLIT_PAGE || report.ram_bytes > INT64_MAX / 2) {
+    if (argc != 2 || !str_to_u64(argv[1], &report.ram_bytes) || report.ram_bytes % SPLIT_PAGE ||
+        report.ram_bytes > INT64_MAX / 2) {
         fprintf(stderr, "usage: vmmd-split RAM_BYTES (vmmd-worker starts it)\n");
         return 64;
     }
+    if (report.ram_bytes == 0)
+        return leave(drop(&err));
     report.outcome = split(report.ram_bytes, &err);
     report.held_bytes = image_held_bytes(&image);
     report.state_bytes = image.state_bytes;
     str_copy(report.detail, sizeof report.detail, err.detail);
-    /* Not even _exit(): what hangs on it makes calls that the room does not have. */
-    syscall(SYS_exit_group,
-            write(SPLIT_FD_REPORT, &report, sizeof report) == sizeof report ? 0 : 1);
-    __builtin_unreachable();
+    return leave(write(SPLIT_FD_REPORT, &report, sizeof report) == sizeof report);
 }

@@ -2,7 +2,13 @@
  *
  * It is started by the worker with the descriptors below and nothing else, and with the size of the
  * guest's memory in bytes as its only argument. It ends by itself, with 0 after a report and 1 when
- * it could not be given; it never outlives the stream's other end. */
+ * it could not be given; it never outlives the stream's other end.
+ *
+ * With the size 0 it drops the stream up to its end, writes nothing and reports nothing. That is
+ * for a background snapshot that is given up: QEMU 7.2 leaves the guest's memory write-protected
+ * when such a migration is cancelled or its stream breaks, and the guest hangs at its next write.
+ * Only one that ends well lets it go. So whoever starts a splitter for one keeps a duplicate of the
+ * reading end, and has the rest dropped when the splitter has failed, died or been killed. */
 #pragma once
 #include <stdint.h>
 
