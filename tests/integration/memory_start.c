@@ -6,6 +6,8 @@
 
 #include "backends/qemu/machine.h"
 
+#include <sys/mount.h>
+
 #define MIB (1ull << 20)
 
 static struct vm_spec *spec;
@@ -281,6 +283,45 @@ static void a_guest_that_ran_on_is_two_guests(void **state)
     end();
 }
 
+/* A file in a file system of its own that holds four pages. */
+static int file_of_little_room(void)
+{
+    CLEANUP(closep) int config = fsopen("tmpfs", FSOPEN_CLOEXEC);
+    CLEANUP(closep) int mounted = -1;
+
+    assert_true(config >= 0);
+    assert_int_equal(fsconfig(config, FSCONFIG_SET_STRING, "size", "16k", 0), 0);
+    assert_int_equal(fsconfig(config, FSCONFIG_CMD_CREATE, NULL, NULL, 0), 0);
+    mounted = fsmount(config, FSMOUNT_CLOEXEC, 0);
+    return openat(mounted, "image", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static void a_guest_goes_on_when_there_is_no_room_for_its_memory(void **state)
+{
+    struct machine_memory_state now;
+    struct err err = {0};
+
+    if (access("/dev/userfaultfd", R_OK | W_OK) < 0)
+        skip();
+    prepare("");
+    run(1);
+    for (int i = 0; i < 3; i++) {
+        const struct machine_memory_save save = {
+            .image = uuid_new(), .fd = file_of_little_room(), .way = MEMORY_BACKGROUND};
+        int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+
+        if (!backend_qemu.memory_save(machine, &save, &err))
+            fail_msg("%s", err.detail);
+        while ((now = look(&save.image)).state == MEMORY_WRITING && clock_mono_ms() < deadline_ms)
+            (void)poll(NULL, 0, 5); /* asked again until it is over */
+        assert_int_equal(now.state, MEMORY_ENDED);
+        assert_true(str_eq(now.error, "write the memory image: No space left on device"));
+        assert_true(backend_qemu.memory_end(machine, &save.image, false, &err));
+        count_on();
+    }
+    end();
+}
+
 /* Two machines of each kind: what was plugged in is where it was, and not where a start puts it. */
 static void what_was_plugged_in_is_where_it_was(const char *more, enum vm_machine board)
 {
@@ -366,6 +407,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_guest_goes_on_where_it_was_written_down),
         T(a_guest_that_ran_on_is_two_guests),
+        T(a_guest_goes_on_when_there_is_no_room_for_its_memory),
         T(a_pcs_devices_are_where_they_were),
         T(a_q35s_devices_are_where_they_were),
         T(an_image_that_does_not_fit_is_refused_in_words),

@@ -16,8 +16,8 @@
  * message, for less than a millisecond (nudge()).
  *
  * A splitter that hangs can make the guest's processors and with them QEMU's monitor hang: it is
- * ended first, which ends the stream, and then the migration is cancelled. Whatever QEMU says or
- * does not say, only its own VM can be hurt. */
+ * ended first. Then the migration is cancelled, or, for a background snapshot, goes on to its end
+ * into nothing (drop_rest()). Whatever QEMU says or does not say, only its own VM can be hurt. */
 #include "vmmd/worker/memory.h"
 
 #include "core/base/clock.h"
@@ -165,15 +165,34 @@ void memory_guest_is_back(struct worker *w)
 
 /* ---- calling it off ---- */
 
+/* QEMU 7.2 lets go of the guest's memory only when a background snapshot ends well: one that is
+ * cancelled, or whose stream breaks, leaves it write-protected, and the guest hangs at its next
+ * write. So the rest is dropped, as fast as QEMU writes. */
+static void drop_rest(struct worker *w)
+{
+    struct err err = {0};
+
+    if (split_drop(w, &err))
+        return;
+    log_error("the guest may hang: the rest of its memory could not be dropped: %s", err.detail);
+    split_kill(w);
+    tell(w, "migrate_cancel", NULL);
+}
+
 static void call_off(struct worker *w)
 {
-    split_kill(w);
     if (!w->memory.migrating) {
+        split_kill(w);
         memory_resume(w);
         return;
     }
     w->memory.step = MEMORY_CANCELLING;
-    tell(w, "migrate_cancel", NULL);
+    if (w->memory.tracks) {
+        drop_rest(w);
+    } else {
+        split_kill(w);
+        tell(w, "migrate_cancel", NULL);
+    }
     memory_look_again(w);
 }
 
@@ -476,8 +495,8 @@ static void prepare(struct worker *w)
 
     switch (m->prepared) {
     case 0:
-        ask(w, MEMORY_PREPARING, "migrate-set-capabilities",
-            memory_capabilities(m->ran && m->ask->way == ASK_BACKGROUND, true), prepared);
+        ask(w, MEMORY_PREPARING, "migrate-set-capabilities", memory_capabilities(m->tracks, true),
+            prepared);
         break;
     case 1:
         ask(w, MEMORY_PREPARING, "migrate-set-parameters", memory_parameters(), prepared);
@@ -537,6 +556,7 @@ bool memory_begin(struct worker *w, const struct request *from, struct frame *f,
     w->memory.ask = TAKE(request);
     w->memory.stream = stream;
     w->memory.ran = str_eq(w->status, "running");
+    w->memory.tracks = w->memory.ran && w->memory.ask->way == ASK_BACKGROUND;
     w->memory.total = w->memory.ask->ram_bytes;
     daemon_reply(w, from, "{}");
     prepare(w);

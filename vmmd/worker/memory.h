@@ -37,6 +37,7 @@ struct memory {
     bool own_stop;          /* a STOP that comes now has another reason */
     bool nudging;           /* STOP and RESUME that come now are ours */
     bool migrating;         /* QEMU writes, or may */
+    bool tracks;            /* it is to hold the guest's writes back: a background snapshot */
     bool settled;           /* it has written all, and has come to rest */
     bool past_switch;       /* nothing is left to switch */
     bool switched, well, no_space;

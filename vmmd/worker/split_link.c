@@ -2,7 +2,8 @@
  *
  * It is executed with its three descriptors, the null device on those below, an empty environment
  * and no way to get at more. Its report comes over a pipe; the pipe's end is its end, whatever the
- * reason. It dies with the worker. */
+ * reason. It dies with the worker, which holds the stream's reading end as well: QEMU does not
+ * notice that a splitter is gone before it is known what becomes of the rest. */
 #include "vmmd/worker/split_link.h"
 
 #include "core/base/fs.h"
@@ -30,7 +31,7 @@
 
 void split_init(struct worker *w)
 {
-    w->split.program = w->split.pidfd = w->split.report = -1;
+    w->split.program = w->split.pidfd = w->split.report = w->split.again = -1;
 }
 
 static bool limit(int resource, rlim_t most)
@@ -127,6 +128,7 @@ bool split_start(struct worker *w, int image, uint64_t ram_bytes, int *stream, s
     if (!fork_it(w, given, ram_bytes, err))
         return false;
     w->split.report = TAKE_FD(ours);
+    w->split.again = TAKE_FD(its);
     w->split.n_said = 0;
     *stream = TAKE_FD(qemus);
     return true;
@@ -153,12 +155,25 @@ void split_ready(struct worker *w)
     memory_split_over(w, checked(s));
 }
 
-void split_kill(struct worker *w)
+static void end_process(struct split_link *s)
 {
-    struct split_link *s = &w->split;
-
     if (s->pidfd >= 0)
         pidfd_send_signal(s->pidfd, SIGKILL, NULL, 0);
     closep(&s->pidfd);
     closep(&s->report);
+}
+
+bool split_drop(struct worker *w, struct err *err)
+{
+    const int given[] = {w->split.again, w->split.again, w->split.again};
+
+    end_process(&w->split);
+    return w->split.again >= 0 ? fork_it(w, given, 0, err)
+                               : err_set(err, ERR_INTERNAL, "there is no stream to drop");
+}
+
+void split_kill(struct worker *w)
+{
+    end_process(&w->split);
+    closep(&w->split.again);
 }

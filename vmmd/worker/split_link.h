@@ -13,7 +13,8 @@ struct worker;
 struct split_link {
     int program; /* vmmd-split, for execveat(); -1: this worker was given none */
     int pidfd;   /* -1: none runs */
-    int report;  /* reading end, non-blocking; -1 once it is over */
+    int again;  /* a duplicate of the stream's reading end, for who drops the rest; -1: none runs */
+    int report; /* reading end, non-blocking; -1 once it is over */
     struct split_report said;
     size_t n_said; /* bytes of it that have come */
 };
@@ -24,5 +25,8 @@ bool split_start(struct worker *w, int image, uint64_t ram_bytes, int *stream,
                  struct err *err) MUST_USE;
 /* Something of the report, or its end: memory_split_over() is told. */
 void split_ready(struct worker *w);
-/* Ends it by force, if it runs; nothing is told any more. */
+/* Ends it by force, and has what is left of the stream dropped by another one, until split_kill().
+ * Nothing is told any more. On failure the stream has no reader. */
+bool split_drop(struct worker *w, struct err *err) MUST_USE;
+/* Ends it by force, if it runs; nothing is told any more, and the stream has no reader. */
 void split_kill(struct worker *w);
