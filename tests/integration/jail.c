@@ -108,7 +108,7 @@ static void its_root_is_empty(void **state)
 static void its_descriptors_are_those_it_was_given(void **state)
 {
     CLEANUP(mem_freep) char *path = str_format("/proc/%d/fd", (int)rig_pids(&rig, "j").qemu);
-    unsigned images = 0;
+    unsigned images = 0, userfaultfds = 0;
     DIR *dir = opendir(path);
 
     assert_non_null(dir);
@@ -122,12 +122,16 @@ static void its_descriptors_are_those_it_was_given(void **state)
         target[n] = 0;
         if (strstr(target, ".qcow2"))
             images++;
+        else if (strcmp(target, "/dev/userfaultfd") == 0)
+            userfaultfds++;
         else if (!str_starts(target, "socket:") && !str_starts(target, "pipe:") &&
                  !str_starts(target, "anon_inode:") && strcmp(target, "/dev/null") != 0)
             fail_msg("QEMU holds %s", target);
     }
     closedir(dir);
     assert_in_range(images, 2, 4); /* each disk: the passed one, and QEMU's own duplicate */
+    /* As root, where the kernel has it; an ordinary user cannot open it for QEMU. */
+    assert_int_equal(userfaultfds, !rig.uid && access("/dev/userfaultfd", F_OK) == 0);
 }
 
 static void the_processes_of_the_daemon_hold_no_privilege(void **state)
