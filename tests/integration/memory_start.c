@@ -12,7 +12,9 @@
 
 static struct vm_spec *spec;
 static struct uuid extra;  /* of a disk that is plugged in */
-static struct uuid second; /* ... behind USB */
+static struct uuid second; /* ... the same, on second_bus */
+static int second_bus;
+static bool with_card; /* the configuration has a network card */
 
 static const struct uuid extra_id = {{0xd2}}, second_id = {{0xd3}};
 
@@ -25,6 +27,8 @@ static struct vm_spec *spec_with(const char *more)
     CLEANUP(json_decrefp) json_t *json = json_read(text, strlen(text), &err);
     struct vm_spec *out = mem_alloc(sizeof *out);
 
+    if (with_card)
+        json_object_set_new(json, "nics", json_pack("[{}]"));
     if (!model_decode(&vm_model, json, MODEL_STORED, out, &err))
         fail_msg("%s", err.detail);
     return out;
@@ -45,6 +49,7 @@ static void prepare(const char *more)
     cond_init(&told.more);
     dir = tmp_dir_make();
     spec = spec_with(more);
+    second_bus = DISK_BUS_USB;
     leaves[0] = make_file(0, DISK_RAW, BOOT_DISK, NULL);
     extra = make_file(2, DISK_RAW, BOOT_DISK, NULL);
     second = make_file(3, DISK_RAW, BOOT_DISK, NULL);
@@ -67,6 +72,22 @@ static struct plan_disk disk_of(unsigned position, const struct uuid *id, struct
                               .n_fds = 1};
 }
 
+static int nvram_open(void)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/nvram", dir);
+
+    return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+}
+
+static bool make_nvram(struct err *err)
+{
+    CLEANUP(closep) int fd = nvram_open();
+    CLEANUP(mem_freep) char *data = NULL;
+    size_t len;
+
+    return backend_nvram_template(true, &data, &len, err) && fs_write_all(fd, data, len, err);
+}
+
 /* 'n' of the three disks; with an image the guest stands where it was. */
 static bool begin(size_t n, int image, const char *made, struct err *err)
 {
@@ -77,7 +98,7 @@ static bool begin(size_t n, int image, const char *made, struct err *err)
     struct plan_disk disks[3] = {
         disk_of(0, &disk_ids[0], &leaves[0], DISK_BUS_IDE, &fds[0]),
         disk_of(1, &extra_id, &extra, DISK_BUS_VIRTIO, &fds[1]),
-        disk_of(2, &second_id, &second, DISK_BUS_USB, &fds[2]),
+        disk_of(2, &second_id, &second, second_bus, &fds[2]),
     };
 
     for (size_t i = n; i < 3; i++)
@@ -89,6 +110,12 @@ static bool begin(size_t n, int image, const char *made, struct err *err)
     serial = memfd_create("serial", MFD_CLOEXEC);
     assert_true(ringlog_open(serial, 1 << 20, err));
     plan.serial_log_fds[0] = dup_of(serial);
+    if (spec->serial_ports > 1) {
+        plan.serial_log_fds[1] = memfd_create("serial", MFD_CLOEXEC);
+        assert_true(ringlog_open(plan.serial_log_fds[1], 1 << 20, err));
+    }
+    if (spec->firmware.type == FIRMWARE_UEFI)
+        plan.nvram_fd = nvram_open();
     plan.qemu_log_fd = memfd_create("log", MFD_CLOEXEC);
     return backend_qemu.start(&plan, &owner, &machine, err);
 }
@@ -244,6 +271,7 @@ static int teardown(void **state)
     if (dir)
         tmp_dir_remove(dir);
     dir = NULL;
+    with_card = false;
     return 0;
 }
 
@@ -334,7 +362,7 @@ static void what_was_plugged_in_is_where_it_was(const char *more, enum vm_machin
     prepare(more);
     spec->machine = board;
     run(1);
-    plug_in(2, &second_id, &second, DISK_BUS_USB);
+    plug_in(2, &second_id, &second, second_bus);
     plug_in(1, &extra_id, &extra, DISK_BUS_VIRTIO);
     if (!backend_qemu.set_vcpus(machine, 2, &now, &err))
         fail_msg("%s", err.detail);
@@ -360,6 +388,39 @@ static void a_q35s_devices_are_where_they_were(void **state)
     what_was_plugged_in_is_where_it_was(",\"cpu\":{\"max_vcpus\":2},\"rng\":true,"
                                         "\"video\":{\"model\":\"virtio\"}",
                                         VM_MACHINE_Q35);
+}
+
+/* All that a configuration can ask for. Nothing runs on it but the firmware: the state of all of it
+ * is read. */
+static void a_machine_with_everything_goes_on(void **state)
+{
+    static const char more[] =
+        ",\"firmware\":{\"type\":\"uefi\",\"secure_boot\":true},\"rng\":true,"
+        "\"watchdog\":\"i6300esb\",\"pointer\":\"tablet\",\"clock\":\"localtime\","
+        "\"serial_ports\":2,\"cdroms\":[{}],\"video\":{\"model\":\"qxl\"},"
+        "\"cpu\":{\"model\":\"qemu64\",\"sockets\":1,\"max_vcpus\":4}";
+    CLEANUP(mem_freep) char *made = NULL;
+    struct err err = {0};
+    uint32_t at;
+    int image;
+
+    with_card = true;
+    prepare(more);
+    spec->machine = VM_MACHINE_Q35;
+    spec->memory_bytes = 128 * MIB;
+    second_bus = DISK_BUS_SCSI;
+    if (!make_nvram(&err))
+        skip(); /* the firmware is not installed */
+    if (!begin(2, -1, NULL, &err) || !backend_qemu.cont(machine, &err))
+        fail_msg("%s", err.detail);
+    plug_in(2, &second_id, &second, second_bus);
+    image = write_down(MEMORY_STILL, &made, &at);
+    end();
+    spawn(false);
+    if (!begin(3, image, made, &err))
+        fail_msg("%s (%s)", err.detail, made);
+    assert_true(backend_qemu.cont(machine, &err));
+    end();
 }
 
 static void expect_refusal(size_t n, int image, const char *made, enum err_code code,
@@ -410,6 +471,7 @@ int main(void)
         T(a_guest_goes_on_when_there_is_no_room_for_its_memory),
         T(a_pcs_devices_are_where_they_were),
         T(a_q35s_devices_are_where_they_were),
+        T(a_machine_with_everything_goes_on),
         T(an_image_that_does_not_fit_is_refused_in_words),
     };
 
