@@ -273,6 +273,53 @@ static void a_reply_that_is_not_json_is_the_workers_fault(void **state)
     assert_int_equal(doomed.err.code, ERR_HYPERVISOR);
 }
 
+struct asked {
+    pthread_t thread;
+    struct err err;
+    json_t *reply; /* NULL: it failed */
+};
+
+static void *ask_for_a_property(void *arg)
+{
+    struct asked *a = arg;
+
+    if (!link_qmp(pair.link, "qom-get", NULL, NULL, 0, WAIT_MS, &a->reply, &a->err))
+        a->reply = NULL;
+    return NULL;
+}
+
+/* What the worker passes on as QEMU's answer; the caller's. */
+static json_t *reply_to(const char *text)
+{
+    struct asked asked = {0};
+    struct err err = {0};
+    char request[64];
+
+    assert_true(thread_start(&asked.thread, "asked", ask_for_a_property, &asked, &err));
+    far_send(WORKER_OK, far_read(request, sizeof request).id, text, strlen(text));
+    pthread_join(asked.thread, NULL);
+    return asked.reply;
+}
+
+static void a_property_is_a_bare_value(void **state)
+{
+    static const char *const none[] = {"", "1,2", "1] [2", "]", "tru", "\"a"};
+    CLEANUP(json_decrefp) json_t *text = NULL;
+    CLEANUP(json_decrefp) json_t *number = NULL;
+    CLEANUP(json_decrefp) json_t *object = NULL;
+    struct err err = {0};
+
+    assert_true(link_watch(pair.link, &sink, &err));
+    text = reply_to("\"pc-q35-7.2-machine\"");
+    assert_string_equal(json_string_value(text), "pc-q35-7.2-machine");
+    number = reply_to("-17");
+    assert_int_equal(json_integer_value(number), -17);
+    object = reply_to("{\"a\":[1]}");
+    assert_int_equal(json_object_size(object), 1);
+    for (size_t i = 0; i < ARRAY_LEN(none); i++)
+        assert_null(reply_to(none[i]));
+}
+
 /* ---- events ---- */
 
 static void assert_seqs(const uint64_t *should, unsigned n)
@@ -385,6 +432,7 @@ int main(void)
         LINK_TEST(without_a_watcher_a_silent_worker_times_out_too),
         LINK_TEST(a_workers_refusal_keeps_its_code_and_words),
         LINK_TEST(a_reply_that_is_not_json_is_the_workers_fault),
+        LINK_TEST(a_property_is_a_bare_value),
         LINK_TEST(early_events_come_first_and_doubles_are_dropped),
         LINK_TEST(hello_asks_for_what_was_not_seen),
         LINK_TEST(a_newcomer_gets_only_what_happens_from_now_on),

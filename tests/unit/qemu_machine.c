@@ -357,6 +357,8 @@ static void attaching_reports_how_the_guest_stands(void **state)
     } cases[] = {
         {READY("running"), MACHINE_IS_RUNNING, VM_REASON_NONE},
         {READY("prelaunch"), MACHINE_PRELAUNCH, VM_REASON_NONE},
+        {READY("inmigrate"), MACHINE_PRELAUNCH, VM_REASON_NONE},
+        {READY("postmigrate"), MACHINE_IS_PAUSED, VM_REASON_MIGRATION},
         {READY("paused"), MACHINE_IS_PAUSED, VM_REASON_USER},
         {READY("io-error"), MACHINE_IS_PAUSED, VM_REASON_NO_SPACE}, /* says query-block */
         {READY("guest-panicked"), MACHINE_IS_PAUSED, VM_REASON_GUEST_PANIC},

@@ -97,6 +97,7 @@ static void the_run_state_follows_the_events(void **state)
                         "guest-panicked");
     assert_string_equal(policy_status("RTC_CHANGE", "running"), "running");
     assert_true(policy_changes_status("STOP"));
+    assert_true(policy_changes_status("MIGRATION")); /* an image's state was read */
     assert_false(policy_changes_status("RTC_CHANGE"));
 }
 

@@ -58,6 +58,7 @@ static void what_a_vm_needs_passes(void **state)
                                         "send-key",
                                         "stop",
                                         "system_powerdown",
+                                        "x-query-usb",
                                         "system_reset"};
 
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)
@@ -71,6 +72,7 @@ static void what_leads_out_of_the_jail_does_not(void **state)
     static const char *const names[] = {"human-monitor-command",
                                         "",
                                         "x-exit-preconfig",
+                                        "x-query-usb2",
                                         "chardev-add",
                                         "netdev_add",
                                         "pmemsave",
