@@ -20,11 +20,35 @@ static const struct field shutdown_fields[] = {
 static const struct model shutdown_model = {"ShutdownArguments", sizeof(struct shutdown_args),
                                             shutdown_fields, ARRAY_LEN(shutdown_fields)};
 
+struct flatten_args {
+    double bandwidth; /* NAN: not given */
+};
+static const struct field flatten_fields[] = {
+    BANDWIDTH_FIELD(struct flatten_args, bandwidth, BANDWIDTH_HELP),
+};
+static const struct model flatten_model = {"FlattenArguments", sizeof(struct flatten_args),
+                                           flatten_fields, ARRAY_LEN(flatten_fields)};
+
+static bool flatten_arguments(struct request *rq, json_t **out, struct err *err)
+{
+    struct flatten_args args = {0};
+
+    if (!request_decode(rq, &flatten_model, &args, err))
+        return false;
+    if (args.bandwidth >= 0) {
+        *out = json_object();
+        json_put_u64(*out, "bandwidth", (uint64_t)args.bandwidth);
+    }
+    return true;
+}
+
 /* '*out' is what core is given; NULL when nothing was said. */
 static bool arguments(struct request *rq, json_t **out, struct err *err)
 {
     struct shutdown_args args = {0};
 
+    if (rq->route->arg == VM_VERB_FLATTEN)
+        return flatten_arguments(rq, out, err);
     if (rq->route->arg != VM_VERB_SHUTDOWN)
         return request_no_arguments(rq, err);
     if (!request_decode(rq, &shutdown_model, &args, err))

@@ -8,6 +8,7 @@
 struct clone_args {
     char *name, *snapshot, *pool;
     bool full, start;
+    double bandwidth; /* NAN: not given */
 };
 static const struct field clone_fields[] = {
     {.name = "name",
@@ -40,6 +41,10 @@ static const struct field clone_fields[] = {
      .type = FIELD_BOOL,
      .offset = offsetof(struct clone_args, start),
      .help = "starts the new VM"},
+    BANDWIDTH_FIELD(
+        struct clone_args, bandwidth,
+        "of a full one: bytes a second, 0 for no limit; chosen so that the guest hardly "
+        "notices when not given"),
 };
 static const struct model clone_model = {"CloneArguments", sizeof(struct clone_args), clone_fields,
                                          ARRAY_LEN(clone_fields)};
@@ -62,7 +67,12 @@ bool vms_clone(struct request *rq, struct err *err)
         return false;
     if (replay)
         return operation_reply(rq, &op, err);
-    ask = (struct clone_ask){args.name, args.snapshot, args.pool, args.full, args.start};
+    ask = (struct clone_ask){args.name, args.snapshot, args.pool,
+                             args.full, args.start,    .limited = args.bandwidth >= 0};
+    if (ask.limited && !ask.full)
+        return err_field(err, ERR_INVALID, "/bandwidth", "only a full clone copies anything");
+    if (ask.limited)
+        ask.bytes_per_s = (uint64_t)args.bandwidth;
     if (!vm_clone(rq->api->config.core, rq->ref, &ask, &origin, &op, &vm, err) &&
         !idem_lost_race(rq, &origin, "operation", &op, err))
         return false;

@@ -29,8 +29,6 @@ static bool check_format(const char *text, const char **why)
     return false;
 }
 
-#define BANDWIDTH_MAX 1000000000000ull
-
 static const struct field move_fields[] = {
     {.name = "pool",
      .type = FIELD_TEXT,
@@ -53,13 +51,7 @@ static const struct field move_fields[] = {
      .max = 16,
      .check = check_format,
      .help = "of disks without snapshots; as it is when not given"},
-    {.name = "bandwidth",
-     .type = FIELD_REAL,
-     .offset = offsetof(struct move_args, bandwidth),
-     .low = 0,
-     .max = BANDWIDTH_MAX,
-     .help =
-         "bytes a second, 0 for no limit; chosen so that the guest hardly notices when not given"},
+    BANDWIDTH_FIELD(struct move_args, bandwidth, BANDWIDTH_HELP),
     {.name = "delete_source",
      .type = FIELD_BOOL,
      .offset = offsetof(struct move_args, delete_source),

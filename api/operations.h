@@ -2,6 +2,17 @@
 #pragma once
 #include "api/request.h"
 
+/* Bytes a second that a client may allow a copy. */
+#define BANDWIDTH_MAX 1000000000000ull
+#define BANDWIDTH_HELP                                                                             \
+    "bytes a second, 0 for no limit; chosen so that the guest hardly notices when not given"
+/* A FIELD_REAL of this is in the model of an operation that may be limited: NAN when not given. */
+#define BANDWIDTH_FIELD(args, member, text)                                                        \
+    {                                                                                              \
+        .name = "bandwidth", .type = FIELD_REAL, .offset = offsetof(args, member), .low = 0,       \
+        .max = BANDWIDTH_MAX, .help = (text)                                                       \
+    }
+
 /* 202 with Location and the Operation. With "Prefer: wait=N" waits for the end: 200 with the
  * Operation when it succeeded in time (for "vm.create" 201 with the VM), its error when it failed.
  */

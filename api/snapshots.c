@@ -143,12 +143,15 @@ bool snapshots_delete(struct request *rq, struct err *err)
     struct origin origin;
     struct uuid op = {0};
     char vm[UUID_TEXT];
+    uint64_t bandwidth;
 
-    if (!request_origin(rq, &origin, err) || !snapshot_vm(rq->api->config.core, rq->ref, vm, err))
+    if (!request_query_u64(rq, "bandwidth", 0, BANDWIDTH_MAX, 0, &bandwidth, err) ||
+        !request_origin(rq, &origin, err) || !snapshot_vm(rq->api->config.core, rq->ref, vm, err))
         return false;
     if (origin.dry_run)
         return answer_plan(rq, vm, rq->ref, VM_VERB_DELETE_SNAPSHOT, err);
-    return snapshot_delete(rq->api->config.core, vm, rq->ref, &origin, &op, err) &&
+    return snapshot_delete(rq->api->config.core, vm, rq->ref,
+                           request_query(rq, "bandwidth") ? &bandwidth : NULL, &origin, &op, err) &&
            operation_reply(rq, &op, err);
 }
 

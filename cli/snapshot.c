@@ -43,6 +43,13 @@ static const struct flag plan_flags[] = {
     {"dry-run", 0, NULL, "say what would be copied, freed and lost, and what stands in the way"},
     {0},
 };
+static const struct flag delete_flags[] = {
+    {"bandwidth", 0, "SIZE",
+     "copy so much a second at most, such as 100M; 0: no limit (default: as much as the guest "
+     "hardly notices)"},
+    {"dry-run", 0, NULL, "say what would be copied, freed and lost, and what stands in the way"},
+    {0},
+};
 static const struct column plan_columns[] = {
     {"COPIED", "bytes", CELL_BYTES, false},
     {"FREED", "freed_bytes", CELL_BYTES, false},
@@ -71,10 +78,12 @@ const struct command snapshot_commands[] = {
      "snapshot. To keep what is there now, take a snapshot before.",
      "  vmmctl stop web && vmmctl snapshot revert web before-update && vmmctl start web",
      snapshot_revert_run, false},
-    {"delete", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, plan_flags,
+    {"delete", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, delete_flags,
      "delete a snapshot; the VM and other snapshots keep what they have",
-     "What they still need of its files is copied to theirs first, while the VM runs or is off.",
-     NULL, snapshot_delete_run, false},
+     "What they still need of its files is copied to theirs first, while the VM runs or is off. "
+     "How "
+     "fast is changed meanwhile by vmmctl op limit.",
+     "  vmmctl snapshot delete web before-update --bandwidth 50M", snapshot_delete_run, false},
     {"export", "VM SNAPSHOT", 2, 2, USES_WAIT, snapshot_export_flags,
      "write a disk of a snapshot into an image file",
      "While the VM does what it likes. Without --file the image stays in the folder exports of a "
@@ -302,16 +311,31 @@ static bool snapshot_revert_run(struct cli *cli, struct fault *fault)
     return true;
 }
 
+/* NULL as find(). */
+static char *delete_path(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = NULL;
+    uint64_t bandwidth;
+
+    if (!args_size(cli->args, "bandwidth", 0, &bandwidth, fault))
+        return NULL;
+    path = snapshot_path(cli, fault);
+    if (!path || !args_has(cli->args, "bandwidth"))
+        return TAKE(path);
+    return str_format("%s?bandwidth=%" PRIu64, path, bandwidth);
+}
+
 static bool snapshot_delete_run(struct cli *cli, struct fault *fault)
 {
     const char *vm = cli_word(cli, 0), *ref = cli_word(cli, 1);
-    CLEANUP(mem_freep) char *path = snapshot_path(cli, fault);
+    const bool dry = args_has(cli->args, "dry-run");
+    CLEANUP(mem_freep) char *path = dry ? snapshot_path(cli, fault) : delete_path(cli, fault);
     CLEANUP(mem_freep)
     char *question = str_format("Delete the snapshot %.63s of %.63s?", ref, vm);
     CLEANUP(json_decrefp) json_t *operation = NULL;
     struct http_request request = {.method = "DELETE", .path = path};
 
-    if (path && args_has(cli->args, "dry-run"))
+    if (path && dry)
         return dry_run(cli, "DELETE", path, NULL, fault);
     if (!path || !cli_confirm(cli, question, fault))
         return false;

@@ -88,7 +88,8 @@ const struct command vm_commands[] = {
      "  vmmctl vm clone web web2 --start\n"
      "  vmmctl vm clone golden test-1 --snapshot installed",
      vm_clone_run, false},
-    {"flatten", "VM", 1, 1, ACT, NULL, "make a clone independent of the VM it was made from",
+    {"flatten", "VM", 1, 1, ACT, vm_flatten_flags,
+     "make a clone independent of the VM it was made from",
      "Everything that its disks show of the other's files is copied into its own, while it runs or "
      "is "
      "off.",

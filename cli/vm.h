@@ -8,7 +8,8 @@ extern const struct column vm_columns[];
 #define VM_SPEC_FLAGS 3
 extern const struct flag vm_create_flags[], vm_edit_flags[], vm_stop_flags[], vm_shutdown_flags[],
     vm_delete_flags[], vm_wait_flags[], vm_key_flags[], vm_copy_flags[], vm_clone_flags[],
-    vm_media_flags[], vm_log_flags[], vm_type_flags[], vm_pointer_flags[], vm_move_flags[];
+    vm_flatten_flags[], vm_media_flags[], vm_log_flags[], vm_type_flags[], vm_pointer_flags[],
+    vm_move_flags[];
 
 /* The member that a flag of vm create says, or NULL. */
 const struct field *vm_flag_field(const struct command *command, const char *flag);

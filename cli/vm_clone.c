@@ -5,19 +5,39 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+const struct flag vm_flatten_flags[] = {
+    {"bandwidth", 0, "SIZE",
+     "so much a second at most, such as 100M; 0: no limit (default: as much as the guest hardly "
+     "notices)"},
+    {0},
+};
 const struct flag vm_clone_flags[] = {
     {"snapshot", 0, "SNAPSHOT",
      "of this snapshot, by name or id; else one is taken of the VM as it is"},
     {"full", 0, NULL, "copy everything, so that the two share no file"},
     {"pool", 0, "POOL", "for the new files"},
+    {"bandwidth", 0, "SIZE",
+     "with --full: so much a second at most, such as 100M; 0: no limit (default: as much as the "
+     "guest hardly notices)"},
     {"start", 0, NULL, "start it when it is created"},
     {"dry-run", 0, NULL, "check everything, change nothing"},
     {0},
 };
 
-static json_t *make_request(struct cli *cli)
+static bool put_bandwidth(struct cli *cli, json_t *body, struct fault *fault)
 {
-    json_t *request = json_object();
+    uint64_t bandwidth;
+
+    if (!args_size(cli->args, "bandwidth", 0, &bandwidth, fault))
+        return false;
+    if (args_has(cli->args, "bandwidth"))
+        json_put_u64(body, "bandwidth", bandwidth);
+    return true;
+}
+
+static json_t *make_request(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(json_decrefp) json_t *request = json_object();
     const char *snapshot = args_text(cli->args, "snapshot"), *pool = args_text(cli->args, "pool");
 
     json_put_text(request, "name", cli_word(cli, 1));
@@ -29,7 +49,7 @@ static json_t *make_request(struct cli *cli)
         json_put_bool(request, "full", true);
     if (args_has(cli->args, "start"))
         json_put_bool(request, "start", true);
-    return request;
+    return put_bandwidth(cli, request, fault) ? TAKE(request) : NULL;
 }
 
 bool vm_clone_run(struct cli *cli, struct fault *fault)
@@ -38,9 +58,12 @@ bool vm_clone_run(struct cli *cli, struct fault *fault)
     CLEANUP(mem_freep)
     char *path = http_path(dry ? "/vms/{}/actions/clone?dry_run=true" : "/vms/{}/actions/clone",
                            cli_word(cli, 0));
-    CLEANUP(json_decrefp) json_t *request = make_request(cli), *end = NULL;
-    CLEANUP(json_decrefp) json_t *reply = dry ? http_post(cli->http, path, request, fault) : NULL;
+    CLEANUP(json_decrefp) json_t *request = make_request(cli, fault), *end = NULL;
+    CLEANUP(json_decrefp)
+    json_t *reply = dry && request ? http_post(cli->http, path, request, fault) : NULL;
 
+    if (!request)
+        return false;
     if (dry) {
         if (reply)
             cli_say(cli, "nothing was created; it would be possible");
@@ -54,7 +77,10 @@ bool vm_clone_run(struct cli *cli, struct fault *fault)
 
 bool vm_flatten_run(struct cli *cli, struct fault *fault)
 {
-    if (!vm_action(cli, cli_word(cli, 0), "flatten", NULL, fault))
+    CLEANUP(json_decrefp) json_t *body = json_object();
+
+    if (!put_bandwidth(cli, body, fault) ||
+        !vm_action(cli, cli_word(cli, 0), "flatten", body, fault))
         return false;
     return vm_print(cli, cli_word(cli, 0), false, fault);
 }

@@ -16,6 +16,7 @@ struct fake_job {
     struct uuid name;
     int disk; /* the one a pivot will switch; -1: the job ends by itself */
     bool looked, cancelled;
+    bool crawls; /* its limit is so low that it does not end */
 };
 
 /* A memory image that is being written, or the end of one. */

@@ -1,8 +1,8 @@
 /* The files of a fake machine's disks: which one each writes to is remembered, and that is all.
  *
- * A stream is over at once. A copy that ends by a pivot is RUNNING at the first look and READY from
- * the second on, and stays RUNNING without space while fake_full says so. A pivot does what a
- * worker does of it: the record, then the leaves. */
+ * A stream is over at once, unless its limit is less than what it has to do. A copy that ends by a
+ * pivot is RUNNING at the first look and READY from the second on, and stays RUNNING without space
+ * while fake_full says so. A pivot does what a worker does of it: the record, then the leaves. */
 #include "backends/fake/fake.h"
 #include "backends/fake/inside.h"
 
@@ -83,9 +83,14 @@ void fake_forget_jobs(struct machine *m)
         forget_job(m, &m->jobs->name);
 }
 
+static bool is_crawling(uint64_t bytes_per_s)
+{
+    return bytes_per_s && bytes_per_s < JOB_BYTES;
+}
+
 /* 'disk' is the one that a pivot will switch; -1: the job ends by itself. */
-static bool begin(struct machine *m, const struct uuid *name, int disk, struct err *err)
-    REQUIRES(m->lock)
+static bool begin(struct machine *m, const struct uuid *name, int disk, uint64_t bytes_per_s,
+                  struct err *err) REQUIRES(m->lock)
 {
     struct fake_job *job;
 
@@ -94,7 +99,11 @@ static bool begin(struct machine *m, const struct uuid *name, int disk, struct e
     if (*find_job(m, name))
         return err_set(err, ERR_HYPERVISOR, "there is such a block job already");
     job = mem_alloc(sizeof *job);
-    *job = (struct fake_job){.next = m->jobs, .name = *name, .disk = disk, .looked = disk < 0};
+    *job = (struct fake_job){.next = m->jobs,
+                             .name = *name,
+                             .disk = disk,
+                             .looked = disk < 0,
+                             .crawls = is_crawling(bytes_per_s)};
     m->jobs = job;
     return true;
 }
@@ -113,7 +122,7 @@ bool fake_stream(struct machine *m, const struct machine_stream *stream, struct 
     if (ok && fake_files)
         fake_files->stream(&stream->top, &stream->base);
     lock_take(&m->lock);
-    ok = ok && begin(m, &stream->top, -1, err);
+    ok = ok && begin(m, &stream->top, -1, stream->bytes_per_s, err);
     lock_drop(&m->lock);
     return ok;
 }
@@ -125,7 +134,8 @@ bool fake_mirror(struct machine *m, const struct machine_mirror *mirror, struct 
     for (size_t i = 0; i < mirror->chain->n_fds; i++)
         closep(&mirror->chain->fds[i]);
     lock_take(&m->lock);
-    ok = ok && can_pivot(m, err) && begin(m, &mirror->chain->files[0], (int)mirror->disk, err);
+    ok = ok && can_pivot(m, err) &&
+         begin(m, &mirror->chain->files[0], (int)mirror->disk, mirror->bytes_per_s, err);
     lock_drop(&m->lock);
     return ok;
 }
@@ -153,21 +163,21 @@ bool fake_commit(struct machine *m, const struct machine_commit *commit, struct 
     disk = commit->is_leaf ? disk_of_leaf(m, &commit->top) : -1;
     if (ok && commit->is_leaf && disk < 0)
         ok = err_set(err, ERR_WRONG_STATE, "no disk writes to that file");
-    ok = ok && begin(m, &commit->top, disk, err);
+    ok = ok && begin(m, &commit->top, disk, commit->bytes_per_s, err);
     lock_drop(&m->lock);
     return ok;
 }
 
 static void look_at(struct fake_job *job, struct machine_block_job *out)
 {
-    bool full = job->disk >= 0 && fake_full;
+    const bool full = job->disk >= 0 && fake_full, waits = full || job->crawls;
 
     out->total = JOB_BYTES;
-    out->done = job->looked && !full ? JOB_BYTES : JOB_BYTES / 2;
+    out->done = job->looked && !waits ? JOB_BYTES : JOB_BYTES / 2;
     out->no_space = full;
-    out->state = !job->looked || full ? BLOCK_JOB_RUNNING
-                 : job->disk >= 0     ? BLOCK_JOB_READY
-                                      : BLOCK_JOB_ENDED;
+    out->state = !job->looked || waits ? BLOCK_JOB_RUNNING
+                 : job->disk >= 0      ? BLOCK_JOB_READY
+                                       : BLOCK_JOB_ENDED;
     if (job->cancelled) {
         out->state = BLOCK_JOB_ENDED;
         str_copy(out->error, sizeof out->error, "cancelled");
@@ -206,7 +216,20 @@ static bool touch_job(struct machine *m, const struct uuid *name, struct err *er
 bool fake_block_job_limit(struct machine *m, const struct uuid *name, uint64_t bytes_per_s,
                           struct err *err)
 {
-    return FAILPOINT("fake.limit", err) && touch_job(m, name, err);
+    struct fake_job *job;
+    bool ok;
+
+    if (!FAILPOINT("fake.limit", err))
+        return false;
+    lock_take(&m->lock);
+    ok = fake_is_there(m, err);
+    job = *find_job(m, name);
+    if (ok && job)
+        job->crawls = is_crawling(bytes_per_s);
+    else if (ok)
+        ok = err_set(err, ERR_HYPERVISOR, "there is no such block job");
+    lock_drop(&m->lock);
+    return ok;
 }
 
 bool fake_block_job_resume(struct machine *m, const struct uuid *name, struct err *err)

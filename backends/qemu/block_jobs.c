@@ -36,8 +36,8 @@ bool machine_stream(struct machine *m, const struct machine_stream *stream, stru
     bool ok;
 
     file_node_name(&stream->top, top);
-    arguments = json_pack("{s:s,s:s,s:b,s:s}", "job-id", top, "device", top, "auto-dismiss", 0,
-                          "on-error", "report");
+    arguments = json_pack("{s:s,s:s,s:b,s:s,s:I}", "job-id", top, "device", top, "auto-dismiss", 0,
+                          "on-error", "report", "speed", (json_int_t)stream->bytes_per_s);
     if (!uuid_is_zero(&stream->base)) {
         file_node_name(&stream->base, base);
         json_put_text(arguments, "base-node", base);

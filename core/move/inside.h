@@ -1,8 +1,8 @@
 /* The inside of a move, shared by core/move's files only. */
 #pragma once
 #include "core/disk/file.h"
+#include "core/disk/pace.h"
 #include "core/move/move.h"
-#include "core/move/pace.h"
 
 /* One file and its copy. */
 struct move_file {

@@ -30,6 +30,7 @@ struct machine_stream {
     struct uuid top, base; /* 'base' zero: everything */
     const char *base_name; /* for the image's header; NULL without a base */
     int top_fd;            /* O_RDWR, taken; -1 when it is a leaf, which is open for writing */
+    uint64_t bytes_per_s;  /* 0: as fast as it goes */
 };
 
 /* Copying what a disk's leaf has, and what the guest writes meanwhile, into another file, until

@@ -238,6 +238,8 @@ static json_t *args_of(struct request *r)
         json_put_text(args, "snapshot", UUID_STR(&r->snapshot));
     if (r->ask->start)
         json_put_bool(args, "start", true);
+    if (r->ask->limited)
+        json_put_u64(args, "bandwidth", r->ask->bytes_per_s);
     return args;
 }
 

@@ -10,6 +10,8 @@ struct clone_ask {
     const char *pool;     /* id or name, for the new files; NULL: where those of the VM are */
     bool full;            /* share no file with it at the end */
     bool start;           /* and start it */
+    bool limited;         /* 'bytes_per_s' counts; for a full one only */
+    uint64_t bytes_per_s; /* 0: as fast as it goes */
 };
 
 /* Submits "vm.clone" or "vm.clone-full", whose object is the new VM, '*vm'. EXISTS for a name that

@@ -128,9 +128,14 @@ static bool link_up(struct work *w, struct err *err)
 
 static bool copy(struct work *w, struct err *err)
 {
-    return (str_eq(job_step_reached(w->job), "copy") ||
-            (FAILPOINT("vm.clone.step", err) && job_step(w->job, "copy", err))) &&
-           flatten_vm(w->core, w->vm, w->job, err) && define(w, err);
+    struct pace pace;
+
+    if (!str_eq(job_step_reached(w->job), "copy") &&
+        (!FAILPOINT("vm.clone.step", err) || !job_step(w->job, "copy", err)))
+        return false;
+    pace_begin_at_once(&pace, w->core, w->from ? w->from : w->vm,
+                       w->job); /* its guest goes first */
+    return flatten_vm(w->core, w->vm, &pace, err) && define(w, err);
 }
 
 static bool make(struct work *w, struct err *err)
@@ -205,6 +210,7 @@ const struct job_kind vm_clone_kind = {.name = "vm.clone",
 const struct job_kind vm_clone_full_kind = {.name = "vm.clone-full",
                                             .lane = JOB_LANE_COPY,
                                             .cancellable = true,
+                                            .limitable = true,
                                             .run = run,
                                             .settle = settle,
                                             .adopt = adopt};

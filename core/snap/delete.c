@@ -36,7 +36,8 @@
 /* ---- the request ---- */
 
 bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
-                     const struct origin *origin, struct uuid *op, struct err *err)
+                     const uint64_t *bytes_per_s, const struct origin *origin, struct uuid *op,
+                     struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     CLEANUP(json_decrefp) json_t *args = json_object();
@@ -49,6 +50,8 @@ bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
     s = snapshot_need(core, hold.vm, snapshot, err);
     if (s)
         json_put_text(args, "snapshot", UUID_STR(&s->id));
+    if (bytes_per_s)
+        json_put_u64(args, "bandwidth", *bytes_per_s);
     lock_drop(&core->registry.lock);
     return s &&
            vm_submit(core, hold.vm, VM_VERB_DELETE_SNAPSHOT, args, origin, op, NULL, NULL, err);
@@ -61,7 +64,7 @@ struct work {
     struct job *job;
     struct vm *vm;
     struct uuid id;
-    uint64_t done; /* bytes of the streams that are over */
+    struct pace pace;
 };
 
 /* The files of the snapshot, copied. */
@@ -139,7 +142,7 @@ static bool take_over(struct work *w, const struct layer *from, struct layer *ch
     struct file *file;
 
     if (!FAILPOINT("snapshot.merge.stream", err) ||
-        !merge_stream(w->core, w->vm, w->job, from, child, err))
+        !merge_stream(w->core, w->vm, &w->pace, from, child, err))
         return false;
     child->parent = from->parent;
     if (!write_parent(w, child, err))
@@ -307,6 +310,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
         return false;
     if (!uuid_parse(json_get_text(job_args(job), "snapshot"), &w.id))
         return err_set(err, ERR_INTERNAL, "the operation has no snapshot");
+    pace_begin_at_once(&w.pace, core, w.vm, job);
     files = files_of(&w, &n);
     keep_bases(&w, files, &n);
     if (!take_all_over(&w, files, n, err))
@@ -316,7 +320,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
         return false;
     err_ignore(nvram_forget(core, w.vm, &w.id, &ignored), &ignored);
     files_settle_vm(core, &w.vm->id);
-    return down_all(core, w.vm, job, err);
+    return down_all(core, w.vm, &w.pace, err);
 }
 
 static void settle(struct core *core, struct job *job, bool ok)
@@ -332,6 +336,8 @@ static void settle(struct core *core, struct job *job, bool ok)
 const struct job_kind vm_delete_snapshot_kind = {.name = "vm.delete-snapshot",
                                                  .lane = JOB_LANE_COPY,
                                                  .cancellable = true,
+                                                 .limitable = true,
+                                                 .shares = true,
                                                  .run = run,
                                                  .settle = settle,
                                                  .adopt = vm_adopt};

@@ -227,14 +227,14 @@ static bool commit_surely(struct core *core, struct vm *vm, struct job *job,
 
 /* ---- */
 
-static bool merge_one(struct core *core, struct vm *vm, struct job *job, struct err *err)
+static bool merge_one(struct core *core, struct vm *vm, struct pace *pace, struct err *err)
 {
     struct merge_down down;
 
     if (!next(core, vm, &down))
         return true;
-    if (!FAILPOINT("snapshot.down", err) || !merge_commit(core, vm, job, &down, err) ||
-        !commit_surely(core, vm, job, &down, err))
+    if (!FAILPOINT("snapshot.down", err) || !merge_commit(core, vm, pace, &down, err) ||
+        !commit_surely(core, vm, pace->job, &down, err))
         return false;
     merge_forget(core, vm, &down.top);
     files_settle_vm(core, &vm->id);
@@ -243,9 +243,10 @@ static bool merge_one(struct core *core, struct vm *vm, struct job *job, struct 
 }
 
 /* The snapshot is gone already: a failure that passes must not leave its files behind. */
-static bool merge_with_patience(struct core *core, struct vm *vm, struct job *job, struct err *err)
+static bool merge_with_patience(struct core *core, struct vm *vm, struct pace *pace,
+                                struct err *err)
 {
-    for (unsigned n = 1; !merge_one(core, vm, job, err); n++) {
+    for (unsigned n = 1; !merge_one(core, vm, pace, err); n++) {
         if (n == TRIES || err->code == ERR_CANCELLED || err->code == ERR_NO_SPACE ||
             atomic_load(&core->closing) || store_is_poisoned(core->store))
             return false;
@@ -257,14 +258,14 @@ static bool merge_with_patience(struct core *core, struct vm *vm, struct job *jo
     return true;
 }
 
-bool down_all(struct core *core, struct vm *vm, struct job *job, struct err *err)
+bool down_all(struct core *core, struct vm *vm, struct pace *pace, struct err *err)
 {
     struct merge_down down;
 
     while (next(core, vm, &down)) {
-        if (job_cancelled(job))
+        if (job_cancelled(pace->job))
             return err_set(err, ERR_CANCELLED, MERGE_LATER);
-        if (!merge_with_patience(core, vm, job, err))
+        if (!merge_with_patience(core, vm, pace, err))
             return false;
     }
     return true;

@@ -9,4 +9,4 @@ bool down_is_better(struct core *core, struct vm *vm, const struct file *file)
     REQUIRES(core->registry.lock);
 /* Merges all such files of the VM that can be. Blocks; forward only: what was begun and cut off is
  * taken up where it was. Errors of merge_commit(). */
-bool down_all(struct core *core, struct vm *vm, struct job *job, struct err *err) MUST_USE;
+bool down_all(struct core *core, struct vm *vm, struct pace *pace, struct err *err) MUST_USE;

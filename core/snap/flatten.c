@@ -56,7 +56,7 @@ static bool write_parent(struct core *core, const struct vm *vm, struct job *job
            FAILPOINT("vm.flatten.commit", err) && store_commit(&txn, err);
 }
 
-static bool flatten_one(struct core *core, struct vm *vm, struct job *job, struct layer *child,
+static bool flatten_one(struct core *core, struct vm *vm, struct pace *pace, struct layer *child,
                         const struct layer *base, struct err *err)
 {
     CLEANUP(mem_freep) struct layer *below = NULL;
@@ -64,10 +64,10 @@ static bool flatten_one(struct core *core, struct vm *vm, struct job *job, struc
     size_t n = 0;
 
     below = chain_of_leaf(core, &child->parent, &n);
-    if (!FAILPOINT("vm.flatten.stream", err) || !merge_stream(core, vm, job, base, child, err))
+    if (!FAILPOINT("vm.flatten.stream", err) || !merge_stream(core, vm, pace, base, child, err))
         return false;
     child->parent = (struct uuid){0};
-    if (!write_parent(core, vm, job, child, err))
+    if (!write_parent(core, vm, pace->job, child, err))
         return false;
     lock_take(&core->registry.lock);
     file = file_find(core, &child->id);
@@ -79,14 +79,14 @@ static bool flatten_one(struct core *core, struct vm *vm, struct job *job, struc
     return true;
 }
 
-bool flatten_vm(struct core *core, struct vm *vm, struct job *job, struct err *err)
+bool flatten_vm(struct core *core, struct vm *vm, struct pace *pace, struct err *err)
 {
     struct layer child, base;
 
     while (next_file(core, &vm->id, &child, &base)) {
-        if (job_cancelled(job))
+        if (job_cancelled(pace->job))
             return err_set(err, ERR_CANCELLED, "its files lie on another VM's still");
-        if (!flatten_one(core, vm, job, &child, &base, err))
+        if (!flatten_one(core, vm, pace, &child, &base, err))
             return false;
     }
     files_settle_nobodys(core);
@@ -96,8 +96,13 @@ bool flatten_vm(struct core *core, struct vm *vm, struct job *job, struct err *e
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
-    bool ok = hold.vm && flatten_vm(core, hold.vm, job, err);
+    struct pace pace;
+    bool ok;
 
+    if (!hold.vm)
+        return false;
+    pace_begin_at_once(&pace, core, hold.vm, job);
+    ok = flatten_vm(core, hold.vm, &pace, err);
     if (ok)
         vm_copy_later(core, &hold.vm->id);
     return ok;
@@ -115,6 +120,8 @@ static void settle(struct core *core, struct job *job, bool ok)
 const struct job_kind vm_flatten_kind = {.name = "vm.flatten",
                                          .lane = JOB_LANE_COPY,
                                          .cancellable = true,
+                                         .limitable = true,
+                                         .shares = true,
                                          .run = run,
                                          .settle = settle,
                                          .adopt = vm_adopt};

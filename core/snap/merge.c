@@ -26,6 +26,7 @@ struct worker {
     struct core *core;
     struct vm *vm;
     struct job *job;
+    struct pace *pace;
     const struct backend *backend;
     struct machine *helper; /* NULL: the VM's own */
     const char *kept;       /* for who cancels it */
@@ -106,10 +107,24 @@ static bool flush(struct worker *w, const struct uuid *file, const struct uuid *
     return ok;
 }
 
-/* Watches until QEMU's job is no longer under way. */
+static void set_limit(struct worker *w, const struct uuid *id, uint64_t bytes_per_s)
+{
+    struct err err = {0};
+    struct machine *machine = use(w, &err);
+
+    if (!machine)
+        return;
+    err_ignore(w->backend->block_job_limit(machine, id, bytes_per_s, &err), &err);
+    done(w);
+}
+
+/* Watches until QEMU's job is no longer under way. One that an earlier daemon began may have
+ * another limit. */
 static bool watch_until_over(struct worker *w, const struct uuid *id, struct machine_block_job *now,
                              struct err *err)
 {
+    uint64_t limit = UINT64_MAX, next;
+
     for (;;) {
         if (!look(w, id, now, err))
             return false;
@@ -122,6 +137,10 @@ static bool watch_until_over(struct worker *w, const struct uuid *id, struct mac
             call_off(w, id);
             return err_set(err, ERR_CANCELLED, "%s", w->kept);
         }
+        next = pace_now(w->pace);
+        if (next != limit && now->state == BLOCK_JOB_RUNNING)
+            set_limit(w, id, next);
+        limit = next;
         rest(w);
     }
     return now->state != BLOCK_JOB_NONE ||
@@ -155,7 +174,8 @@ static bool is_a_leaf(struct core *core, const struct vm *vm, const struct uuid 
 static bool begin(struct worker *w, const struct layer *from, const struct layer *child,
                   struct err *err)
 {
-    struct machine_stream stream = {.top = child->id, .base = from->parent, .top_fd = -1};
+    struct machine_stream stream = {
+        .top = child->id, .base = from->parent, .top_fd = -1, .bytes_per_s = pace_now(w->pace)};
     CLEANUP(mem_freep) struct layer *below = NULL;
     char name[FILE_NAME_BYTES] = "";
     struct machine *machine;
@@ -198,12 +218,13 @@ static bool is_live(const struct vm *vm, void *ctx)
     return vm->machine != NULL;
 }
 
-bool merge_stream(struct core *core, struct vm *vm, struct job *job, const struct layer *from,
+bool merge_stream(struct core *core, struct vm *vm, struct pace *pace, const struct layer *from,
                   const struct layer *child, struct err *err)
 {
     struct worker w = {.core = core,
                        .vm = vm,
-                       .job = job,
+                       .job = pace->job,
+                       .pace = pace,
                        .backend = core_backend(vm->backend),
                        .kept = "the snapshot is still there"};
     bool ok;
@@ -227,7 +248,8 @@ static bool begin_commit(struct worker *w, const struct merge_down *d, struct er
                                     .is_leaf = w->helper || !uuid_is_zero(&d->disk),
                                     .still = w->helper != NULL,
                                     .base_fd = -1,
-                                    .top_fd = -1};
+                                    .top_fd = -1,
+                                    .bytes_per_s = pace_now(w->pace)};
     char name[FILE_NAME_BYTES];
     struct machine *machine;
     bool ok;
@@ -391,17 +413,18 @@ static bool commit_leaf(struct worker *w, const struct merge_down *d, struct err
     return commit_until_over(w, d, &now, err) && went_well(&now, err) && pivot(w, d, err);
 }
 
-bool merge_commit(struct core *core, struct vm *vm, struct job *job, const struct merge_down *down,
-                  struct err *err)
+bool merge_commit(struct core *core, struct vm *vm, struct pace *pace,
+                  const struct merge_down *down, struct err *err)
 {
     struct worker w = {.core = core,
                        .vm = vm,
-                       .job = job,
+                       .job = pace->job,
+                       .pace = pace,
                        .backend = core_backend(vm->backend),
                        .kept = MERGE_LATER};
     bool ok, switched = false;
 
-    if (job_step_reached(job) && !uuid_is_zero(&down->disk) &&
+    if (job_step_reached(w.job) && !uuid_is_zero(&down->disk) &&
         (!find_out(&w, down, &switched, err) || switched))
         return switched;
     if (vm_is(core, vm, is_live, NULL))

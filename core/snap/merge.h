@@ -3,15 +3,17 @@
 #pragma once
 #include "core/core/parts.h"
 #include "core/disk/file.h"
+#include "core/disk/pace.h"
 
 #define MERGE_LATER                                                                                \
     "the snapshot is gone, its files are not merged yet: deleting any snapshot of the VM does "    \
     "that"
 
 /* Blocks until 'child' has everything of 'from' that it shows and the copy is on the disk; 'child'
- * does not need 'from' any more then. Progress goes to the job; CANCELLED when it is asked to end.
+ * does not need 'from' any more then. As fast as 'pace' allows; progress goes to its job. CANCELLED
+ * when that is asked to end.
  * WRONG_STATE when the running VM cannot do it, with what to do. May be repeated. */
-bool merge_stream(struct core *core, struct vm *vm, struct job *job, const struct layer *from,
+bool merge_stream(struct core *core, struct vm *vm, struct pace *pace, const struct layer *from,
                   const struct layer *child, struct err *err) MUST_USE;
 /* A file, and the one it lies on that takes it over. */
 struct merge_down {
@@ -25,7 +27,7 @@ struct merge_down {
 /* Blocks until 'base' has everything of 'top', on the disk, and a running VM's disk goes on in it:
  * nothing is true of that in the database yet. Errors as above; what cannot be known, since neither
  * the machine nor its log answer, is waited for. May be repeated. */
-bool merge_commit(struct core *core, struct vm *vm, struct job *job, const struct merge_down *down,
-                  struct err *err) MUST_USE;
+bool merge_commit(struct core *core, struct vm *vm, struct pace *pace,
+                  const struct merge_down *down, struct err *err) MUST_USE;
 /* A running QEMU lets go of a file that its disks do not need any more, as far as it answers. */
 void merge_forget(struct core *core, struct vm *vm, const struct layer *file);

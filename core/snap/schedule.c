@@ -146,7 +146,7 @@ static void drop(struct look *l)
         return;
     l->vm->schedule.dropped = *id;
     l->vm->schedule.again_ms = l->now_ms + REST_MS;
-    if (!snapshot_delete(l->core, UUID_STR(&l->vm->id), UUID_STR(id), &self, &op, &err) &&
+    if (!snapshot_delete(l->core, UUID_STR(&l->vm->id), UUID_STR(id), NULL, &self, &op, &err) &&
         err.code != ERR_BUSY)
         log_warn("a snapshot of %s that its schedule does not keep stays: %s",
                  VM_NAME(l->core, l->vm), err.detail);

@@ -29,9 +29,11 @@ json_t *snapshot_edit(struct core *core, const char *ref, const char *snapshot, 
  * the snapshot; what was written since the last snapshot is gone. WRONG_STATE unless off. */
 bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
                      const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
-/* Submits "vm.delete-snapshot": what others still need of its files moves to them first. */
+/* Submits "vm.delete-snapshot": what others still need of its files moves to them first, at so many
+ * bytes a second (0: as fast as it goes); NULL: so that a running guest hardly notices. */
 bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
-                     const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
+                     const uint64_t *bytes_per_s, const struct origin *origin, struct uuid *op,
+                     struct err *err) MUST_USE;
 /* What taking one of this name, or reverting to or deleting 'snapshot', would do, and what stands
  * in its way: schema SnapshotPlan, owned by the caller. NOT_FOUND. Looks at files. */
 json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, enum vm_verb verb,

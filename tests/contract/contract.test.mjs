@@ -296,8 +296,15 @@ describe('snapshots', () => {
         assert.equal((await plan('POST', `${SHOTS}?dry_run=true`, {json: {name: 'first'}})).blockers[0].code, 'exists');
         const gone = await plan('DELETE', `${V1}/snapshots/${(await list())[0].id}?dry_run=true`);
         assert.ok(gone.bytes > 0 && gone.freed_bytes > 0 && gone.estimate_s > 0 && gone.free_bytes > 0);
+        await api.expect(200, 'POST', `${VMS}/shot/actions/start`, {headers: WAIT});
+        const slow = (await api.expect(202, 'DELETE', `${V1}/snapshots/${(await list())[0].id}?bandwidth=100`)).json;
+        assert.deepEqual([slow.limitable, slow.bandwidth], [true, 100]);
+        await api.expect(200, 'PATCH', `${OPS}/${slow.id}`, {json: {bandwidth: 0}});
+        assert.equal((await api.expect(200, 'GET', `${OPS}/${slow.id}?wait=20`)).json.state, 'succeeded');
+        await api.refused(422, 'invalid', 'DELETE', `${V1}/snapshots/${(await list())[0].id}?bandwidth=x`);
         for (const one of await list())
             await api.expect(200, 'DELETE', `${V1}/snapshots/${one.id}`, {headers: WAIT});
+        await api.expect(200, 'POST', `${VMS}/shot/actions/stop`, {headers: WAIT});
         assert.deepEqual(await list(), []);
         await api.expect(200, 'DELETE', `${VMS}/shot`, {headers: WAIT});
     });
@@ -313,15 +320,16 @@ describe('clones', () => {
         assert.deepEqual([made.name, made.run.state, made.disks.length], ['c1', 'running', 1]);
         assert.notEqual(made.nics[0].mac, gold.nics[0].mac);
         assert.notEqual(made.generation_id, gold.generation_id);
-        await api.expect(201, ...clone('gold', {name: 'c2', snapshot: 'clone-c1', full: true}));
+        await api.expect(201, ...clone('gold', {name: 'c2', snapshot: 'clone-c1', full: true, bandwidth: 1e9}));
         assert.deepEqual((await api.expect(200, 'GET', `${VMS}/gold/snapshots`)).json.items.map((s) => [s.name, s.clones]), [['clone-c1', 1]]);
         await api.refused(409, 'exists', ...clone('gold', {name: 'c2'}));
         await api.refused(404, 'not-found', ...clone('gold', {name: 'c3', snapshot: 'none'}));
         await api.refused(422, 'invalid', ...clone('gold', {name: 'no good'}));
+        await api.refused(422, 'invalid', ...clone('gold', {name: 'c3', bandwidth: 1})); // a linked one copies nothing
     });
     test('outlive what they were made from, and become independent', async () => {
         await api.expect(200, 'DELETE', `${VMS}/gold`, {headers: WAIT});
-        await api.expect(200, 'POST', `${VMS}/c1/actions/flatten`, {headers: WAIT});
+        await api.expect(200, 'POST', `${VMS}/c1/actions/flatten`, {headers: WAIT, json: {bandwidth: 1e9}});
         await api.expect(200, 'POST', `${VMS}/c1/actions/stop`, {headers: WAIT});
         for (const name of ['c1', 'c2'])
             await api.expect(200, 'DELETE', `${VMS}/${name}`, {headers: WAIT});

@@ -55,7 +55,7 @@ static const char *drop(const char *vm, const char *name)
     struct err err = {0};
     struct uuid op;
 
-    return outcome(snapshot_delete(w.core, vm, name, &world_admin, &op, &err), &op, &err);
+    return outcome(snapshot_delete(w.core, vm, name, NULL, &world_admin, &op, &err), &op, &err);
 }
 
 static const char *clone_as(const char *vm, const struct clone_ask *ask)

@@ -65,7 +65,7 @@ static const char *drop(const char *name)
     struct err err = {0};
     struct uuid op;
 
-    return outcome(snapshot_delete(w.core, "web", name, &world_admin, &op, &err), &op, &err);
+    return outcome(snapshot_delete(w.core, "web", name, NULL, &world_admin, &op, &err), &op, &err);
 }
 
 static void start(void)
@@ -306,6 +306,72 @@ static void a_lost_answer_is_asked_for(void **state)
 
 #endif
 
+/* ---- in the middle of it: a limit that makes it take for ever ---- */
+
+static struct uuid drop_slowly(const char *name)
+{
+    const uint64_t crawl = 10;
+    struct err err = {0};
+    struct uuid op;
+
+    assert_true(snapshot_delete(w.core, "web", name, &crawl, &world_admin, &op, &err));
+    return op;
+}
+
+static void let_go(const struct uuid *op)
+{
+    struct err err = {0};
+
+    assert_true(job_limit(w.core, op, 0, &world_admin, &err));
+    assert_string_equal(outcome(true, op, &err), "succeeded");
+}
+
+static void a_slow_deletion_lets_the_vm_be_paused_and_goes_on_when_it_may(void **state)
+{
+    struct uuid op;
+
+    start();
+    assert_string_equal(take("a"), "succeeded");
+    op = drop_slowly("a");
+    assert_string_equal(world_act(&w, "web", VM_VERB_PAUSE), "succeeded");
+    assert_string_equal(tree(), "a<-*");
+    assert_string_equal(world_act(&w, "web", VM_VERB_RESUME), "succeeded");
+    let_go(&op);
+    assert_string_equal(tree(), "");
+    assert_int_equal(world_files(&w), 2);
+}
+
+static void a_restart_deletes_on_at_the_same_limit(void **state)
+{
+    CLEANUP(json_decrefp) json_t *job = NULL;
+    struct err err = {0};
+    struct uuid op;
+
+    assert_string_equal(take("a"), "succeeded");
+    op = drop_slowly("a");
+    restart();
+    job = job_show(w.core, &op, &err);
+    assert_int_equal(json_get_u64(job, "bandwidth", 0), 10);
+    assert_true(json_get_bool(job, "limitable", false));
+    assert_string_equal(tree(), "a<-*");
+    let_go(&op);
+    assert_int_equal(world_files(&w), 2);
+}
+
+static void a_slow_deletion_is_cancelled_and_the_snapshot_stays(void **state)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    start();
+    assert_string_equal(take("a"), "succeeded");
+    op = drop_slowly("a");
+    assert_true(job_cancel(w.core, &op, &world_admin, &err));
+    assert_string_equal(outcome(true, &op, &err), "cancelled");
+    assert_string_equal(tree(), "a<-*");
+    assert_string_equal(drop("a"), "succeeded");
+}
+
 static void a_snapshot_is_renamed(void **state)
 {
     struct err err = {0};
@@ -346,7 +412,7 @@ static void a_vm_without_disks_has_snapshots_of_its_configuration(void **state)
         outcome(snapshot_revert(w.core, "bare", "a", &world_admin, &op, &err), &op, &err),
         "succeeded");
     assert_string_equal(
-        outcome(snapshot_delete(w.core, "bare", "a", &world_admin, &op, &err), &op, &err),
+        outcome(snapshot_delete(w.core, "bare", "a", NULL, &world_admin, &op, &err), &op, &err),
         "succeeded");
 }
 
@@ -369,6 +435,9 @@ int main(void)
         T(what_fails_once_the_snapshot_is_gone_is_tried_again),
         T(a_lost_answer_is_asked_for),
 #endif
+        T(a_slow_deletion_lets_the_vm_be_paused_and_goes_on_when_it_may),
+        T(a_restart_deletes_on_at_the_same_limit),
+        T(a_slow_deletion_is_cancelled_and_the_snapshot_stays),
         T(a_snapshot_is_renamed),
         T(deleting_the_vm_takes_its_snapshots_along),
         T(a_vm_without_disks_has_snapshots_of_its_configuration),

@@ -50,7 +50,7 @@ static bool delete_snapshot(struct world *w)
     struct uuid op;
 
     return steps_ended_well(
-        w, snapshot_delete(w->core, "web", "clone-two", &world_admin, &op, &err), &op);
+        w, snapshot_delete(w->core, "web", "clone-two", NULL, &world_admin, &op, &err), &op);
 }
 
 static bool export_it(struct world *w)

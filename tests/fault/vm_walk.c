@@ -286,8 +286,8 @@ static bool drop_one(struct world *w)
     struct err err = {0};
     struct uuid op;
 
-    return steps_ended_well(w, snapshot_delete(w->core, "web", "first", &world_admin, &op, &err),
-                            &op);
+    return steps_ended_well(
+        w, snapshot_delete(w->core, "web", "first", NULL, &world_admin, &op, &err), &op);
 }
 
 static bool rename_one(struct world *w)

@@ -176,7 +176,7 @@ static bool change_tree(struct actor *a, struct err *err)
 
     ok = a->after->tree > a->before->tree
              ? snapshot_create(a->w->core, a->vm, name, NULL, &world_admin, &op, err)
-             : snapshot_delete(a->w->core, a->vm, name, &world_admin, &op, err);
+             : snapshot_delete(a->w->core, a->vm, name, NULL, &world_admin, &op, err);
     return ok && ended_well(a->w, &op, err);
 }
 

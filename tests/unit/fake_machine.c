@@ -213,7 +213,7 @@ static void begin_mirror(unsigned disk)
 
     assert_true(backend_fake.mirror(machine, &mirror, &err));
     expect_job(&copies[disk], BLOCK_JOB_RUNNING);
-    assert_true(backend_fake.block_job_limit(machine, &copies[disk], 1000, &err));
+    assert_true(backend_fake.block_job_limit(machine, &copies[disk], 1 << 30, &err));
     expect_job(&copies[disk], BLOCK_JOB_READY);
 }
 

@@ -41,7 +41,8 @@ bool snapshot_revert(struct core *c, const char *ref, const char *snapshot,
 }
 
 bool snapshot_delete(struct core *c, const char *ref, const char *snapshot,
-                     const struct origin *origin, struct uuid *op, struct err *err)
+                     const uint64_t *bytes_per_s, const struct origin *origin, struct uuid *op,
+                     struct err *err)
 {
     return uuid_parse(POOL_ID, op);
 }

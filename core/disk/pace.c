@@ -1,5 +1,5 @@
 /* See pace.h. */
-#include "core/move/pace.h"
+#include "core/disk/pace.h"
 
 #include "core/base/clock.h"
 #include "core/vm/registry.h"
@@ -42,6 +42,22 @@ static void rest(struct pace *p, int64_t until_ms)
     (void)vm_wait(p->core, p->vm, never, NULL, until_ms);
 }
 
+static double mean_ns(const struct machine_disk_stats *s)
+{
+    const uint64_t n = s->writes + s->flushes;
+
+    return n ? (double)(s->write_ns + s->flush_ns) / (double)n : 0;
+}
+
+void pace_begin_at_once(struct pace *p, struct core *core, struct vm *vm, struct job *job)
+{
+    *p = (struct pace){.core = core, .vm = vm, .job = job};
+    p->looked_ms = p->budget_ms = clock_mono_ms();
+    p->known = read_stats(p, &p->last);
+    if (p->known)
+        p->rule.before_ns = mean_ns(&p->last);
+}
+
 void pace_begin(struct pace *p, struct core *core, struct vm *vm, struct job *job)
 {
     struct machine_disk_stats now, since;
@@ -62,8 +78,7 @@ void pace_begin(struct pace *p, struct core *core, struct vm *vm, struct job *jo
     since = between(&p->last, &now);
     p->last = now;
     if (since.writes + since.flushes) {
-        p->rule.before_ns =
-            (double)(since.write_ns + since.flush_ns) / (double)(since.writes + since.flushes);
+        p->rule.before_ns = mean_ns(&since);
         p->rule.limit = PACE_FIRST;
     }
 }

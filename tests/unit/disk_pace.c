@@ -1,7 +1,7 @@
-/* How fast a copy goes beside a guest: see core/move/pace.h. */
+/* How fast a copy goes beside a guest: see core/disk/pace.h. */
 #include "tests/lib/harness.h"
 
-#include "core/move/pace.h"
+#include "core/disk/pace.h"
 
 #define MIB (1ull << 20)
 #define MS  1000000ull
@@ -78,5 +78,5 @@ int main(void)
         cmocka_unit_test(what_nobody_saw_undisturbed_is_measured_when_it_begins),
     };
 
-    return cmocka_run_group_tests_name("move/pace", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("disk/pace", tests, NULL, NULL);
 }

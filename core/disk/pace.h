@@ -1,4 +1,4 @@
-/* How fast a copy may go beside a guest that uses its disks. For core/move and clones.
+/* How fast a copy may go beside a guest that uses its disks. For core/move and core/snap.
  *
  * A client's limit is a limit. Without one the guest goes first: as long as it writes, the copy is
  * slowed down until the guest's writes and flushes take hardly longer than before it began, and
@@ -28,9 +28,12 @@ struct pace {
     int64_t budget_ms; /* when what was copied so far may have been copied */
 };
 
-/* Measures for a moment what the guest does undisturbed, if it does anything; not beside a client's
- * limit. */
+/* 'vm' is the one whose guest goes first; it stays the caller's. Measures for a moment what the
+ * guest does undisturbed, if it does anything; not beside a client's limit. */
 void pace_begin(struct pace *p, struct core *core, struct vm *vm, struct job *job);
+/* The same for copies that are often over in a moment: does not wait. Undisturbed is what the
+ * guest's writes took on the average since its machine began. */
+void pace_begin_at_once(struct pace *p, struct core *core, struct vm *vm, struct job *job);
 /* Bytes a second from now on; 0: no limit. Looks at the guest at most every PACE_TICK_MS. */
 uint64_t pace_now(struct pace *p);
 /* Waits as long as 'bytes' take. CANCELLED; UNAVAILABLE when the daemon ends. */

@@ -1,5 +1,5 @@
 /* What a measurement makes of the limit: see pace.h. Pure. */
-#include "core/move/pace.h"
+#include "core/disk/pace.h"
 
 #define MIB     (1ull << 20)
 #define SLOWEST (4 * MIB)
