@@ -138,7 +138,9 @@ static bool add_headers(const struct request *rq, struct MHD_Response *response)
     bool ok = MHD_add_response_header(response, "X-Request-Id", rq->id) == MHD_YES;
 
     ok &= MHD_add_response_header(response, "Cache-Control",
-                                  reply->is_page ? "no-cache" : "no-store") == MHD_YES;
+                                  reply->is_page       ? "no-cache"
+                                  : reply->is_constant ? "private, max-age=31536000, immutable"
+                                                       : "no-store") == MHD_YES;
     ok &= MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES;
     if (reply->type)
         ok &= MHD_add_response_header(response, "Content-Type", reply->type) == MHD_YES;

@@ -16,6 +16,7 @@ struct reply {
     char *body;       /* owned unless 'is_static' */
     size_t len;
     bool is_static;
+    bool is_constant;            /* never changes while it is there: may be kept by the client */
     bool is_page;                /* of the web UI: cached by revalidation, with its policy */
     struct MHD_Response *stream; /* instead of 'body' */
     struct {

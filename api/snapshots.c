@@ -5,6 +5,9 @@
 #include "api/server.h"
 #include "core/snap/snap.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 struct snapshot_spec {
     char *name, *notes;
 };
@@ -78,6 +81,40 @@ bool snapshots_get(struct request *rq, struct err *err)
         return false;
     snapshot = snapshot_show(rq->api->config.core, vm, rq->ref, err);
     return snapshot && request_show(rq, &schema_snapshot, snapshot, err);
+}
+
+/* What is at its address never changes, so that its id is tag enough. */
+bool snapshots_screenshot(struct request *rq, struct err *err)
+{
+    char vm[UUID_TEXT], tag[UUID_TEXT + 4];
+    char *png = NULL;
+    size_t len = 0;
+
+    if (!snapshot_vm(rq->api->config.core, rq->ref, vm, err) ||
+        !snapshot_picture(rq->api->config.core, vm, rq->ref, &png, &len, err))
+        return false;
+    snprintf(tag, sizeof tag, "\"%.36s\"", rq->ref);
+    if (str_eq(rq->head.if_none_match, tag)) {
+        free(png);
+        reply_empty(rq, 304);
+    } else {
+        reply_bytes(rq, "image/png", png, len);
+    }
+    reply_header(rq, "ETag", "%s", tag);
+    rq->reply.is_constant = true;
+    return true;
+}
+
+bool snapshots_diff(struct request *rq, struct err *err)
+{
+    const char *to = request_query(rq, "to");
+    char vm[UUID_TEXT];
+    json_t *diff;
+
+    if (!snapshot_vm(rq->api->config.core, rq->ref, vm, err))
+        return false;
+    diff = snapshot_diff(rq->api->config.core, vm, rq->ref, str_eq(to, "current") ? NULL : to, err);
+    return diff && reply_json(rq, 200, diff);
 }
 
 /* What all operations here end with. */

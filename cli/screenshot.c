@@ -1,5 +1,5 @@
 /* vmmctl screenshot VM: a PNG into a file. */
-#include "cli/cli.h"
+#include "cli/picture.h"
 
 #include "core/base/fs.h"
 #include "core/base/mem.h"
@@ -33,7 +33,7 @@ static bool save(const char *path, const struct strbuf *png, struct fault *fault
     return fs_write_all(fd, png->data, png->len, &err) || fault_err(fault, CLI_FAILED, &err);
 }
 
-/* "VM.png" in the working directory: whatever the VM is called, never elsewhere. */
+/* "NAME.png" in the working directory: whatever the VM is called, never elsewhere. */
 static char *default_file(const char *vm)
 {
     char *name = str_format("%s.png", vm);
@@ -44,14 +44,10 @@ static char *default_file(const char *vm)
     return name;
 }
 
-static bool screenshot_run(struct cli *cli, struct fault *fault)
+bool picture_fetch(struct cli *cli, const char *path, const char *name, struct fault *fault)
 {
     const char *file = args_text(cli->args, "file");
-    const char *head = args_text(cli->args, "head");
-    CLEANUP(mem_freep)
-    char *path = head ? http_path("/vms/{}/screenshot?head={}", cli_word(cli, 0), head)
-                      : http_path("/vms/{}/screenshot", cli_word(cli, 0));
-    CLEANUP(mem_freep) char *chosen = file ? str_dup(file) : default_file(cli_word(cli, 0));
+    CLEANUP(mem_freep) char *chosen = file ? str_dup(file) : default_file(name);
     CLEANUP(http_reply_clear) struct http_reply reply = {0};
     struct http_request request = {.method = "GET", .path = path};
 
@@ -68,4 +64,14 @@ static bool screenshot_run(struct cli *cli, struct fault *fault)
         return false;
     cli_say(cli, "saved %s", chosen);
     return true;
+}
+
+static bool screenshot_run(struct cli *cli, struct fault *fault)
+{
+    const char *head = args_text(cli->args, "head");
+    CLEANUP(mem_freep)
+    char *path = head ? http_path("/vms/{}/screenshot?head={}", cli_word(cli, 0), head)
+                      : http_path("/vms/{}/screenshot", cli_word(cli, 0));
+
+    return picture_fetch(cli, path, cli_word(cli, 0), fault);
 }

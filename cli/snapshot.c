@@ -30,6 +30,7 @@ static const struct column columns[] = {
     {"LEVEL", "level", CELL_TEXT, true},
     {"DISKS", "disks", CELL_TEXT, true},
     {"CLONES", "clones", CELL_TEXT, true},
+    {"SCREENSHOT", "has_screenshot", CELL_TEXT, true},
     {"PARENT", "parent", CELL_TEXT, true},
     {"ID", "id", CELL_TEXT, true},
     {0},
@@ -84,6 +85,16 @@ const struct command snapshot_commands[] = {
      "How "
      "fast is changed meanwhile by vmmctl op limit.",
      "  vmmctl snapshot delete web before-update --bandwidth 50M", snapshot_delete_run, false},
+    {"diff", "VM SNAPSHOT [OTHER]", 2, 3, USES_OUTPUT, NULL,
+     "show how much of a VM's disks differs between two snapshots, or one and now",
+     "At most: it counts what the files between them take, and a block that is written in part "
+     "counts as a whole.",
+     "  vmmctl snapshot diff web clean\n  vmmctl snapshot diff web clean updated",
+     snapshot_diff_run, false},
+    {"screenshot", "VM SNAPSHOT", 2, 2, 0, snapshot_screenshot_flags,
+     "save what a VM's screen showed when a snapshot was taken, as PNG",
+     "Snapshots of VMs that were off, or have no graphics card, have no picture.",
+     "  vmmctl snapshot screenshot web clean -f /tmp/clean.png", snapshot_screenshot_run, false},
     {"export", "VM SNAPSHOT", 2, 2, USES_WAIT, snapshot_export_flags,
      "write a disk of a snapshot into an image file",
      "While the VM does what it likes. Without --file the image stays in the folder exports of a "

@@ -129,6 +129,7 @@ static const struct query_field snapshot_members[] = {
     {"notes",      QUERY_PROSE,  NULL},
     {"parent",     QUERY_TEXT,   NULL},
     {"level",      QUERY_WORD,   snapshot_levels},
+    {"has_screenshot", QUERY_BOOL, NULL},
     {"current",    QUERY_BOOL,   NULL},
     {"disks",      QUERY_NUMBER, NULL},
     {"clones",     QUERY_NUMBER, NULL},

@@ -210,5 +210,5 @@ bool nvram_forget(struct core *core, const struct vm *vm, const struct uuid *sna
         kept_name(snapshot, i, kept);
         ok = fs_remove(dir, kept, err);
     }
-    return ok;
+    return ok && picture_forget(dir, snapshot, err);
 }

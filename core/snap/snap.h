@@ -34,6 +34,14 @@ bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
 bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
                      const uint64_t *bytes_per_s, const struct origin *origin, struct uuid *op,
                      struct err *err) MUST_USE;
+/* PNG of the VM's first display a moment before it was taken; '*png' is the caller's. NOT_FOUND
+ * when the VM was off, or has no display. */
+bool snapshot_picture(struct core *core, const char *ref, const char *snapshot, char **png,
+                      size_t *len, struct err *err) MUST_USE;
+/* How much of the disks differs between two snapshots, at most; 'to' NULL: and now. Schema
+ * SnapshotDiff, owned by the caller. NOT_FOUND. Looks at files. */
+json_t *snapshot_diff(struct core *core, const char *ref, const char *from, const char *to,
+                      struct err *err) MUST_USE;
 /* What taking one of this name, or reverting to or deleting 'snapshot', would do, and what stands
  * in its way: schema SnapshotPlan, owned by the caller. NOT_FOUND. Looks at files. */
 json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, enum vm_verb verb,

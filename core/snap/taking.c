@@ -356,6 +356,8 @@ bool taking_prepare(struct taking *t, struct err *err)
     if (job_is_undone(t->job, err))
         return false;
     t->again = job_step_reached(t->job) != NULL;
+    if (!t->again)
+        picture_keep(t->core, t->vm, &t->id);
     return t->again ||
            (FAILPOINT("vm.snapshot.files", err) && overlays_make(t->core, t->overlays, t->n, err) &&
             nvram_keep(t->core, t->vm, &t->id, err) && FAILPOINT("vm.snapshot.step", err) &&

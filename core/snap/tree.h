@@ -79,5 +79,13 @@ bool nvram_hand_over(struct core *core, const struct vm *from, const struct uuid
                      const struct vm *to, struct err *err) MUST_USE;
 bool nvram_put_back(struct core *core, const struct vm *vm, const struct uuid *snapshot,
                     struct err *err) MUST_USE;
+/* And its picture. */
 bool nvram_forget(struct core *core, const struct vm *vm, const struct uuid *snapshot,
                   struct err *err) MUST_USE;
+
+/* ---- picture.c ---- */
+/* What the VM's first display shows now, if it runs and has one; nothing fails for it. */
+void picture_keep(struct core *core, struct vm *vm, const struct uuid *snapshot);
+/* 'dir' is the VM's. */
+bool picture_forget(int dir, const struct uuid *snapshot, struct err *err) MUST_USE;
+bool picture_is_there(struct core *core, const struct vm *vm, const struct uuid *snapshot);

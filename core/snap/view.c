@@ -57,6 +57,7 @@ static json_t *view(struct core *core, const struct vm *vm, const struct snapsho
     json_put(v, "current", json_boolean(uuid_eq(&vm->stands_on, &s->id)));
     json_put_u64(v, "disks", s->n_disks);
     json_put_u64(v, "clones", clones_on(core, s));
+    json_put_bool(v, "has_screenshot", picture_is_there(core, vm, &s->id));
     if (bytes)
         json_put_u64(v, "file_bytes", own_bytes(core, s));
     json_put_time(v, "created_at", s->created_ms);

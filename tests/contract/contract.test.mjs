@@ -270,6 +270,23 @@ describe('snapshots', () => {
         await api.refused(404, 'not-found', 'GET', `${V1}/snapshots/first`);
         await api.refused(409, 'exists', 'PATCH', path, {json: {name: 'b'}});
     });
+    test('say how much lies between them, and what the screen showed', async () => {
+        const [a, b] = await list('?order=name'), path = `${V1}/snapshots/${a.id}`;
+        const diff = (await api.expect(200, 'GET', `${path}/diff?to=${b.name}`)).json;
+        assert.deepEqual([diff.from, diff.to, diff.disks.length, diff.disks[0].files], [a.id, b.id, 1, 1]);
+        assert.equal((await api.expect(200, 'GET', `${path}/diff`)).json.to, null);
+        await api.refused(404, 'not-found', 'GET', `${path}/diff?to=none`);
+        assert.equal(a.has_screenshot, false);
+        await api.refused(404, 'not-found', 'GET', `${path}/screenshot`);
+        await api.expect(200, 'POST', `${VMS}/shot/actions/start`, {headers: WAIT});
+        const seen = (await take('seen')).json.result.snapshot, picture = `${V1}/snapshots/${seen}/screenshot`;
+        const screen = await api.expect(200, 'GET', picture);
+        assert.ok(screen.body.subarray(1, 4).equals(Buffer.from('PNG')));
+        await api.expect(304, 'GET', picture, {headers: {'if-none-match': screen.headers.etag}});
+        await api.expect(200, 'DELETE', `${V1}/snapshots/${seen}`, {headers: WAIT});
+        await api.refused(404, 'not-found', 'GET', picture);
+        await api.expect(200, 'POST', `${VMS}/shot/actions/stop`, {headers: WAIT});
+    });
     test('are exported as images', async () => {
         const [a] = await list('?order=name'), post = (json, query = '') => ['POST', `${V1}/snapshots/${a.id}/actions/export${query}`, {headers: WAIT, json}];
         assert.ok((await api.expect(200, ...post({format: 'raw'}, '?dry_run=true'))).json.dry_run);

@@ -9,6 +9,7 @@
 #include "core/job/job.h"
 #include "core/snap/snap.h"
 
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -306,6 +307,90 @@ static void a_lost_answer_is_asked_for(void **state)
 
 #endif
 
+/* ---- what it was like ---- */
+
+static bool has_picture(const char *name)
+{
+    CLEANUP(mem_freep) char *png = NULL;
+    struct err err = {0};
+    size_t len = 0;
+    bool there = snapshot_picture(w.core, "web", name, &png, &len, &err);
+    CLEANUP(json_decrefp) json_t *view = snapshot_show(w.core, "web", name, &err);
+
+    assert_int_equal(json_get_bool(view, "has_screenshot", !there), there);
+    assert_int_equal(there, len > 8 && memcmp(png, "\x89PNG", 4) == 0);
+    return there;
+}
+
+static unsigned pictures(void)
+{
+    CLEANUP(mem_freep)
+    char *pattern = str_format("%s/state/vm/*/snapshot-*-screen.png", w.dir);
+    glob_t found = {0};
+    unsigned n = 0;
+
+    if (glob(pattern, 0, NULL, &found) == 0)
+        n = (unsigned)found.gl_pathc;
+    globfree(&found);
+    return n;
+}
+
+static void a_snapshot_of_a_running_vm_has_a_picture_that_goes_with_it(void **state)
+{
+    assert_string_equal(take("off"), "succeeded");
+    assert_false(has_picture("off"));
+    start();
+    assert_string_equal(take("on"), "succeeded");
+    assert_true(has_picture("on"));
+    restart();
+    assert_true(has_picture("on"));
+    assert_string_equal(drop("on"), "succeeded");
+    assert_int_equal(pictures(), 0);
+}
+
+static uint64_t differs(const char *from, const char *to)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *diff = snapshot_diff(w.core, "web", from, to, &err);
+
+    assert_non_null(diff);
+    assert_int_equal(json_array_size(json_object_get(diff, "disks")), 2);
+    return json_get_u64(diff, "at_most_bytes", 0);
+}
+
+static void what_lies_between_two_snapshots_is_told(void **state)
+{
+    const uint64_t mib = 1 << 20;
+    struct err err = {0};
+
+    assert_string_equal(take("a"), "succeeded");
+    assert_true(differs("a", NULL) < mib);
+    world_fatten(&w); /* both bases, and what was written since a */
+    assert_true(differs("a", NULL) >= 2 * mib && differs("a", NULL) < 3 * mib);
+    assert_string_equal(take("b"), "succeeded");
+    assert_true(differs("a", "b") >= 2 * mib && differs("a", "b") < 3 * mib);
+    assert_int_equal(differs("b", "a"), differs("a", "b"));
+    assert_true(differs("b", NULL) < mib);
+    assert_int_equal(differs("b", "b"), 0);
+    assert_string_equal(revert("a"), "succeeded"); /* another branch */
+    assert_string_equal(take("c"), "succeeded");
+    world_fatten(&w);
+    assert_true(differs("b", "c") >= 4 * mib && differs("b", "c") < 5 * mib);
+    assert_null(snapshot_diff(w.core, "web", "a", "none", &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+#ifdef VMMD_FAILPOINTS
+static void no_picture_is_no_reason_to_fail(void **state)
+{
+    start();
+    failpoint_arm("fake.screenshot=fail");
+    assert_string_equal(take("a"), "succeeded");
+    failpoint_arm(NULL);
+    assert_false(has_picture("a"));
+}
+#endif
+
 /* ---- in the middle of it: a limit that makes it take for ever ---- */
 
 static struct uuid drop_slowly(const char *name)
@@ -434,7 +519,10 @@ int main(void)
 #ifdef VMMD_FAILPOINTS
         T(what_fails_once_the_snapshot_is_gone_is_tried_again),
         T(a_lost_answer_is_asked_for),
+        T(no_picture_is_no_reason_to_fail),
 #endif
+        T(a_snapshot_of_a_running_vm_has_a_picture_that_goes_with_it),
+        T(what_lies_between_two_snapshots_is_told),
         T(a_slow_deletion_lets_the_vm_be_paused_and_goes_on_when_it_may),
         T(a_restart_deletes_on_at_the_same_limit),
         T(a_slow_deletion_is_cancelled_and_the_snapshot_stays),
