@@ -20,6 +20,7 @@ route_handler webhooks_delete, webhooks_test, webhooks_deliveries;              
 route_handler templates_list, templates_create, templates_get, templates_edit;    /* templates.c */
 route_handler templates_delete;                                                   /* templates.c */
 route_handler snapshots_list, snapshots_create, snapshots_get, snapshots_edit;    /* snapshots.c */
+route_handler snapshots_nbd;                                                      /* nbd.c */
 route_handler snapshots_screenshot, snapshots_diff;                               /* snapshots.c */
 route_handler vms_clone;                                                          /* clones.c */
 route_handler snapshots_export, exports_list, exports_content, exports_delete;    /* exports.c */

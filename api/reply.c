@@ -79,6 +79,16 @@ bool reply_stream(struct request *rq, const char *type, struct MHD_Response *tak
     return true;
 }
 
+bool reply_upgrade(struct request *rq, struct MHD_Response *take, void *held,
+                   void (*drop)(void *held))
+{
+    set_body(rq, 101, NULL, NULL, 0);
+    rq->reply.stream = take;
+    rq->reply.held = held;
+    rq->reply.drop = drop;
+    return true;
+}
+
 void reply_header(struct request *rq, const char *name, const char *fmt, ...)
 {
     unsigned i = rq->reply.n_headers;
@@ -216,5 +226,7 @@ void reply_clear(struct reply *reply)
         free(reply->body);
     if (reply->stream)
         MHD_destroy_response(reply->stream);
+    if (reply->drop)
+        reply->drop(reply->held);
     *reply = (struct reply){0};
 }

@@ -24,8 +24,10 @@ struct reply {
         char value[160];
     } headers[REPLY_MAX_HEADERS];
     unsigned n_headers;
-    unsigned retry_s;  /* for a problem: when to try again; 0: as its code says */
-    char instance[96]; /* for a problem: what failed, "" for the request's path */
+    void (*drop)(void *held); /* when the connection is another protocol's: called with … */
+    void *held;               /* … this when it has ended */
+    unsigned retry_s;         /* for a problem: when to try again; 0: as its code says */
+    char instance[96];        /* for a problem: what failed, "" for the request's path */
 };
 
 /* All return true, so that a handler ends with "return reply_…". */
@@ -35,6 +37,10 @@ bool reply_text(struct request *rq, struct strbuf *take); /* 200, JSON that is w
 bool reply_static(struct request *rq, const char *type, const char *data, size_t len);
 bool reply_empty(struct request *rq, unsigned status);
 bool reply_stream(struct request *rq, const char *type, struct MHD_Response *take);
+/* 101: 'take' is made by MHD_create_response_for_upgrade(), whose function keeps the connection for
+ * as long as it runs. 'drop' is called with 'held' after that, or when it came to nothing. */
+bool reply_upgrade(struct request *rq, struct MHD_Response *take, void *held,
+                   void (*drop)(void *held));
 void reply_header(struct request *rq, const char *name, const char *fmt, ...) PRINTF(3, 4);
 /* {"dry_run":true} and, when 'key' is given, one member more. */
 bool reply_dry_run(struct request *rq, const char *key, json_t *take);

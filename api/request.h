@@ -30,7 +30,8 @@ struct route;
     X(if_none_match, "If-None-Match", false)                                                       \
     X(last_event_id, "Last-Event-ID", false)                                                       \
     X(prefer, "Prefer", true)                                                                      \
-    X(transfer_encoding, "Transfer-Encoding", false)
+    X(transfer_encoding, "Transfer-Encoding", false)                                               \
+    X(upgrade, "Upgrade", false)
 
 /* Borrowed of libmicrohttpd for the request's life; NULL when absent. */
 struct request_head {

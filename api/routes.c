@@ -66,6 +66,7 @@ const struct route routes[] = {
     {"DELETE", SNAP "/{id}",              "deleteSnapshot", ROLE_OPERATOR, BODY_NONE,         "dry_run bandwidth",  snapshots_delete,  0},
     {"GET",    SNAP "/{id}/screenshot",   "getSnapshotScreenshot", ROLE_OPERATOR, BODY_NONE, "",                  snapshots_screenshot, 0},
     {"GET",    SNAP "/{id}/diff",         "diffSnapshot",  ROLE_VIEWER,   BODY_NONE,          "to",                 snapshots_diff,    0},
+    {"GET",    SNAP "/{id}/nbd",          "readSnapshotDisk", ROLE_OPERATOR, BODY_NONE,       "disk",               snapshots_nbd,     0},
     {"POST",   SNAP "/{id}/actions/export", "exportSnapshot", ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",           snapshots_export,  0},
     {"GET",    "/api/v1/exports",         "listExports",   ROLE_VIEWER,   BODY_NONE,          LIST,                 exports_list,      0},
     {"GET",    "/api/v1/exports/{id}/content", "getExportContent", ROLE_OPERATOR, BODY_NONE,  "",                   exports_content,   0},

@@ -3,15 +3,13 @@
  * The transfer is driven through curl's multi interface only because that can wait for one more
  * descriptor: the interrupt's. Redirects are never followed and no other protocol than the one
  * configured is spoken, so a reply cannot send the token elsewhere. */
-#include "cli/http.h"
+#include "cli/http_inside.h"
 
-#include "cli/trust.h"
 #include "core/base/clock.h"
 #include "core/base/id.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 
-#include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,16 +18,6 @@
 #define MAX_HEAD           (64u << 10)
 #define DEFAULT_TIMEOUT_MS 30000
 #define STALL_S            45 /* a stream sends a heartbeat every 15 s */
-
-struct http {
-    CURL *curl;
-    CURLM *multi;
-    const struct connection *connection; /* borrowed */
-    char *authorization;                 /* whole header line, or NULL */
-    int stop_fd;
-    bool debug;
-    struct trust trust;
-};
 
 /* One exchange in flight. */
 struct exchange {
@@ -41,7 +29,6 @@ struct exchange {
 };
 
 static bool perform(struct exchange *x, CURLcode *result, struct fault *fault) MUST_USE;
-static bool transport_fault(const struct http *http, CURLcode result, struct fault *fault);
 
 /* ---- open and close ---- */
 
@@ -139,7 +126,7 @@ static struct curl_slist *make_headers(const struct http *http, const struct htt
     return list;
 }
 
-static void set_peer(struct http *http)
+void http_set_peer(struct http *http)
 {
     CURL *curl = http->curl;
     const struct connection *c = http->connection;
@@ -197,7 +184,7 @@ static void prepare(struct exchange *x, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, x);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
-    set_peer(x->http);
+    http_set_peer(x->http);
     set_body(curl, x->request);
     set_limits(curl, x->request);
 }
@@ -256,7 +243,7 @@ bool http_send(struct http *http, const struct http_request *request, struct htt
         return fault_set(fault, CLI_FAILED, "the reply is larger than %u MiB",
                          HTTP_MAX_REPLY >> 20);
     if (result != CURLE_OK && !x.sink_full)
-        return transport_fault(http, result, fault);
+        return http_transport_fault(http, result, fault);
     say(http, request, reply);
     return true;
 }
@@ -285,7 +272,7 @@ static bool perform(struct exchange *x, CURLcode *result, struct fault *fault)
     return true;
 }
 
-static bool transport_fault(const struct http *http, CURLcode result, struct fault *fault)
+bool http_transport_fault(const struct http *http, CURLcode result, struct fault *fault)
 {
     const struct connection *c = http->connection;
     const char *where = c->socket ? c->socket : c->url;

@@ -95,6 +95,14 @@ const struct command snapshot_commands[] = {
      "save what a VM's screen showed when a snapshot was taken, as PNG",
      "Snapshots of VMs that were off, or have no graphics card, have no picture.",
      "  vmmctl snapshot screenshot web clean -f /tmp/clean.png", snapshot_screenshot_run, false},
+    {"serve", "VM SNAPSHOT", 2, 2, 0, snapshot_serve_flags,
+     "let programs here read a disk of a snapshot by NBD, until Ctrl-C",
+     "For qemu-img, nbdcopy, qemu-nbd and other programs that speak NBD, through a unix socket "
+     "that "
+     "this user may use. Nothing can be written. The VM does what it likes meanwhile.",
+     "  vmmctl snapshot serve web clean --listen /tmp/clean.sock &\n"
+     "  qemu-img convert -O raw 'nbd+unix:///?socket=/tmp/clean.sock' clean.img",
+     snapshot_serve_run, false},
     {"export", "VM SNAPSHOT", 2, 2, USES_WAIT, snapshot_export_flags,
      "write a disk of a snapshot into an image file",
      "While the VM does what it likes. Without --file the image stays in the folder exports of a "

@@ -5,6 +5,8 @@
 extern const struct flag snapshot_export_flags[];
 extern const struct flag snapshot_screenshot_flags[];
 bool snapshot_screenshot_run(struct cli *cli, struct fault *fault) MUST_USE;
+extern const struct flag snapshot_serve_flags[];
+bool snapshot_serve_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool snapshot_diff_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool snapshot_export_run(struct cli *cli, struct fault *fault) MUST_USE;
 /* "/snapshots/<id>" of the snapshot that the second word of the command line means; owned by the

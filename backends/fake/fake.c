@@ -495,6 +495,7 @@ const struct backend backend_fake = {
     .reset = fake_reset,
     .powerdown = fake_powerdown,
     .kill = fake_kill,
+    .serve = fake_serve,
     .screenshot = fake_screenshot,
     .serial_write = fake_serial_write,
     .input = fake_input,

@@ -93,6 +93,8 @@ bool fake_flush(struct machine *m, const struct uuid *file, const struct uuid *b
                 struct err *err) MUST_USE;
 bool fake_drop_file(struct machine *m, const struct uuid *file, struct err *err) MUST_USE;
 
+bool fake_serve(struct machine *m, unsigned disk, int listener, struct err *err) MUST_USE;
+
 /* disks.c: the backend's calls about disks that come and go. */
 void fake_disk_put(struct machine *m, const struct plan_disk *disk) REQUIRES(m->lock);
 bool fake_disk_add(struct machine *m, const struct plan_disk *disk, struct err *err) MUST_USE;

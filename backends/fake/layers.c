@@ -14,7 +14,9 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #define JOB_BYTES (1u << 20) /* what a copy says it has to do */
 
@@ -345,4 +347,20 @@ bool fake_flush(struct machine *m, const struct uuid *file, const struct uuid *b
 bool fake_drop_file(struct machine *m, const struct uuid *file, struct err *err)
 {
     return true;
+}
+
+/* ---- NBD: it greets, and that is all ---- */
+
+bool fake_serve(struct machine *m, unsigned disk, int listener, struct err *err)
+{
+    static const char greeting[] = "NBDMAGICIHAVEOPT\0\3";
+    CLEANUP(closep) int own = listener;
+    CLEANUP(closep) int client = -1;
+
+    if (!FAILPOINT("fake.serve", err))
+        return false;
+    client = accept4(own, NULL, NULL, SOCK_CLOEXEC);
+    if (client < 0)
+        return err_errno(err, errno, "take the connection");
+    return fs_write_all(client, greeting, sizeof greeting - 1, err);
 }

@@ -41,7 +41,10 @@ bool machine_memory_state(struct machine *m, const struct uuid *image,
 bool machine_memory_end(struct machine *m, const struct uuid *image, bool cancel,
                         struct err *err) MUST_USE;
 
-/* ---- of layers.c, for block_jobs.c and memory.c ---- */
+/* serve.c */
+bool machine_serve(struct machine *m, unsigned disk, int listener, struct err *err) MUST_USE;
+
+/* ---- of layers.c, for block_jobs.c, memory.c and serve.c ---- */
 
 /* The node a disk writes to. */
 struct top {

@@ -127,6 +127,7 @@ const struct backend backend_qemu = {
     .reset = machine_reset,
     .powerdown = machine_powerdown,
     .kill = machine_kill,
+    .serve = machine_serve,
     .screenshot = machine_screenshot,
     .serial_write = machine_serial_write,
     .usage = machine_usage_read,

@@ -176,6 +176,11 @@ struct backend {
      */
     bool (*disk_grow)(struct machine *machine, unsigned disk, uint64_t size_bytes, uint64_t *now,
                       struct err *err) MUST_USE;
+    /* Serves the disk by NBD, for reading only and under the empty name, to the one who has
+     * connected to 'listener' (a listening unix socket, taken). For machines that run no guest.
+     * NULL: it cannot.
+     */
+    bool (*serve)(struct machine *machine, unsigned disk, int listener, struct err *err) MUST_USE;
     /* From now on; they stay whatever file the disk goes on in. */
     bool (*disk_limit)(struct machine *machine, unsigned disk, const struct disk_limits *limits,
                        struct err *err) MUST_USE;

@@ -13,8 +13,10 @@
 #include "core/disk/disks.h"
 #include "core/vm/registry.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static void ignore(void *ctx, const struct uuid *vm, const struct machine_event *event)
 {
@@ -73,7 +75,16 @@ static struct machine *launch(struct core *core, struct vm *vm, struct machine_p
     return ok ? machine : NULL;
 }
 
-struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid *leaf,
+static bool make_log(struct core *core, const struct vm *vm, struct machine_plan *plan,
+                     struct err *err)
+{
+    plan->qemu_log_fd = memfd_create("log", MFD_CLOEXEC);
+    return plan->qemu_log_fd >= 0 || err_errno(err, errno, "make room for QEMU's log");
+}
+
+static struct machine *start(struct core *core, struct vm *vm, const struct uuid *leaf,
+                             bool (*logs)(struct core *core, const struct vm *vm,
+                                          struct machine_plan *plan, struct err *err),
                              struct err *err)
 {
     struct vm_spec *spec = bare_spec(vm, err);
@@ -84,7 +95,7 @@ struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid
 
     plan.disks = disk;
     plan.n_disks = 1;
-    if (spec && open_logs(core, vm, &plan, err) && disk_open_chain(core, leaf, disk, err))
+    if (spec && logs(core, vm, &plan, err) && disk_open_chain(core, leaf, disk, err))
         machine = launch(core, vm, &plan, err);
     closep(&plan.qemu_log_fd);
     closep(&plan.commit_fd);
@@ -94,6 +105,18 @@ struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid
         free(spec);
     }
     return machine;
+}
+
+struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid *leaf,
+                             struct err *err)
+{
+    return start(core, vm, leaf, open_logs, err);
+}
+
+struct machine *helper_start_reading(struct core *core, struct vm *vm, const struct uuid *leaf,
+                                     struct err *err)
+{
+    return start(core, vm, leaf, make_log, err);
 }
 
 void helper_stop(struct core *core, struct vm *vm, struct machine *machine)

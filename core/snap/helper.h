@@ -7,6 +7,10 @@
  */
 struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid *leaf,
                              struct err *err) MUST_USE;
+/* The same for a stand-in (below), with no directory of its own: what QEMU says is in memory only.
+ */
+struct machine *helper_start_reading(struct core *core, struct vm *vm, const struct uuid *leaf,
+                                     struct err *err) MUST_USE;
 void helper_stop(struct core *core, struct vm *vm, struct machine *machine);
 /* A stand-in for a VM, for a helper that belongs to an operation ('id') and not to a VM; nobody
  * finds it, but its uid slot is its own. 'backend' is an enum vm_backend. */

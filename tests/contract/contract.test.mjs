@@ -287,6 +287,14 @@ describe('snapshots', () => {
         await api.refused(404, 'not-found', 'GET', picture);
         await api.expect(200, 'POST', `${VMS}/shot/actions/stop`, {headers: WAIT});
     });
+    test('are read by NBD', async () => {
+        const [a] = await list('?order=name'), path = `${V1}/snapshots/${a.id}/nbd`, nbd = {connection: 'Upgrade', upgrade: 'nbd'};
+        const said = await api.upgrade(`${path}?disk=0`, 'nbd'); // the fake server greets and hangs up
+        assert.equal(said.subarray(0, 16).toString(), 'NBDMAGICIHAVEOPT');
+        await api.refused(400, 'malformed', 'GET', path);
+        await api.refused(404, 'not-found', 'GET', `${path}?disk=9`, {headers: nbd});
+        await api.refused(422, 'invalid', 'GET', `${path}?disk=x`, {headers: nbd});
+    });
     test('are exported as images', async () => {
         const [a] = await list('?order=name'), post = (json, query = '') => ['POST', `${V1}/snapshots/${a.id}/actions/export${query}`, {headers: WAIT, json}];
         assert.ok((await api.expect(200, ...post({format: 'raw'}, '?dry_run=true'))).json.dry_run);

@@ -487,6 +487,45 @@ static void a_disk_is_limited_by_the_number_it_has_in_its_vm(void **state)
     assert_int_equal(run("disk|add|web|pool=main", none, 0), CLI_USAGE);
 }
 
+/* ---- snapshots ---- */
+
+#define SHOTS_LINE "GET /api/v1/vms/web/snapshots"
+#define SHOTS      "{\"items\":[{\"id\":\"" DISK_ID "\",\"name\":\"clean\"}],\"next_page_token\":null}"
+
+static void a_snapshot_is_looked_at_by_its_name(void **state)
+{
+    static const struct step steps[] = {
+        {.line = SHOTS_LINE, .status = 200, .body = SHOTS},
+        {.line = "GET /api/v1/snapshots/" DISK_ID "/diff?to=updated%20one HTTP",
+         .status = 200,
+         .body = "{\"from\":\"" DISK_ID "\",\"to\":null,\"at_most_bytes\":2097152,\"disks\":[{"
+                 "\"disk\":\"" DISK_ID "\",\"position\":0,\"from_size_bytes\":1073741824,"
+                 "\"to_size_bytes\":null,\"files\":2,\"at_most_bytes\":2097152}]}"},
+    };
+    static const struct step none[] = {{.line = "GET", .status = 200}};
+
+    assert_int_equal(
+        RUN("snapshot|diff|web|clean|updated one|-o|csv|--fields|position,at_most_bytes", steps),
+        CLI_OK);
+    assert_string_equal(out, "position,at_most_bytes\r\n0,2097152\r\n");
+    assert_int_equal(run("snapshot|diff|web", none, 0), CLI_USAGE);
+    assert_int_equal(run("snapshot|serve|web|clean|--disk|x", none, 0), CLI_USAGE);
+}
+
+static void a_deletion_is_limited_from_its_beginning(void **state)
+{
+    static const struct step steps[] = {
+        {.line = SHOTS_LINE, .status = 200, .body = SHOTS},
+        {.line = "DELETE /api/v1/snapshots/" DISK_ID "?bandwidth=52428800 HTTP",
+         .status = 202,
+         .body = "{\"id\":\"" DISK_ID "\",\"state\":\"running\"}"},
+    };
+    static const struct step none[] = {{.line = "GET", .status = 200}};
+
+    assert_int_equal(RUN("snapshot|delete|web|clean|-y|--bandwidth|50M|--no-wait", steps), CLI_OK);
+    assert_int_equal(run("snapshot|delete|web|clean|-y|--bandwidth|fast", none, 0), CLI_USAGE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +555,8 @@ int main(void)
         cmocka_unit_test(devices_are_listed_by_kind),
         cmocka_unit_test(a_new_token_stands_alone_on_stdout),
         cmocka_unit_test(a_disk_is_limited_by_the_number_it_has_in_its_vm),
+        cmocka_unit_test(a_snapshot_is_looked_at_by_its_name),
+        cmocka_unit_test(a_deletion_is_limited_from_its_beginning),
         cmocka_unit_test(api_prints_the_body_and_exits_by_the_status),
         cmocka_unit_test(api_keeps_the_token_off_the_command_line),
     };

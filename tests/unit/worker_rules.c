@@ -118,6 +118,33 @@ static void copies_between_nodes_name_nodes_and_nothing_else(void **state)
     assert_int_equal(verdict_on("block-commit", "{\"backing-file\":\"json:{}\"}"), ERR_FORBIDDEN);
 }
 
+static void disks_are_served_to_a_lent_socket_and_for_reading_only(void **state)
+{
+    static const char *const starts[] = {
+        "{}", "{\"addr\":{\"type\":\"fd\",\"data\":{\"str\":\"7\"}}}",
+        "{\"addr\":{\"type\":\"inet\",\"data\":{\"host\":\"::\",\"port\":\"10809\"}}}",
+        "{\"addr\":{\"type\":\"unix\",\"data\":{\"path\":\"/tmp/s\",\"str\":\"nbd\"}}}",
+        "{\"addr\":{\"type\":\"fd\",\"data\":{\"str\":\"nbd\"}},\"tls-creds\":\"x\"}"};
+    static const char *const exports[] = {
+        "{}", "{\"type\":\"nbd\",\"id\":\"a\",\"node-name\":\"f1\"}",
+        "{\"type\":\"nbd\",\"id\":\"a\",\"node-name\":\"f1\",\"writable\":true}",
+        "{\"type\":\"fuse\",\"id\":\"a\",\"node-name\":\"f1\",\"writable\":false,\"mountpoint\":\"/"
+        "etc\"}",
+        "{\"type\":\"vhost-user-blk\",\"id\":\"a\",\"node-name\":\"f1\",\"writable\":false}"};
+
+    assert_int_equal(
+        verdict_on("nbd-server-start", "{\"addr\":{\"type\":\"fd\",\"data\":{\"str\":\"nbd\"}}}"),
+        ERR_NONE);
+    assert_int_equal(verdict_on("block-export-add",
+                                "{\"type\":\"nbd\",\"id\":\"a\",\"node-name\":\"f1\",\"name\":\"\","
+                                "\"writable\":false}"),
+                     ERR_NONE);
+    for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+        assert_int_equal(verdict_on("nbd-server-start", starts[i]), ERR_FORBIDDEN);
+    for (size_t i = 0; i < ARRAY_LEN(exports); i++)
+        assert_int_equal(verdict_on("block-export-add", exports[i]), ERR_FORBIDDEN);
+}
+
 static void streams_and_files_are_passed_descriptors(void **state)
 {
     assert_int_equal(verdict_on("migrate", "{\"uri\":\"fd:mig\"}"), ERR_FORBIDDEN);
@@ -250,6 +277,7 @@ int main(void)
         cmocka_unit_test(what_a_vm_needs_passes),
         cmocka_unit_test(what_leads_out_of_the_jail_does_not),
         cmocka_unit_test(copies_between_nodes_name_nodes_and_nothing_else),
+        cmocka_unit_test(disks_are_served_to_a_lent_socket_and_for_reading_only),
         cmocka_unit_test(streams_and_files_are_passed_descriptors),
         cmocka_unit_test(disks_are_plugged_in_with_known_members_only),
         cmocka_unit_test(only_processors_are_plugged_in),

@@ -165,6 +165,27 @@ static bool is_for_incoming(const json_t *arguments, struct err *err)
                          "migrate-set-capabilities is for what is read from an image only");
 }
 
+/* A socket that was handed over by name: a number would be one that QEMU has for something else. */
+static bool is_lent_socket(const json_t *arguments, struct err *err)
+{
+    const json_t *addr = json_object_get(arguments, "addr");
+    const char *name = json_get_text(json_object_get(addr, "data"), "str");
+
+    return (str_eq(json_get_text(addr, "type"), "fd") && name && !strpbrk(name, "0123456789") &&
+            !json_object_get(arguments, "tls-creds")) ||
+           err_set(err, ERR_FORBIDDEN, "nbd-server-start listens on a lent socket only");
+}
+
+static bool is_reader(const json_t *arguments, struct err *err)
+{
+    static const char *const known[] = {"type", "id", "node-name", "name", "writable"};
+
+    return has_members(arguments, known, ARRAY_LEN(known), "block-export-add", err) &&
+           ((str_eq(json_get_text(arguments, "type"), "nbd") &&
+             !json_get_bool(arguments, "writable", true)) ||
+            err_set(err, ERR_FORBIDDEN, "block-export-add serves by NBD, for reading only"));
+}
+
 /* Sorted: looked up by bisection. 'fd_member' names an argument that must be "fd:…", 'file_member'
  * one that must lie in /dev/fdset/; 'check' looks at all of them. */
 static const struct rule {
@@ -183,6 +204,7 @@ static const struct rule {
     {"block-dirty-bitmap-enable", NULL, NULL, NULL},
     {"block-dirty-bitmap-merge", NULL, NULL, NULL},
     {"block-dirty-bitmap-remove", NULL, NULL, NULL},
+    {"block-export-add", NULL, NULL, is_reader},
     {"block-job-cancel", NULL, NULL, NULL},
     {"block-job-complete", NULL, NULL, NULL},
     {"block-job-dismiss", NULL, NULL, NULL},
@@ -224,6 +246,7 @@ static const struct rule {
     {"migrate-set-capabilities", NULL, NULL, is_for_incoming},
     {"nbd-server-add", NULL, NULL, NULL},
     {"nbd-server-remove", NULL, NULL, NULL},
+    {"nbd-server-start", NULL, NULL, is_lent_socket},
     {"object-add", NULL, NULL, NULL},
     {"object-del", NULL, NULL, NULL},
     {"qom-get", NULL, NULL, NULL},

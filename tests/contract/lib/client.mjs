@@ -77,6 +77,29 @@ export class Client {
         return reply.json;
     }
 
+    // A connection that becomes one of another protocol; resolves to the first bytes that come. The
+    // reply is checked as one of call().
+    upgrade(path, protocol, headers = {}) {
+        return new Promise((resolve, reject) => {
+            const options = this.#options('GET', path, {headers: {connection: 'Upgrade', upgrade: protocol, ...headers}});
+            const request = this.library.request({...options, agent: false}, (response) => {
+                response.resume();
+                reject(new Error(`${path}: ${response.statusCode}`));
+            });
+            request.on('upgrade', (response, socket, first) => {
+                const reply = {method: 'GET', status: response.statusCode, headers: response.headers, body: Buffer.alloc(0)};
+                const wrong = this.spec.check('GET', path, reply), parts = [first];
+                this.book.push({method: 'GET', path, status: reply.status, request: reply.headers['x-request-id'], replayed: false});
+                socket.on('data', (part) => parts.push(part));
+                socket.on('error', reject);
+                socket.on('close', () => wrong.length ? reject(new Error(wrong.join('; '))) : resolve(Buffer.concat(parts)));
+            });
+            request.on('timeout', () => request.destroy(new Error(`${path}: no answer in 90 s`)));
+            request.on('error', reject);
+            request.end();
+        });
+    }
+
     // Reads a stream until 'enough(text)'; resolves to [headers, text].
     stream(path, enough, {headers = {}, deadline = 20000} = {}) {
         return new Promise((resolve, reject) => {

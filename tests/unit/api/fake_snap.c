@@ -1,6 +1,7 @@
 /* Snapshots, as far as the api's tests go. See fakes.h. */
 #include "core/snap/clone.h"
 #include "core/snap/export.h"
+#include "core/snap/serve.h"
 #include "core/snap/snap.h"
 
 bool snapshot_vm(struct core *c, const char *ref, char vm[UUID_TEXT], struct err *err)
@@ -53,6 +54,18 @@ bool snapshot_picture(struct core *c, const char *ref, const char *snapshot, cha
     *png = str_dup("PNG");
     *len = 3;
     return true;
+}
+
+bool snapshot_serve(struct core *c, const char *ref, const char *snapshot, unsigned disk,
+                    const struct origin *origin, struct serve **out, int *fd, struct err *err)
+{
+    *out = NULL;
+    *fd = -1;
+    return err_set(err, ERR_NOT_FOUND, "no such snapshot");
+}
+
+void serve_end(struct serve *serve)
+{
 }
 
 json_t *snapshot_diff(struct core *c, const char *ref, const char *from, const char *to,
