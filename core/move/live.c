@@ -17,8 +17,11 @@
 #include "core/move/inside.h"
 #include "core/vm/registry.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define LOOK_MS    50
 #define CANCEL_MS  30000
@@ -419,6 +422,17 @@ static bool all_are_there(struct move *m)
     return look_at_all(m, &c, &none) && !c.missing && c.ready + c.running + c.pivoting > 0;
 }
 
+/* Returns once the target's storage writes again. A QEMU that closes an image waits for it, and its
+ * guest stands still meanwhile: better this thread waits. */
+static void await_target(struct move *m)
+{
+    struct err none = {0};
+    CLEANUP(closep) int fd = layer_open(&first_leaf(m)->to, O_RDONLY, &none);
+
+    if (fd >= 0 && futimens(fd, NULL) == 0)
+        (void)fsync(fd);
+}
+
 static enum move_end attempt(struct move *m, struct err *err)
 {
     enum watched watched = WATCH_FAILED;
@@ -436,8 +450,10 @@ static enum move_end attempt(struct move *m, struct err *err)
     end = watched == WATCH_READY    ? pivot(m, err)
           : watched == WATCH_SILENT ? why_silent(m, err)
                                     : MOVE_FAILED;
-    if (end == MOVE_FAILED)
+    if (end == MOVE_FAILED) {
+        await_target(m);
         call_all_off(m);
+    }
     return end;
 }
 

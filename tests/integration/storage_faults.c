@@ -312,6 +312,29 @@ static void a_target_that_does_not_answer_leaves_the_guest_running(void **state)
     nothing_is_lost();
 }
 
+static void a_move_onto_it_is_cancelled_once_it_answers(void **state)
+{
+    CLEANUP(mem_freep) char *op = NULL;
+    CLEANUP(mem_freep) char *cancel = NULL;
+
+    define(SPEC(DISK("qcow2", "main")));
+    has_much_on_its_disk();
+    rig_act(&rig, "web", "start");
+    counter_await_life(&rig, "web", SOON_MS);
+    op = begin_move("second", 1000);
+    await_copying(op);
+    freeze();
+    cancel = str_format("%s/actions/cancel", op);
+    json_decref(rig_do(&rig, "POST", cancel, "{}", 202));
+    count_on();
+    count_on();
+    thaw();
+    await(op, "state", "cancelled");
+    count_on();
+    rig_act(&rig, "web", "stop");
+    nothing_is_lost();
+}
+
 /* The files it can see are made by root, and so are their loop devices. */
 static bool is_possible(const char **why)
 {
@@ -332,6 +355,7 @@ int main(void)
         T(a_guest_that_a_client_paused_is_left_alone),
         T(a_move_whose_target_is_full_waits_and_goes_on),
         T(a_target_that_does_not_answer_leaves_the_guest_running),
+        T(a_move_onto_it_is_cancelled_once_it_answers),
     };
     const char *why;
 
