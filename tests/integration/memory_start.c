@@ -22,11 +22,16 @@ static const struct uuid extra_id = {{0xd2}}, second_id = {{0xd3}};
 
 static struct vm_spec *spec_with(const char *more)
 {
-    CLEANUP(mem_freep) char *text = counter_spec_with("memory", more);
+    CLEANUP(mem_freep) char *text = counter_spec("memory");
+    CLEANUP(mem_freep) char *patch = str_format("{%s}", more);
     struct err err = {0};
     CLEANUP(json_decrefp) json_t *json = json_read(text, strlen(text), &err);
+    CLEANUP(json_decrefp) json_t *other = json_read(patch, strlen(patch), &err);
     struct vm_spec *out = mem_alloc(sizeof *out);
 
+    if (!json || !other)
+        fail_msg("%s", err.detail);
+    json_merge(json, other);
     if (with_card)
         json_object_set_new(json, "nics", json_pack("[{}]"));
     if (!model_decode(&vm_model, json, MODEL_STORED, out, &err))
@@ -379,13 +384,13 @@ static void what_was_plugged_in_is_where_it_was(const char *more, enum vm_machin
 static void a_pcs_devices_are_where_they_were(void **state)
 {
     what_was_plugged_in_is_where_it_was(
-        ",\"cpu\":{\"max_vcpus\":2},\"video\":{\"model\":\"std\"},\"pointer\":\"tablet\"",
+        "\"cpu\":{\"max_vcpus\":2},\"video\":{\"model\":\"std\"},\"pointer\":\"tablet\"",
         VM_MACHINE_PC);
 }
 
 static void a_q35s_devices_are_where_they_were(void **state)
 {
-    what_was_plugged_in_is_where_it_was(",\"cpu\":{\"max_vcpus\":2},\"rng\":true,"
+    what_was_plugged_in_is_where_it_was("\"cpu\":{\"max_vcpus\":2},\"rng\":true,"
                                         "\"video\":{\"model\":\"virtio\"}",
                                         VM_MACHINE_Q35);
 }
@@ -395,7 +400,7 @@ static void a_q35s_devices_are_where_they_were(void **state)
 static void a_machine_with_everything_goes_on(void **state)
 {
     static const char more[] =
-        ",\"firmware\":{\"type\":\"uefi\",\"secure_boot\":true},\"rng\":true,"
+        "\"firmware\":{\"type\":\"uefi\",\"secure_boot\":true},\"rng\":true,"
         "\"watchdog\":\"i6300esb\",\"pointer\":\"tablet\",\"clock\":\"localtime\","
         "\"serial_ports\":2,\"cdroms\":[{}],\"video\":{\"model\":\"qxl\"},"
         "\"cpu\":{\"model\":\"qemu64\",\"sockets\":1,\"max_vcpus\":4}";
