@@ -342,6 +342,66 @@ static const char pool_limits[] =
     "    CHECK (default_format <> '' AND default_format NOT GLOB '*[^a-z0-9-]*');"
     "ALTER TABLE pool ADD COLUMN low_space INTEGER NOT NULL DEFAULT 0 CHECK (low_space IN (0, 1));";
 
-const char *const migrations[] = {first,   open_reasons, vm_restarts, webhooks,   idem_note,
-                                  parents, templates,    snapshots,   open_disks, pool_limits};
+/* Guests' memory: its images are files with a role of their own, and what a snapshot or a saved VM
+ * goes on from. The words of roles and levels are known by the code alone from here on. */
+static const char memories[] =
+    "CREATE TABLE file_new ("
+    "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    pool       BLOB NOT NULL REFERENCES pool (id),"
+    "    name       TEXT NOT NULL,"
+    "    role       TEXT NOT NULL CHECK (role <> '' AND role NOT GLOB '*[^a-z0-9-]*'),"
+    "    state      TEXT NOT NULL CHECK (state IN ('creating', 'live', 'trash')),"
+    "    format     TEXT NOT NULL CHECK (format <> '' AND format NOT GLOB '*[^a-z0-9-]*'),"
+    "    size_bytes INTEGER NOT NULL CHECK (size_bytes >= 0),"
+    "    parent     BLOB REFERENCES file (id) CHECK (parent <> id),"
+    "    vm         BLOB REFERENCES vm (id),"
+    "    job        BLOB REFERENCES job (id),"
+    "    UNIQUE (pool, name)"
+    ") STRICT;"
+    "INSERT INTO file_new SELECT id, pool, name, role, state, format, size_bytes, parent, vm, job"
+    "    FROM file;"
+    "DROP TABLE file;"
+    "ALTER TABLE file_new RENAME TO file;"
+    "CREATE INDEX file_vm ON file (vm) WHERE vm IS NOT NULL;"
+    "CREATE INDEX file_job ON file (job) WHERE job IS NOT NULL;"
+    "CREATE INDEX file_parent ON file (parent) WHERE parent IS NOT NULL;"
+    "CREATE TABLE memory ("
+    "    file       BLOB PRIMARY KEY NOT NULL REFERENCES file (id) ON DELETE CASCADE,"
+    "    made       TEXT NOT NULL CHECK (json_valid(made)),"
+    "    spec       TEXT NOT NULL CHECK (json_valid(spec)),"
+    "    leaves     TEXT NOT NULL CHECK (json_valid(leaves)),"
+    "    way        TEXT NOT NULL CHECK (way <> '' AND way NOT GLOB '*[^a-z0-9-]*'),"
+    "    held_bytes INTEGER NOT NULL CHECK (held_bytes >= 0),"
+    "    pause_us   INTEGER NOT NULL CHECK (pause_us >= 0),"
+    "    took_ms    INTEGER NOT NULL CHECK (took_ms >= 0),"
+    "    created_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE TABLE snapshot_new ("
+    "    id           BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    vm           BLOB NOT NULL REFERENCES vm (id),"
+    "    name         TEXT NOT NULL,"
+    "    notes        TEXT NOT NULL,"
+    "    parent       BLOB REFERENCES snapshot (id) CHECK (parent <> id),"
+    "    level        TEXT NOT NULL CHECK (level <> '' AND level NOT GLOB '*[^a-z0-9-]*'),"
+    "    spec         TEXT NOT NULL CHECK (json_valid(spec)),"
+    "    created_ms   INTEGER NOT NULL,"
+    "    memory       BLOB REFERENCES file (id),"
+    "    memory_state TEXT NOT NULL DEFAULT 'none'"
+    "        CHECK (memory_state IN ('none', 'streaming', 'ready', 'lost')),"
+    "    memory_note  TEXT,"
+    "    UNIQUE (vm, name)"
+    ") STRICT;"
+    "INSERT INTO snapshot_new (id, vm, name, notes, parent, level, spec, created_ms)"
+    "    SELECT id, vm, name, notes, parent, level, spec, created_ms FROM snapshot;"
+    "DROP TABLE snapshot;"
+    "ALTER TABLE snapshot_new RENAME TO snapshot;"
+    "CREATE INDEX snapshot_parent ON snapshot (parent) WHERE parent IS NOT NULL;"
+    "CREATE INDEX snapshot_memory ON snapshot (memory) WHERE memory IS NOT NULL;"
+    "ALTER TABLE vm ADD COLUMN memory BLOB REFERENCES file (id);"
+    "ALTER TABLE vm ADD COLUMN memory_leaves TEXT;"
+    "CREATE INDEX vm_memory ON vm (memory) WHERE memory IS NOT NULL;";
+
+const char *const migrations[] = {first,      open_reasons, vm_restarts, webhooks,
+                                  idem_note,  parents,      templates,   snapshots,
+                                  open_disks, pool_limits,  memories};
 const unsigned n_migrations = ARRAY_LEN(migrations);

@@ -5,10 +5,12 @@
 static bool put_one(struct store_txn *txn, const struct snapshot_record *snapshot, struct err *err)
 {
     static const char sql[] =
-        "INSERT INTO snapshot (id, vm, name, notes, parent, level, spec, created_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO snapshot (id, vm, name, notes, parent, level, spec, created_ms, memory,"
+        " memory_state, memory_note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET name = excluded.name, notes = excluded.notes,"
-        " parent = excluded.parent, level = excluded.level, spec = excluded.spec";
+        " parent = excluded.parent, level = excluded.level, spec = excluded.spec,"
+        " memory = excluded.memory, memory_state = excluded.memory_state,"
+        " memory_note = excluded.memory_note";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
@@ -21,6 +23,9 @@ static bool put_one(struct store_txn *txn, const struct snapshot_record *snapsho
     stmt_bind_text(&s, snapshot->level);
     stmt_bind_text(&s, snapshot->spec);
     stmt_bind_int(&s, snapshot->created_ms);
+    stmt_bind_uuid_or_null(&s, &snapshot->memory);
+    stmt_bind_text(&s, snapshot->memory_state ? snapshot->memory_state : "none");
+    stmt_bind_text(&s, snapshot->memory_note);
     return stmt_put(&s, "snapshot", snapshot->name, err);
 }
 
@@ -109,8 +114,9 @@ bool store_snapshot_each(struct store *store,
                          bool (*each)(void *ctx, const struct snapshot_record *), void *ctx,
                          struct err *err)
 {
-    static const char sql[] = "SELECT id, vm, name, notes, parent, level, spec, created_ms"
-                              " FROM snapshot ORDER BY created_ms, id";
+    static const char sql[] =
+        "SELECT id, vm, name, notes, parent, level, spec, created_ms,"
+        " memory, memory_state, memory_note FROM snapshot ORDER BY created_ms, id";
     CLEANUP(read_end) struct read r = {0};
     struct disks disks = {0};
     int n;
@@ -127,6 +133,9 @@ bool store_snapshot_each(struct store *store,
             .level = stmt_text(&r.stmt, 5),
             .spec = stmt_text(&r.stmt, 6),
             .created_ms = stmt_int(&r.stmt, 7),
+            .memory = stmt_uuid(&r.stmt, 8),
+            .memory_state = stmt_text(&r.stmt, 9),
+            .memory_note = stmt_text(&r.stmt, 10),
         };
         if (!read_disks(r.conn, &snapshot.id, &disks, err)) {
             n = -1;

@@ -16,14 +16,16 @@ bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err 
     static const char sql[] =
         "INSERT INTO vm (id, name, spec, active, phase, run, reason, desired, detail, slot,"
         " revision, state_revision, created_ms, updated_ms, state_since_ms, restarts,"
-        " stands_on) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " stands_on, memory, memory_leaves)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET name = excluded.name, spec = excluded.spec,"
         " active = excluded.active, phase = excluded.phase, run = excluded.run,"
         " reason = excluded.reason, desired = excluded.desired, detail = excluded.detail,"
         " slot = excluded.slot, revision = excluded.revision,"
         " state_revision = excluded.state_revision, created_ms = excluded.created_ms,"
         " updated_ms = excluded.updated_ms, state_since_ms = excluded.state_since_ms,"
-        " restarts = excluded.restarts, stands_on = excluded.stands_on";
+        " restarts = excluded.restarts, stands_on = excluded.stands_on,"
+        " memory = excluded.memory, memory_leaves = excluded.memory_leaves";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
@@ -45,6 +47,8 @@ bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err 
     stmt_bind_int(&s, vm->state_since_ms);
     stmt_bind_text(&s, vm->restarts);
     stmt_bind_uuid_or_null(&s, &vm->stands_on);
+    stmt_bind_uuid_or_null(&s, &vm->memory);
+    stmt_bind_text(&s, vm->memory_leaves);
     return stmt_put(&s, "VM", vm->name, err);
 }
 
@@ -52,7 +56,8 @@ bool store_vm_put_state(struct store_txn *txn, const struct vm_record *vm, struc
 {
     static const char sql[] =
         "UPDATE vm SET active = ?, run = ?, reason = ?, desired = ?, detail = ?, slot = ?,"
-        " state_revision = ?, state_since_ms = ?, restarts = ? WHERE id = ?";
+        " state_revision = ?, state_since_ms = ?, restarts = ?, memory = ?, memory_leaves = ?"
+        " WHERE id = ?";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
@@ -66,6 +71,8 @@ bool store_vm_put_state(struct store_txn *txn, const struct vm_record *vm, struc
     stmt_bind_int(&s, (int64_t)vm->state_revision);
     stmt_bind_int(&s, vm->state_since_ms);
     stmt_bind_text(&s, vm->restarts);
+    stmt_bind_uuid_or_null(&s, &vm->memory);
+    stmt_bind_text(&s, vm->memory_leaves);
     stmt_bind_uuid(&s, &vm->id);
     if (!stmt_put(&s, "VM", NULL, err))
         return false;
@@ -102,6 +109,8 @@ static struct vm_record row(struct stmt *s)
         .state_since_ms = stmt_int(s, 14),
         .restarts = stmt_text(s, 15),
         .stands_on = stmt_uuid(s, 16),
+        .memory = stmt_uuid(s, 17),
+        .memory_leaves = stmt_text(s, 18),
     };
 }
 
@@ -110,8 +119,8 @@ bool store_vm_each(struct store *store, bool (*each)(void *ctx, const struct vm_
 {
     static const char sql[] =
         "SELECT id, name, spec, active, phase, run, reason, desired, detail, slot, revision,"
-        " state_revision, created_ms, updated_ms, state_since_ms, restarts, stands_on FROM vm"
-        " ORDER BY name, id";
+        " state_revision, created_ms, updated_ms, state_since_ms, restarts, stands_on, memory,"
+        " memory_leaves FROM vm ORDER BY name, id";
     CLEANUP(read_end) struct read r = {0};
     int n;
 

@@ -87,6 +87,8 @@ struct vm {
         unsigned tries;
     } refill;
     struct uuid stands_on; /* the snapshot it goes on from; zero: none */
+    struct uuid memory;    /* the image that a saved VM goes on with; zero: none (core/ram) */
+    char *memory_leaves;   /* ... and the files its disks wrote to at that instant */
 
     UT_hash_handle by_id, by_name;
 };
@@ -112,6 +114,7 @@ struct registry {
     struct pool *pools GUARDED_BY(lock); /* oldest first */
     struct disk *disks_by_id GUARDED_BY(lock);
     struct file *files GUARDED_BY(lock); /* by id */
+    bool ram_rubbish GUARDED_BY(lock);   /* a memory image may be in the trash: core/ram */
     struct disk_owner *disk_owners GUARDED_BY(lock);
     struct reservation *reservations GUARDED_BY(lock); /* core/disk/space.h */
     uint64_t starting_bytes GUARDED_BY(lock); /* memory promised to VMs that are just starting */

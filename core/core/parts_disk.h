@@ -36,11 +36,14 @@ struct file {
     struct uuid id, pool;
     struct uuid vm;     /* zero: nobody's, see core/disk/lent.h */
     struct uuid parent; /* zero: a base */
-    int format;         /* enum disk_format */
+    enum file_role { FILE_DISK, FILE_MEMORY } role;
+    int format; /* enum disk_format; raw for memory */
     uint64_t size_bytes;
-    unsigned children; /* files whose parent it is */
-    unsigned lent;     /* those of them that are not of the same VM */
-    bool removing;     /* nobody needs it: core/disk/lent.c */
+    struct ram_image *image; /* core/ram: what is known of a memory that is complete */
+    bool kept;               /* a memory that others need when its VM goes: core/ram */
+    unsigned children;       /* files whose parent it is */
+    unsigned lent;           /* those of them that are not of the same VM */
+    bool removing;           /* nobody needs it: core/disk/lent.c */
     enum file_state { FILE_CREATING, FILE_LIVE, FILE_TRASH } state; /* of what is to be settled */
     struct uuid job;                                                /* that makes or unmakes it */
     struct file *next; /* of the same VM, in no order */

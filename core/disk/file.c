@@ -8,12 +8,15 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/port/image.h"
+#include "core/ram/image.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+static const char *const file_roles[] = {"disk", "memory"};
 
 /* ---- in memory ---- */
 
@@ -75,6 +78,7 @@ void file_index_drop(struct core *core, struct file *file)
     count_child(core, file, -1);
     count_in_pool(core, file, -1);
     HASH_DELETE(by_id, core->registry.files, file);
+    ram_image_free(file->image);
     free(file);
 }
 
@@ -109,15 +113,17 @@ static bool load_file(void *ctx, const struct file_record *r)
     struct core *core = ctx;
     struct file *file = mem_alloc(sizeof *file);
 
-    *file = (struct file){.id = r->id,
-                          .pool = r->pool,
-                          .parent = r->parent,
-                          .vm = r->vm,
-                          .job = r->job,
-                          .state = str_eq(r->state, "trash")      ? FILE_TRASH
-                                   : str_eq(r->state, "creating") ? FILE_CREATING
-                                                                  : FILE_LIVE,
-                          .size_bytes = r->size_bytes};
+    *file =
+        (struct file){.id = r->id,
+                      .pool = r->pool,
+                      .parent = r->parent,
+                      .vm = r->vm,
+                      .job = r->job,
+                      .role = str_eq(r->role, file_roles[FILE_MEMORY]) ? FILE_MEMORY : FILE_DISK,
+                      .state = str_eq(r->state, "trash")      ? FILE_TRASH
+                               : str_eq(r->state, "creating") ? FILE_CREATING
+                                                              : FILE_LIVE,
+                      .size_bytes = r->size_bytes};
     for (int i = 0; disk_format_names[i]; i++)
         file->format = str_eq(disk_format_names[i], r->format) ? i : file->format;
     lock_take(&core->registry.lock);
@@ -152,6 +158,7 @@ struct layer layer_of_file(struct core *core, const struct file *file)
                           .pool = file->pool,
                           .parent = file->parent,
                           .vm = file->vm,
+                          .role = file->role,
                           .format = file->format,
                           .size_bytes = file->size_bytes,
                           .dir = pool ? pool->dir : -1};
@@ -223,6 +230,7 @@ void layer_enlist(struct core *core, const struct layer *layer, const struct uui
                           .pool = layer->pool,
                           .vm = layer->vm,
                           .parent = layer->parent,
+                          .role = layer->role,
                           .format = layer->format,
                           .size_bytes = layer->size_bytes,
                           .job = *job};
@@ -264,7 +272,8 @@ void layers_remove(struct core *core, const struct layer *list, size_t n)
 
 void layer_name(const struct layer *layer, char out[FILE_NAME_BYTES])
 {
-    snprintf(out, FILE_NAME_BYTES, "%s.%s", UUID_STR(&layer->id), disk_format_names[layer->format]);
+    snprintf(out, FILE_NAME_BYTES, "%s.%s", UUID_STR(&layer->id),
+             layer->role == FILE_MEMORY ? "mem" : disk_format_names[layer->format]);
 }
 
 bool layer_write(struct store_txn *txn, const struct layer *layer, const char *state,
@@ -274,7 +283,7 @@ bool layer_write(struct store_txn *txn, const struct layer *layer, const char *s
     const struct file_record row = {.id = layer->id,
                                     .pool = layer->pool,
                                     .name = name,
-                                    .role = "disk",
+                                    .role = file_roles[layer->role],
                                     .state = state,
                                     .format = disk_format_names[layer->format],
                                     .size_bytes = layer->size_bytes,
@@ -301,7 +310,8 @@ int layer_open(const struct layer *layer, int flags, struct err *err)
     return reachable(layer, err) ? fs_open(layer->dir, name, flags, 0600, err) : -1;
 }
 
-/* Writes an empty image; its header names the parent, for people with other tools only. */
+/* Writes an empty image; its header names the parent, for people with other tools only. A memory
+ * begins as an empty file. */
 static bool fill(struct core *core, const struct layer *layer, int fd, struct err *err)
 {
     struct image_parent parent = {0};
@@ -310,6 +320,8 @@ static bool fill(struct core *core, const struct layer *layer, int fd, struct er
     bool ok;
     size_t n;
 
+    if (layer->role == FILE_MEMORY)
+        return true;
     if (uuid_is_zero(&layer->parent))
         return image_create(fd, (enum disk_format)layer->format, layer->size_bytes, NULL, err);
     chain = chain_of_leaf(core, &layer->parent, &n);

@@ -23,6 +23,7 @@ bool files_load(struct core *core, struct err *err) MUST_USE;
 /* ---- copies, so that no lock is held while the disk is worked on ---- */
 struct layer {
     struct uuid id, pool, parent, vm;
+    enum file_role role;
     int format; /* enum disk_format */
     uint64_t size_bytes;
     int dir; /* of its pool, borrowed; -1 when it cannot be reached */

@@ -24,6 +24,8 @@ bool file_is_lent(struct core *core, const struct file *file)
 {
     struct disk_owner *owner;
 
+    if (file->role == FILE_MEMORY)
+        return file->kept;
     if (file->lent || !file->children)
         return file->lent > 0;
     owner = disk_owner_find(core, &file->vm);
@@ -103,7 +105,8 @@ static bool find_rubbish(struct core *core, struct layer *out)
     lock_take(&core->registry.lock);
     owner = disk_owner_find(core, &nobody);
     for (struct file *f = owner ? owner->files : NULL; f && !found; f = f->next) {
-        found = !f->children && !f->removing && !job_is_open(core, &f->job);
+        found = !f->children && !f->removing && !job_is_open(core, &f->job) &&
+                (f->role != FILE_MEMORY || f->state == FILE_TRASH);
         if (found) {
             *out = layer_of_file(core, f);
             f->removing = true; /* by this thread */

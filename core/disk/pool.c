@@ -13,6 +13,7 @@
 #include "core/disk/media.h"
 #include "core/disk/space.h"
 #include "core/model/page.h"
+#include "core/ram/image.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -164,7 +165,7 @@ bool disks_load(struct core *core, struct err *err)
 {
     open_roots(core);
     return store_pool_each(core->store, load_pool, core, err) && files_load(core, err) &&
-           store_disk_each(core->store, load_disk, core, err);
+           ram_images_load(core, err) && store_disk_each(core->store, load_disk, core, err);
 }
 
 NO_TSA void disks_clear(struct core *core)

@@ -33,7 +33,11 @@ static void find_snapshot(struct core *core, struct known *k)
     struct vm *vm;
 
     HASH_FIND(by_id, core->registry.vms_by_id, &k->layer.vm, sizeof k->layer.vm, vm);
-    for (struct snapshot *s = vm ? vm->snapshots : NULL; s; s = s->next)
+    for (struct snapshot *s = vm ? vm->snapshots : NULL; s; s = s->next) {
+        if (k->layer.role == FILE_MEMORY && uuid_eq(&s->memory, &k->layer.id)) {
+            k->snapshot = s->id;
+            return;
+        }
         for (size_t i = 0; i < s->n_disks; i++)
             if (uuid_eq(&s->disks[i].file, &k->layer.id)) {
                 k->snapshot = s->id;
@@ -41,6 +45,7 @@ static void find_snapshot(struct core *core, struct known *k)
                 k->is_frozen = true;
                 return;
             }
+    }
 }
 
 static struct known *know(struct core *core, const struct file *file) REQUIRES(core->registry.lock);
@@ -66,6 +71,8 @@ static const char *kind_of(const struct known *k)
 {
     if (k->state != FILE_LIVE && !k->is_leaf && !k->is_frozen)
         return "operation";
+    if (k->layer.role == FILE_MEMORY)
+        return "memory";
     return k->is_leaf ? "disk" : k->is_frozen ? "snapshot" : "base";
 }
 
@@ -97,7 +104,8 @@ static json_t *view_known(const struct known *k, int dir)
     put_id(v, "vm", &k->layer.vm);
     put_id(v, "disk", &k->disk);
     put_id(v, "snapshot", &k->snapshot);
-    json_put_text(v, "format", disk_format_names[k->layer.format]);
+    json_put_text(v, "format",
+                  k->layer.role == FILE_MEMORY ? NULL : disk_format_names[k->layer.format]);
     json_put_u64(v, "size_bytes", k->layer.size_bytes);
     put_stat(v, dir, k->name);
     return v;

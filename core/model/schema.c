@@ -14,11 +14,11 @@ static const char *const desires[] = {VM_DESIRES(X) NULL};
 /* As in core/job and core/user, which no lower room may include. */
 static const char *const job_states[] = {"queued", "running",   "cancelling",  "succeeded",
                                          "failed", "cancelled", "interrupted", NULL};
-static const char *const snapshot_levels[] = {"disk", NULL};
+static const char *const snapshot_levels[] = {"disk", "running", NULL};
 static const char *const hook_states[] = {"ok", "failing", "disabled", NULL};
 static const char *const roles[] = {"viewer", "operator", "admin", NULL};
 
-static const char *const pool_file_kinds[] = {"disk",      "snapshot", "base",
+static const char *const pool_file_kinds[] = {"disk",      "snapshot", "base", "memory",
                                               "operation", "orphan",   NULL};
 /* clang-format off */ /* tables: one member a line */
 static const struct query_field vm_members[] = {

@@ -55,23 +55,26 @@ void store_rollback(struct store_txn **txn); /* for CLEANUP(store_rollback); NUL
 struct vm_record {
     struct uuid id;
     const char *name;
-    const char *spec;      /* JSON of struct vm_spec (model vm_model) */
-    const char *active;    /* the same as it was started with, NULL when off */
-    const char *phase;     /* "creating", "defined", "deleting" */
-    const char *run;       /* last observed, vm_run_text() */
-    const char *reason;    /* vm_reason_text() */
-    const char *desired;   /* vm_desired_text() */
-    const char *detail;    /* last words of a crash, or NULL */
-    const char *restarts;  /* JSON of struct restarts (core/model/restarts.h), or NULL */
-    struct uuid stands_on; /* the snapshot it goes on from; zero: none */
-    uint32_t slot;         /* uid slot while live; UINT32_MAX when none */
-    uint64_t revision;     /* of the configuration */
+    const char *spec;          /* JSON of struct vm_spec (model vm_model) */
+    const char *active;        /* the same as it was started with, NULL when off */
+    const char *phase;         /* "creating", "defined", "deleting" */
+    const char *run;           /* last observed, vm_run_text() */
+    const char *reason;        /* vm_reason_text() */
+    const char *desired;       /* vm_desired_text() */
+    const char *detail;        /* last words of a crash, or NULL */
+    const char *restarts;      /* JSON of struct restarts (core/model/restarts.h), or NULL */
+    struct uuid stands_on;     /* the snapshot it goes on from; zero: none */
+    struct uuid memory;        /* the image that a saved VM goes on with; zero: none */
+    const char *memory_leaves; /* JSON: which files its disks wrote to at that instant, or NULL */
+    uint32_t slot;             /* uid slot while live; UINT32_MAX when none */
+    uint64_t revision;         /* of the configuration */
     uint64_t state_revision;
     int64_t created_ms, updated_ms, state_since_ms;
 };
 bool store_vm_put(struct store_txn *txn, const struct vm_record *vm, struct err *err) MUST_USE;
-/* Only the observed part: active, run, reason, desired, detail, restarts, slot, state_revision,
- * state_since_ms. Cheaper than the whole; NOT_FOUND if there is no such row. */
+/* Only the observed part: active, run, reason, desired, detail, restarts, memory and its leaves,
+ * slot, state_revision, state_since_ms. Cheaper than the whole; NOT_FOUND if there is no such row.
+ */
 bool store_vm_put_state(struct store_txn *txn, const struct vm_record *vm,
                         struct err *err) MUST_USE;
 bool store_vm_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
@@ -102,7 +105,7 @@ struct file_record {
     struct uuid id;
     struct uuid pool;
     const char *name;  /* "<uuid>.<ext>" below the pool's directory */
-    const char *role;  /* "disk" */
+    const char *role;  /* "disk", "memory" */
     const char *state; /* "creating", "live", "trash" */
     const char *format;
     uint64_t size_bytes; /* as the guest sees it */
@@ -240,5 +243,6 @@ bool store_template_each(struct store *store,
                          bool (*each)(void *ctx, const struct template_record *), void *ctx,
                          struct err *err) MUST_USE;
 
+#include "core/port/store_memory.h"
 #include "core/port/store_snap.h"
 #include "core/port/store_who.h"

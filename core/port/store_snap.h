@@ -21,9 +21,12 @@ struct snapshot_record {
     const char *name; /* once in a VM */
     const char *notes;
     struct uuid parent; /* zero: the VM stood on none */
-    const char *level;  /* "disk" */
+    const char *level;  /* "disk", "running" */
     const char *spec;   /* JSON of the VM's configuration then */
     int64_t created_ms;
+    struct uuid memory;       /* its image; zero: none */
+    const char *memory_state; /* "none" (or NULL), "streaming", "ready", "lost" */
+    const char *memory_note;  /* why it was lost, or NULL */
     const struct snapshot_disk_record *disks;
     size_t n_disks;
 };

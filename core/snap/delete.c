@@ -23,6 +23,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
+#include "core/ram/image.h"
 #include "core/snap/down.h"
 #include "core/snap/merge.h"
 #include "core/snap/snap.h"
@@ -205,8 +206,9 @@ static bool *which_stay(struct work *w, const struct layer *files, size_t n)
     return stay;
 }
 
+/* '*last': nobody needs the snapshot's memory any more. */
 static bool write_gone(struct work *w, const struct snapshot *s, const struct layer *files,
-                       const bool *stay, size_t n, struct err *err)
+                       const bool *stay, size_t n, bool *last, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(w->core->store, err);
     json_t *data;
@@ -222,8 +224,9 @@ static bool write_gone(struct work *w, const struct snapshot *s, const struct la
     json_put_text(data, "vm", UUID_STR(&w->vm->id));
     ok = event_add(txn, "snapshot.deleted", "snapshot", &w->id, data, err) && ok;
     return ok && write_children(w, txn, &s->parent, err) && write_vm(w, txn, &s->parent, err) &&
-           store_snapshot_remove(txn, &w->id, err) && FAILPOINT("snapshot.delete.commit", err) &&
-           store_commit(&txn, err);
+           store_snapshot_remove(txn, &w->id, err) &&
+           ram_image_let_go(txn, &s->memory, last, err) &&
+           FAILPOINT("snapshot.delete.commit", err) && store_commit(&txn, err);
 }
 
 static void apply_gone(struct work *w, struct snapshot *s)
@@ -243,19 +246,21 @@ static bool commit(struct work *w, const struct layer *files, size_t n, struct e
 {
     CLEANUP(mem_freep) bool *stay = which_stay(w, files, n);
     struct snapshot *s;
-    bool ok;
+    bool ok, last = false;
 
     lock_take(&w->vm->writing);
     s = snapshot_get(w->vm, &w->id);
-    ok = !s || write_gone(w, s, files, stay, n, err);
+    ok = !s || write_gone(w, s, files, stay, n, &last, err);
     for (size_t i = 0; s && ok && i < n; i++) {
         if (stay[i])
             file_leave(w->core, &files[i].id);
         else
             files_discard(w->core, &files[i], 1);
     }
-    if (s && ok)
+    if (s && ok) {
+        ram_image_left(w->core, &s->memory, last);
         apply_gone(w, s);
+    }
     lock_drop(&w->vm->writing);
     if (ok) {
         events_ring(w->core);
@@ -319,6 +324,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
     if (!commit(&w, files, n, err))
         return false;
     err_ignore(nvram_forget(core, w.vm, &w.id, &ignored), &ignored);
+    ram_images_sweep(core);
     files_settle_vm(core, &w.vm->id);
     return down_all(core, w.vm, &w.pace, err);
 }

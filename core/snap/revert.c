@@ -49,6 +49,7 @@ static struct snapshot *copy_of(struct core *core, struct vm *vm, const char *re
         copy->name = str_dup(found->name);
         copy->notes = str_dup(found->notes);
         copy->spec = str_dup(found->spec);
+        copy->memory_note = str_dup(found->memory_note);
         copy->disks =
             found->n_disks ? mem_dup(found->disks, found->n_disks * sizeof *found->disks) : NULL;
     }

@@ -14,6 +14,7 @@ void snapshot_free(struct snapshot *s)
     free(s->name);
     free(s->notes);
     free(s->spec);
+    free(s->memory_note);
     free(s->disks);
     free(s);
 }
@@ -77,6 +78,27 @@ unsigned snapshots_with_file(struct vm *vm, const struct uuid *file)
     return n;
 }
 
+static const char *const memory_states[] = {"none", "streaming", "ready", "lost", NULL};
+
+const char *snapshot_level(const struct snapshot *s)
+{
+    return s->memory_state == SNAPSHOT_STREAMING || s->memory_state == SNAPSHOT_READY ? "running"
+                                                                                      : "disk";
+}
+
+const char *snapshot_memory_text(const struct snapshot *s)
+{
+    return memory_states[s->memory_state];
+}
+
+static enum snapshot_memory memory_state_of(const char *text)
+{
+    for (int i = 0; memory_states[i]; i++)
+        if (str_eq(memory_states[i], text))
+            return (enum snapshot_memory)i;
+    return SNAPSHOT_NO_MEMORY;
+}
+
 void snapshot_record_fill(const struct snapshot *s, struct snapshot_record *record)
 {
     *record = (struct snapshot_record){.id = s->id,
@@ -84,9 +106,12 @@ void snapshot_record_fill(const struct snapshot *s, struct snapshot_record *reco
                                        .name = s->name,
                                        .notes = s->notes,
                                        .parent = s->parent,
-                                       .level = "disk",
+                                       .level = snapshot_level(s),
                                        .spec = s->spec,
                                        .created_ms = s->created_ms,
+                                       .memory = s->memory,
+                                       .memory_state = memory_states[s->memory_state],
+                                       .memory_note = s->memory_note,
                                        .disks = s->disks,
                                        .n_disks = s->n_disks};
 }
@@ -126,6 +151,9 @@ static bool load(void *ctx, const struct snapshot_record *r)
                            .notes = str_dup(r->notes),
                            .spec = str_dup(r->spec),
                            .created_ms = r->created_ms,
+                           .memory = r->memory,
+                           .memory_state = memory_state_of(r->memory_state),
+                           .memory_note = str_dup(r->memory_note),
                            .disks =
                                r->n_disks ? mem_dup(r->disks, r->n_disks * sizeof *r->disks) : NULL,
                            .n_disks = r->n_disks};

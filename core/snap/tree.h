@@ -11,6 +11,14 @@ struct snapshot {
     int64_t created_ms;
     struct snapshot_disk_record *disks;
     size_t n_disks;
+    struct uuid memory; /* its image (core/ram); zero: none */
+    enum snapshot_memory {
+        SNAPSHOT_NO_MEMORY,
+        SNAPSHOT_STREAMING, /* it is being written: the operation is not over */
+        SNAPSHOT_READY,
+        SNAPSHOT_LOST /* 'memory_note' says why */
+    } memory_state;
+    char *memory_note;     /* or NULL */
     struct snapshot *next; /* of the same VM, oldest first */
 };
 
@@ -23,6 +31,8 @@ void snapshot_enlist(struct vm *vm, struct snapshot *snapshot); /* takes it */
 void snapshot_delist(struct vm *vm, struct snapshot *snapshot); /* and frees it */
 /* How many snapshots of the VM have this file as one of theirs. */
 unsigned snapshots_with_file(struct vm *vm, const struct uuid *file);
+const char *snapshot_level(const struct snapshot *snapshot);       /* "running", "disk" */
+const char *snapshot_memory_text(const struct snapshot *snapshot); /* its state: "ready" */
 /* Of the whole tree, children before their parents. Under vm->writing. */
 bool snapshots_remove_rows(struct store_txn *txn, struct vm *vm, struct err *err) MUST_USE;
 void snapshot_record_fill(const struct snapshot *snapshot, struct snapshot_record *record);

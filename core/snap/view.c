@@ -53,7 +53,7 @@ static json_t *view(struct core *core, const struct vm *vm, const struct snapsho
     json_put_text(v, "name", s->name);
     json_put_text(v, "notes", s->notes);
     json_put_text(v, "parent", uuid_is_zero(&s->parent) ? NULL : UUID_STR(&s->parent));
-    json_put_text(v, "level", "disk");
+    json_put_text(v, "level", snapshot_level(s));
     json_put(v, "current", json_boolean(uuid_eq(&vm->stands_on, &s->id)));
     json_put_u64(v, "disks", s->n_disks);
     json_put_u64(v, "clones", clones_on(core, s));

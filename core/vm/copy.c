@@ -77,6 +77,7 @@ static json_t *snapshots_of(struct core *core, const struct vm *vm)
         for (size_t i = 0; i < s->n_disks; i++)
             json_put_text(disks, UUID_STR(&s->disks[i].disk), UUID_STR(&s->disks[i].file));
         json_put(one, "disks", disks);
+        json_put_text(one, "memory", uuid_is_zero(&s->memory) ? NULL : UUID_STR(&s->memory));
         json_array_append_new(list, one);
     }
     lock_drop(&core->registry.lock);
@@ -89,7 +90,7 @@ static json_t *file_json(const struct file *f)
 
     json_put_text(one, "id", UUID_STR(&f->id));
     json_put_text(one, "pool", UUID_STR(&f->pool));
-    json_put_text(one, "format", disk_format_names[f->format]);
+    json_put_text(one, "format", f->role == FILE_MEMORY ? "memory" : disk_format_names[f->format]);
     json_put_text(one, "parent", uuid_is_zero(&f->parent) ? NULL : UUID_STR(&f->parent));
     return one;
 }
@@ -135,6 +136,7 @@ static char *copy_text(struct core *core, const struct vm *vm)
     lock_take(&core->registry.lock);
     json_put_u64(copy, "revision", vm->revision);
     json_put(copy, "spec", model_encode(&vm_model, &vm->spec));
+    json_put_text(copy, "memory", uuid_is_zero(&vm->memory) ? NULL : UUID_STR(&vm->memory));
     lock_drop(&core->registry.lock);
     return json_dumps(copy, JSON_INDENT(2));
 }

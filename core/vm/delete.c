@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
+#include "core/ram/image.h"
 #include "core/snap/tree.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
@@ -29,7 +30,9 @@ bool vm_delete_mark(struct store_txn *txn, void *ctx, struct err *err)
     vm_record_fill(mark->vm, &record, &texts);
     lock_drop(&mark->core->registry.lock);
     record.phase = "deleting";
-    ok = store_vm_put(txn, &record, err) &&
+    record.memory = (struct uuid){0};
+    record.memory_leaves = NULL;
+    ok = store_vm_put(txn, &record, err) && ram_images_write_gone(mark->core, txn, mark->vm, err) &&
          files_write_gone(mark->core, txn, &record.id, mark->job, err) &&
          FAILPOINT("vm.delete.mark", err);
     vm_texts_clear(&texts);
@@ -41,6 +44,7 @@ void vm_delete_marked(struct core *core, struct vm *vm)
     lock_take(&core->registry.lock);
     vm->phase = VM_DELETING;
     lock_drop(&core->registry.lock);
+    ram_images_gone(core, vm);
     files_leave(core, &vm->id);
 }
 
@@ -107,6 +111,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
     disks_delist(core, &vm->id);
     vm_delist(core, vm);
     files_settle_nobodys(core);
+    ram_images_sweep(core);
     events_ring(core);
     return true;
 }

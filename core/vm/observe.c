@@ -35,6 +35,8 @@ void vm_record_fill(const struct vm *vm, struct vm_record *record, struct vm_tex
         .detail = vm->detail,
         .restarts = texts->restarts,
         .stands_on = vm->stands_on,
+        .memory = vm->memory,
+        .memory_leaves = vm->memory_leaves,
         .slot = vm->slot,
         .revision = vm->revision,
         .state_revision = vm->state_revision,

@@ -60,6 +60,8 @@ static void fill(struct vm *vm, const struct vm_record *r)
     fill_restarts(vm, r->restarts);
     vm->active = decode_active(r->active, &ignored);
     vm->stands_on = r->stands_on;
+    vm->memory = r->memory;
+    vm->memory_leaves = str_dup(r->memory_leaves);
     vm->slot = r->slot;
     vm->revision = r->revision;
     vm->state_revision = r->state_revision;

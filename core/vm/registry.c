@@ -31,6 +31,7 @@ static void vm_free(struct vm *vm)
         snapshot_delist(vm, vm->snapshots);
     lock_clear(&vm->writing);
     free(vm->detail);
+    free(vm->memory_leaves);
     free(vm->restarts);
     free(vm);
 }

@@ -15,7 +15,7 @@ LAYERS = {
     "core/model/": MODEL,
     "core/inspect/": BASE + ("core/inspect/",),
     "core/port/": PORT,
-    "core/": ("core/",),
+    "core/": ("core/", "vmmd/split/proto.h"),
     "store/": PORT + ("store/",),
     "net/": PORT + ("net/",),
     "backends/": PORT + ("backends/", "vmmd/split/proto.h"),
