@@ -5,7 +5,7 @@
 #include "core/model/vm.h"
 
 #define X(name, text) text,
-static const char *const states[] = {"creating", "deleting", VM_RUNS(X) NULL};
+static const char *const states[] = {"creating", "deleting", "saving", VM_RUNS(X) NULL};
 static const char *const runs[] = {VM_RUNS(X) NULL};
 static const char *const reasons[] = {VM_REASONS(X) NULL};
 static const char *const desires[] = {VM_DESIRES(X) NULL};
@@ -35,6 +35,11 @@ static const struct query_field vm_members[] = {
     {"job.id",           QUERY_TEXT,   NULL},
     {"job.kind",         QUERY_TEXT,   NULL},
     {"actions",          QUERY_ANY,    NULL},
+    {"saved.at",         QUERY_TIME,   NULL},
+    {"saved.ram_bytes",  QUERY_NUMBER, NULL},
+    {"saved.held_bytes", QUERY_NUMBER, NULL},
+    {"saved.pool",       QUERY_TEXT,   NULL},
+    {"saved",            QUERY_ANY,    NULL},
     {"pending",          QUERY_ANY,    NULL},
     {"pending_reason",   QUERY_PROSE,  NULL},
     {"revision",         QUERY_NUMBER, NULL},

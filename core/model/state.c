@@ -15,6 +15,8 @@ static const unsigned allowed_in[VM_VERB_COUNT] = {
     [VM_VERB_RESET] = IN(RUNNING) | IN(PAUSED),
     [VM_VERB_PAUSE] = IN(RUNNING),
     [VM_VERB_RESUME] = IN(PAUSED),
+    [VM_VERB_SAVE] = IN(RUNNING) | IN(PAUSED),
+    [VM_VERB_DISCARD] = IN(SAVED),
     [VM_VERB_DELETE] = IN(OFF) | IN(CRASHED) | IN(SAVED),
     [VM_VERB_SNAPSHOT] = IN(OFF) | IN(CRASHED) | IN(RUNNING) | IN(PAUSED),
     [VM_VERB_REVERT] = IN(OFF) | IN(CRASHED),
@@ -35,7 +37,7 @@ static const unsigned allowed_in[VM_VERB_COUNT] = {
 /* Which state may follow which, whatever caused it. */
 static const unsigned next_of[VM_RUN_COUNT] = {
     [VM_OFF] = IN(STARTING),
-    [VM_STARTING] = IN(RUNNING) | IN(PAUSED) | IN(OFF) | IN(CRASHED) | IN(UNKNOWN),
+    [VM_STARTING] = IN(RUNNING) | IN(PAUSED) | IN(SAVED) | IN(OFF) | IN(CRASHED) | IN(UNKNOWN),
     [VM_RUNNING] = IN(PAUSED) | IN(STOPPING) | IN(SAVED) | IN(OFF) | IN(CRASHED) | IN(UNKNOWN),
     [VM_PAUSED] = IN(RUNNING) | IN(STOPPING) | IN(SAVED) | IN(OFF) | IN(CRASHED) | IN(UNKNOWN),
     [VM_STOPPING] = IN(RUNNING) | IN(PAUSED) | IN(OFF) | IN(CRASHED) | IN(UNKNOWN),

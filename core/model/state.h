@@ -33,7 +33,8 @@
     X(SECCOMP, "seccomp")                                                                          \
     X(EXIT, "exit")                                                                                \
     X(OOM, "oom")                                                                                  \
-    X(HOST_RESET, "host-reset")
+    X(HOST_RESET, "host-reset")                                                                    \
+    X(HOST_SHUTDOWN, "host-shutdown") /* saved by it while it ran: goes on after the boot */
 
 /* What was asked for. */
 #define VM_DESIRES(X) X(OFF, "off") X(RUNNING, "running") X(PAUSED, "paused") X(SAVED, "saved")
@@ -46,6 +47,8 @@
     X(RESET, "reset", true, "reset")                                                               \
     X(PAUSE, "pause", true, "pause")                                                               \
     X(RESUME, "resume", true, "resume")                                                            \
+    X(SAVE, "save", true, "save")                                                                  \
+    X(DISCARD, "discard", true, "discard the saved state of")                                      \
     X(DELETE, "delete", true, "delete")                                                            \
     X(SNAPSHOT, "snapshot", true, "take a snapshot of")                                            \
     X(REVERT, "revert", true, "revert")                                                            \

@@ -27,7 +27,7 @@ const char *const vm_clock_names[] = {"utc", "localtime", NULL};
 const char *const vm_pointer_names[] = {"tablet", "mouse", NULL};
 const char *const vm_watchdog_names[] = {"none", "i6300esb", NULL};
 const char *const vm_restart_names[] = {"never", "on-crash", "always", NULL};
-const char *const vm_host_action_names[] = {"shutdown", "stop", NULL};
+const char *const vm_host_action_names[] = {"shutdown", "stop", "save", NULL};
 
 #define OF(type, member) .offset = offsetof(struct type, member)
 
@@ -196,9 +196,11 @@ static const struct model restart_model = {"VmRestart", sizeof(struct vm_restart
 static const struct field host_shutdown_fields[] = {
     {.name = "action", .type = FIELD_ENUM, OF(vm_host_shutdown, action),
      .names = vm_host_action_names, .fallback = "\"shutdown\"",
-     .help = "shutdown: asks the guest and forces it off after timeout_s; stop: off at once"},
+     .help = "shutdown: asks the guest and forces it off after timeout_s; stop: off at once; save: "
+             "its memory goes to a file, and it goes on from there after the boot; what cannot be "
+             "saved within timeout_s is shut down"},
     {.name = "timeout_s", .type = FIELD_U32, OF(vm_host_shutdown, timeout_s), .min = 1,
-     .max = 3600, .fallback = "60", .help = "grace for the guest"},
+     .max = 3600, .fallback = "60", .help = "grace for the guest, or what a save may take"},
 };
 static const struct model host_shutdown_model = {"VmHostShutdown", sizeof(struct vm_host_shutdown),
                                                  host_shutdown_fields,

@@ -26,7 +26,7 @@ enum vm_clock { CLOCK_UTC, CLOCK_LOCALTIME };
 enum vm_pointer { POINTER_TABLET, POINTER_MOUSE };
 enum vm_watchdog { WATCHDOG_NONE, WATCHDOG_I6300ESB };
 enum vm_restart_policy { RESTART_NEVER, RESTART_ON_CRASH, RESTART_ALWAYS };
-enum vm_host_action { HOST_SHUTDOWN_GUEST, HOST_STOP_GUEST };
+enum vm_host_action { HOST_SHUTDOWN_GUEST, HOST_STOP_GUEST, HOST_SAVE_GUEST };
 
 extern const char *const vm_profile_names[];
 extern const char *const vm_backend_names[];

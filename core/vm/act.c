@@ -4,6 +4,7 @@
 
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
+#include "core/vm/save.h"
 
 static const struct job_kind *const kind_of[VM_VERB_COUNT] = {
     [VM_VERB_START] = &vm_start_kind,
@@ -12,6 +13,8 @@ static const struct job_kind *const kind_of[VM_VERB_COUNT] = {
     [VM_VERB_RESET] = &vm_reset_kind,
     [VM_VERB_PAUSE] = &vm_pause_kind,
     [VM_VERB_RESUME] = &vm_resume_kind,
+    [VM_VERB_SAVE] = &vm_save_kind,
+    [VM_VERB_DISCARD] = &vm_discard_kind,
     [VM_VERB_DELETE] = &vm_delete_kind,
     [VM_VERB_SNAPSHOT] = &vm_snapshot_kind,
     [VM_VERB_REVERT] = &vm_revert_kind,
@@ -63,7 +66,10 @@ bool vm_act(struct core *core, const char *ref, enum vm_verb verb, const json_t 
     *op = (struct uuid){0};
     if (!kind_of[verb])
         return err_set(err, ERR_INTERNAL, "'%s' is no operation", vm_verb_text(verb));
-    return hold.vm && vm_submit(core, hold.vm, verb, args, origin, op, NULL, NULL, err);
+    if (!hold.vm)
+        return false;
+    return verb == VM_VERB_SAVE ? vm_save(core, hold.vm, false, origin, op, err)
+                                : vm_submit(core, hold.vm, verb, args, origin, op, NULL, NULL, err);
 }
 
 void vm_adopt(struct core *core, struct job *job)

@@ -98,7 +98,9 @@ static struct candidate *candidates(struct core *core, struct vm **vms, size_t n
     lock_take(&core->registry.lock);
     for (size_t i = 0; i < n; i++) {
         const struct vm_autostart *a = &vms[i]->spec.autostart;
-        if (a->enabled && vms[i]->phase == VM_DEFINED)
+        bool went_on = vms[i]->run == VM_SAVED && vms[i]->reason == VM_REASON_HOST_SHUTDOWN;
+
+        if ((a->enabled || went_on) && vms[i]->phase == VM_DEFINED)
             list[(*found)++] =
                 (struct candidate){.vm = vms[i], .order = a->order, .delay_s = a->delay_s};
     }

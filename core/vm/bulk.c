@@ -11,6 +11,7 @@
 #include "core/base/str.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
+#include "core/vm/save.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct item {
     struct vm *vm;                 /* a reference; NULL: there is none */
     struct uuid op;                /* zero: none */
     struct vm_mark mark;           /* of a deletion */
+    struct save_plan save;         /* of a save */
     struct err err;
 };
 
@@ -38,9 +40,11 @@ struct bulk {
 
 static void bulk_clear(struct bulk *b)
 {
-    for (size_t i = 0; i < b->n; i++)
+    for (size_t i = 0; i < b->n; i++) {
+        save_plan_clear(&b->items[i].save);
         if (b->items[i].vm)
             vm_put(b->core, b->items[i].vm);
+    }
     free(b->items);
     free(b->by_id);
 }
@@ -90,6 +94,19 @@ static bool find_all(struct bulk *b, const json_t *refs, struct err *err)
     return true;
 }
 
+/* Whether it can be saved says the machine. */
+static bool plan_save(struct bulk *b, struct item *item, const struct uuid *op)
+{
+    if (b->verb != VM_VERB_SAVE)
+        return true;
+    item->save.job = &item->op;
+    if (save_plan(b->core, item->vm, &item->save, &item->err))
+        return true;
+    if (!b->origin->dry_run)
+        vm_unclaim(b->core, item->vm, op);
+    return false;
+}
+
 /* Claims what can be had; an operation that is given is one that will be. */
 static void claim_all(struct bulk *b)
 {
@@ -97,7 +114,8 @@ static void claim_all(struct bulk *b)
         struct item *item = b->by_id[i];
         struct uuid op = b->origin->dry_run ? (struct uuid){0} : uuid_new();
 
-        if (vm_claim(b->core, item->vm, b->verb, &op, vm_verb_kind(b->verb)->name, &item->err))
+        if (vm_claim(b->core, item->vm, b->verb, &op, vm_verb_kind(b->verb)->name, &item->err) &&
+            plan_save(b, item, &op))
             item->op = op;
     }
 }
@@ -141,7 +159,11 @@ static struct job_order *orders_of(struct bulk *b, size_t *n)
                                 .object_name = item->name,
                                 .args = b->args ? json_deep_copy(b->args) : NULL,
                                 .id = item->op};
-        if (b->verb == VM_VERB_DELETE) {
+        if (b->verb == VM_VERB_SAVE) {
+            o->args = json_incref(item->save.args);
+            o->also = save_plan_rows;
+            o->ctx = &item->save;
+        } else if (b->verb == VM_VERB_DELETE) {
             item->mark = (struct vm_mark){b->core, item->vm, &item->op};
             o->also = vm_delete_mark;
             o->ctx = &item->mark;

@@ -23,5 +23,7 @@ const struct job_kind *const job_kinds[] = {
     &vm_remove_disk_kind,
     &vm_grow_disk_kind,
     &snapshot_export_kind,
+    &vm_save_kind,
+    &vm_discard_kind,
     NULL,
 };

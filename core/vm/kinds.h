@@ -6,7 +6,7 @@ extern const struct job_kind vm_create_kind, vm_delete_kind, vm_start_kind, vm_s
     vm_stop_kind, vm_restart_kind, guests_shutdown_kind, vm_reset_kind, vm_pause_kind,
     vm_resume_kind, vm_snapshot_kind, vm_revert_kind, vm_delete_snapshot_kind, vm_clone_kind,
     vm_move_storage_kind, vm_clone_full_kind, vm_flatten_kind, vm_add_disk_kind,
-    vm_remove_disk_kind, vm_grow_disk_kind, snapshot_export_kind;
+    vm_remove_disk_kind, vm_grow_disk_kind, snapshot_export_kind, vm_save_kind, vm_discard_kind;
 
 /* Checks that need the host's configuration; gives missing MAC addresses. */
 bool vm_spec_check(struct vm_spec *spec, struct err *err) MUST_USE;
@@ -64,6 +64,9 @@ void vm_shutdown_given_up(struct core *core, struct vm *vm);
 /* Off, whatever holds it ('self' excepted); returns when nothing is left, within a minute. */
 bool vm_force_off(struct core *core, struct vm *vm, const struct uuid *self,
                   struct err *err) MUST_USE;
+/* Through the machine where there is one, else at the root of a launch under way; the end itself is
+ * settled by who sees it. */
+bool vm_kill(struct core *core, struct vm *vm, struct err *err) MUST_USE;
 /* Asks the operation that holds the VM to end, if it is not 'self'. */
 void vm_cancel_holder(struct core *core, struct vm *vm, const struct uuid *self);
 

@@ -2,6 +2,7 @@
  * tell us. An exit is settled on a thread of its own: the machine is released, the worker's
  * remains are swept, the row is written, the run directory with the exit record goes, and only then
  * the VM is shown as off, so that "off" means that nothing is left. */
+#include "core/vm/kinds.h"
 #include "core/vm/recover.h"
 #include "core/vm/registry.h"
 #include "core/vm/restart.h"
@@ -10,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/ram/image.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,13 +118,35 @@ static void fill_row(const struct vm_change *change, struct change_write *w)
         fill_active(change->active, record, &w->texts);
     if (change->clear_active)
         record->active = NULL;
+    if (change->memory) {
+        record->memory = *change->memory;
+        record->memory_leaves = change->leaves;
+    }
+}
+
+/* Nothing of it lives. One that is saved stays so, and so does one that was about to go on from its
+ * image and has not used it up. */
+static void judge_end(const struct vm *vm, struct vm_change *change)
+{
+    static const enum vm_desired saved = VM_DESIRED_SAVED;
+
+    if (vm->run == VM_SAVED) {
+        change->keep_run = true;
+        change->desired = NULL;
+    } else if (vm->run == VM_STARTING && !uuid_is_zero(&vm->memory)) {
+        change->run = VM_SAVED;
+        change->reason = VM_REASON_START_FAILED;
+        change->desired = &saved;
+    }
 }
 
 /* From memory and the change; false when the change does not apply. */
-static bool fill_change(struct core *core, struct vm *vm, const struct vm_change *change,
+static bool fill_change(struct core *core, struct vm *vm, struct vm_change *change,
                         struct change_write *w)
 {
     lock_take(&core->registry.lock);
+    if (change->ended)
+        judge_end(vm, change);
     if (change->only_from && !(change->only_from >> vm->run & 1)) {
         lock_drop(&core->registry.lock);
         return false;
@@ -147,12 +171,13 @@ static bool add_events(struct store_txn *txn, struct change_write *w, struct err
     return !restart || event_add(txn, "vm.restart", "vm", &w->record.id, restart, err);
 }
 
-static bool write_change(struct core *core, struct change_write *w, struct err *err)
+static bool write_change(struct core *core, const struct vm_change *change, struct change_write *w,
+                         struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
     return txn && add_events(txn, w, err) && store_vm_put_state(txn, &w->record, err) &&
-           store_commit(&txn, err);
+           (!change->also || change->also(txn, change->ctx, err)) && store_commit(&txn, err);
 }
 
 static void set_active(struct vm *vm, struct vm_spec *active)
@@ -170,6 +195,8 @@ static void apply(struct core *core, struct vm *vm, const struct vm_change *chan
     const struct vm_record *record = &w->record;
     struct vm_spec *active = change->active ? vm_spec_copy(change->active) : NULL;
 
+    if (change->memory)
+        ram_vm_set(core, vm, change->memory, change->leaves);
     lock_take(&core->registry.lock);
     if (!change->keep_run) {
         vm->run = change->run;
@@ -194,22 +221,23 @@ static void apply(struct core *core, struct vm *vm, const struct vm_change *chan
     events_ring(core);
 }
 
-bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *change,
+bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *wanted,
                      struct err *err)
 {
+    struct vm_change change = *wanted;
     struct change_write w = {0};
     bool ok = true;
 
     lock_take(&vm->writing);
-    if (fill_change(core, vm, change, &w)) {
-        ok = write_change(core, &w, err);
-        if (ok && change->ended)
+    if (fill_change(core, vm, &change, &w)) {
+        ok = write_change(core, &change, &w, err);
+        if (ok && change.ended)
             vm_sweep_run_dir(vm);
-        if (ok || change->regardless)
-            apply(core, vm, change, &w);
+        if (ok || change.regardless)
+            apply(core, vm, &change, &w);
     }
     lock_drop(&vm->writing);
-    if (w.verdict == RESTART_DUE && (ok || change->regardless))
+    if (w.verdict == RESTART_DUE && (ok || change.regardless))
         restart_arm(core, &vm->id, w.restarts.due_ms);
     json_decref(w.event); /* left when the transaction did not come so far */
     json_decref(w.restart_event);
@@ -234,6 +262,12 @@ static const char *explain(struct core *core, const struct vm *vm, enum vm_reaso
     return out;
 }
 
+bool vm_stands_for_save(const struct vm *vm, enum vm_run run, enum vm_reason reason)
+{
+    return run == VM_PAUSED && vm->job_kind == vm_save_kind.name &&
+           (reason == VM_REASON_NONE || reason == VM_REASON_USER || reason == VM_REASON_MIGRATION);
+}
+
 void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reason reason,
                 const char *detail)
 {
@@ -244,7 +278,7 @@ void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reaso
     char text[1200];
 
     lock_take(&core->registry.lock);
-    same = vm->run == run && vm->reason == reason;
+    same = (vm->run == run && vm->reason == reason) || vm_stands_for_save(vm, run, reason);
     possible = vm->run == run || vm_run_may_become(vm->run, run);
     starting = vm->run == VM_STARTING || vm->run == VM_STOPPING;
     lock_drop(&core->registry.lock);
@@ -352,7 +386,7 @@ static void *settle_exit(void *arg)
     } else if (!atomic_load(&core->closing)) {
         vm_sweep_worker(c->vm);
         record_exit(core, c->vm, &c->event);
-        log_info("%s ended: %s %s", VM_NAME(core, c->vm), vm_run_text(c->event.run),
+        log_info("QEMU of %s ended: %s %s", VM_NAME(core, c->vm), vm_run_text(c->event.run),
                  vm_reason_text(c->event.reason));
     }
     vm_exit_settled(core, c->vm);

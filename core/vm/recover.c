@@ -122,6 +122,17 @@ static void record_end(struct core *core, struct vm *vm, enum vm_run run, enum v
     log_info("%s is %s %s", VM_NAME(core, vm), vm_run_text(run), vm_reason_text(reason));
 }
 
+/* It stands still for the operation that saves it, or for the one that has it go on from its image:
+ * they know what follows. One that is saved has only to go. */
+static bool keeps_its_state(const struct vm *vm, void *ctx)
+{
+    const struct machine_report *report = ctx;
+
+    return vm->run == VM_SAVED || (vm->run == VM_STARTING && !uuid_is_zero(&vm->memory)) ||
+           (report->phase == MACHINE_IS_PAUSED &&
+            vm_stands_for_save(vm, VM_PAUSED, report->reason));
+}
+
 /* A live machine: memory gets it, the state becomes what it reports. A start that was cut off stays
  * 'starting': its job is entered again and goes on from there. */
 static void record_life(struct core *core, struct vm *vm, struct machine *machine,
@@ -144,7 +155,8 @@ static void record_life(struct core *core, struct vm *vm, struct machine *machin
     vm->look_again = true;
     cond_wake_all(&core->registry.changed);
     lock_drop(&core->registry.lock);
-    if (report->phase == MACHINE_PRELAUNCH || newer)
+    if (report->phase == MACHINE_PRELAUNCH || newer ||
+        vm_is(core, vm, keeps_its_state, (void *)report))
         return;
     if (report->phase == MACHINE_IS_PAUSED) {
         change.run = VM_PAUSED;
@@ -341,11 +353,12 @@ static void finish_half(struct core *core, struct vm *vm)
 
 static bool is_stray(const struct vm *vm, void *ctx)
 {
-    return (vm->run == VM_STARTING || vm->run == VM_STOPPING) && uuid_is_zero(&vm->job);
+    return (vm->run == VM_STARTING || vm->run == VM_STOPPING || vm->run == VM_SAVED) &&
+           uuid_is_zero(&vm->job);
 }
 
 /* Between two states with no job that would bring it to one: a start is undone, a shutdown is
- * forgotten. */
+ * forgotten, what has been saved ends. */
 static void settle_stray(struct core *core, struct vm *vm)
 {
     const enum vm_desired desired = VM_DESIRED_RUNNING;

@@ -71,13 +71,22 @@ struct vm_change {
     bool again;         /* a restart failed: it counts as one more crash */
     bool ended; /* nothing of it lives: its run directory goes once the row is durable, which
                  * replaces the exit record in it, and before memory shows the state */
+    const struct uuid *memory; /* the image that it goes on with from now on; zero: none; NULL
+                                * keeps */
+    const char *leaves;        /* ... and the files of its disks at that instant */
+    /* More rows for the same transaction, behind the VM's own and under vm->writing, or NULL. */
+    bool (*also)(struct store_txn *txn, void *ctx, struct err *err);
+    void *ctx;
 };
 /* Row, event and memory, in this order, durable on return. Takes vm->writing itself. */
-bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *change,
+bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *wanted,
                      struct err *err) MUST_USE;
 /* The same without asking what failed: for observations, which are true whether written or not. */
 void vm_observe(struct core *core, struct vm *vm, enum vm_run run, enum vm_reason reason,
                 const char *detail);
+/* A guest that stands still because it is being saved: nobody has paused it. With the registry lock
+ * held. */
+bool vm_stands_for_save(const struct vm *vm, enum vm_run run, enum vm_reason reason);
 /* What the guest said last on its first serial port, as text of one or more lines: control
  * characters are escaped ("\\x1b"), it begins at the kernel's own word for a panic if there is one.
  * "" when there is nothing. Reads the log's file. */

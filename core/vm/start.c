@@ -6,8 +6,9 @@
  *   3 * cont: from here the guest may have run                                the commit point
  *   4 state 'running'                                                          one transaction
  *
- * Entered again after a restart: recovery has attached what lives. A machine in prelaunch goes on
- * at 3, a running one at 4, none at 1. A failure before 3 leaves nothing and the VM 'off'. */
+ * One that is saved goes on from its memory: resume.c has what differs. Entered again after a
+ * restart: recovery has attached what lives. A machine in prelaunch goes on at 3, a running one at
+ * 4, none at 1. A failure before 3 leaves nothing and the VM 'off'. */
 #include "core/vm/vm.h"
 
 #include "core/base/commitlog.h"
@@ -21,10 +22,13 @@
 #include "core/disk/media.h"
 #include "core/host/host.h"
 #include "core/host/memory.h"
+#include "core/ram/image.h"
 #include "core/vm/kinds.h"
 #include "core/vm/nvram.h"
 #include "core/vm/registry.h"
 #include "core/vm/restart.h"
+#include "core/vm/resume.h"
+#include "core/vm/save.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,6 +41,7 @@
 struct plan {
     struct machine_plan machine;
     struct vm_spec *spec; /* a copy, owned */
+    char *made;           /* what is known of the memory it begins with, owned */
 };
 
 static void plan_clear(struct plan *p)
@@ -50,6 +55,8 @@ static void plan_clear(struct plan *p)
     closep(&p->machine.nvram_fd);
     closep(&p->machine.qemu_log_fd);
     closep(&p->machine.commit_fd);
+    closep(&p->machine.memory_fd);
+    free(p->made);
     disks_close(p->machine.disks, p->machine.n_disks);
     if (p->spec) {
         vm_spec_clear(p->spec);
@@ -64,6 +71,7 @@ static void plan_handed_over(struct plan *p)
 
     p->machine.kernel_fd = p->machine.initrd_fd = -1;
     p->machine.qemu_log_fd = p->machine.commit_fd = p->machine.nvram_fd = -1;
+    p->machine.memory_fd = -1;
     memcpy(p->machine.serial_log_fds, none.serial_log_fds, sizeof none.serial_log_fds);
     memcpy(p->machine.media_fds, none.media_fds, sizeof none.media_fds);
     for (size_t i = 0; i < p->machine.n_disks; i++)
@@ -146,10 +154,16 @@ static bool open_boot(const struct vm_spec *spec, struct machine_plan *m, struct
                      "the boot entry '%s' is no longer in vmmd.conf", spec->boot.kernel);
 }
 
+/* One that is saved goes on as what it was. */
 static struct vm_spec *take_spec(struct core *core, struct vm *vm, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *json = NULL;
-    struct vm_spec *spec = mem_alloc(sizeof *spec);
+    const struct uuid image = resume_image(core, vm);
+    struct vm_spec *spec;
+
+    if (!uuid_is_zero(&image))
+        return ram_image_spec(core, vm, &image, err);
+    spec = mem_alloc(sizeof *spec);
 
     lock_take(&core->registry.lock);
     json = model_encode(&vm_model, &vm->spec);
@@ -236,6 +250,9 @@ static bool open_plan(struct core *core, struct vm *vm, struct plan *p, struct e
     lock_take(&core->registry.lock);
     str_copy(vm->accel_reason, sizeof vm->accel_reason, reason);
     lock_drop(&core->registry.lock);
+    if (!resume_open(core, vm, p->spec, m->accel, &m->memory_fd, &p->made, err))
+        return false;
+    m->memory_made = p->made;
     return open_logs(core, vm, m, err) && open_nvram(core, vm, m, err) &&
            open_media(core, m, err) && open_boot(p->spec, m, err) &&
            disks_open(core, &vm->id, &m->disks, &m->n_disks, err);
@@ -339,7 +356,7 @@ static bool let_run(struct core *core, struct job *job, struct vm *vm, struct er
     machine = vm_machine_use(core, vm, &backend, err);
     if (!machine)
         return false;
-    ok = set_limits(core, vm, machine, backend, err) &&
+    ok = set_limits(core, vm, machine, backend, err) && resume_commit(core, job, vm, err) &&
          FAILPOINT_AROUND("vm.start.cont", backend->cont(machine, err), err);
     vm_machine_done(core, vm);
     return ok && FAILPOINT("vm.start.running", err) && vm_change_state(core, vm, &running, err);
@@ -350,8 +367,16 @@ static bool has_machine(const struct vm *vm, void *ctx)
     return vm->machine != NULL;
 }
 
+static bool is_saved(const struct vm *vm, void *ctx)
+{
+    return vm->run == VM_SAVED;
+}
+
 bool vm_start_now(struct core *core, struct job *job, struct vm *vm, struct err *err)
 {
+    if (!resume_is_possible(core, job, vm, err) ||
+        (vm_is(core, vm, is_saved, NULL) && !save_end_machine(core, vm, err)))
+        return false;
     if (!vm_is(core, vm, has_machine, NULL) && !start_anew(core, vm, err))
         return false;
     if (!let_run(core, job, vm, err))

@@ -119,7 +119,7 @@ void vm_cancel_holder(struct core *core, struct vm *vm, const struct uuid *self)
 }
 
 /* Kills through the machine where there is one; a launch under way is ended at its root. */
-static bool kill_it(struct core *core, struct vm *vm, struct err *err)
+bool vm_kill(struct core *core, struct vm *vm, struct err *err)
 {
     const struct backend *backend;
     struct err none = {0};
@@ -139,7 +139,7 @@ static bool kill_it(struct core *core, struct vm *vm, struct err *err)
 
 static bool may_come_back(const struct vm *vm, void *ctx)
 {
-    return vm->desired != VM_DESIRED_OFF || restart_is_due(vm);
+    return vm->run != VM_SAVED && (vm->desired != VM_DESIRED_OFF || restart_is_due(vm));
 }
 
 /* Durable before the effect: whoever sees the end, now or after a restart, knows that it was asked
@@ -169,7 +169,7 @@ bool vm_force_off(struct core *core, struct vm *vm, const struct uuid *self, str
     if (!mark_unwanted(core, vm, err))
         return false;
     if (!vm_is(core, vm, is_gone, NULL) &&
-        !FAILPOINT_AROUND("vm.stop.kill", kill_it(core, vm, err), err))
+        !FAILPOINT_AROUND("vm.stop.kill", vm_kill(core, vm, err), err))
         return false;
     if (!vm_wait(core, vm, is_gone_for_good, &ours, clock_mono_ms() + STOP_MS))
         return err_set(err, ERR_TIMEOUT, "%s is still not gone after %d s", VM_NAME(core, vm),
@@ -177,11 +177,20 @@ bool vm_force_off(struct core *core, struct vm *vm, const struct uuid *self, str
     return mark_unwanted(core, vm, err); /* a restart that failed meanwhile wants the next one */
 }
 
+static bool is_saved(const struct vm *vm, void *ctx)
+{
+    return vm->run == VM_SAVED;
+}
+
 static bool run_stop(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
 
-    return hold.vm && vm_force_off(core, hold.vm, job_id(job), err);
+    return hold.vm && vm_force_off(core, hold.vm, job_id(job), err) &&
+           (!vm_is(core, hold.vm, is_saved, NULL) ||
+            err_set(err, ERR_WRONG_STATE,
+                    "%s had been saved by then: 'discard' gives what was in its memory up",
+                    VM_NAME(core, hold.vm)));
 }
 
 static void settle_stop(struct core *core, struct job *job, bool ok)

@@ -5,7 +5,10 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/file.h"
 #include "core/model/page.h"
+#include "core/ram/image.h"
+#include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 #include "core/vm/restart.h"
 
@@ -21,6 +24,8 @@ const char *vm_derived_state(const struct vm *vm)
     if (!vm_run_is_live(vm->run) &&
         (str_eq(vm->job_kind, "vm.start") || str_eq(vm->job_kind, "vm.restart")))
         return "starting";
+    if (vm_run_is_live(vm->run) && vm->job_kind == vm_save_kind.name)
+        return "saving";
     return vm_run_text(vm->run);
 }
 
@@ -82,6 +87,12 @@ static json_t *desired_view(const struct vm *vm)
     return json_string(vm_desired_text(vm->desired));
 }
 
+/* What of it only the image knows adds complete(). */
+static json_t *saved_view(const struct vm *vm)
+{
+    return uuid_is_zero(&vm->memory) ? NULL : json_object();
+}
+
 static json_t *pending_view(const struct vm *vm)
 {
     return vm->active ? model_pending(&vm_model, vm->active, &vm->spec) : NULL;
@@ -125,6 +136,7 @@ static const struct {
     {"desired", desired_view},
     {"job", job_view},
     {"actions", actions_view},
+    {"saved", saved_view},
     {"pending", pending_view},
     {"pending_reason", pending_reason_view},
     {"revision", revision_view},
@@ -132,14 +144,29 @@ static const struct {
     {"updated_at", updated_view},
 };
 
+static void complete_saved(struct core *core, const struct vm *vm, json_t *saved)
+    REQUIRES(core->registry.lock);
+static void complete_saved(struct core *core, const struct vm *vm, json_t *saved)
+{
+    CLEANUP(json_decrefp) json_t *image = ram_image_json(core, &vm->memory);
+    const struct file *file = file_find(core, &vm->memory);
+
+    json_put_text(saved, "at", json_get_text(image, "created_at"));
+    json_put_u64(saved, "ram_bytes", json_get_u64(image, "ram_bytes", 0));
+    json_put_u64(saved, "held_bytes", json_get_u64(image, "held_bytes", 0));
+    json_put(saved, "pool", file ? pool_name_of(core, UUID_STR(&file->pool)) : NULL);
+}
+
 /* What only the whole core knows of a member of the configuration. */
 static void complete(struct core *core, const struct vm *vm, json_t *view)
     REQUIRES(core->registry.lock);
 static void complete(struct core *core, const struct vm *vm, json_t *view)
 {
-    json_t *disk;
+    json_t *disk, *saved = json_object_get(view, "saved");
     size_t i;
 
+    if (json_is_object(saved))
+        complete_saved(core, vm, saved);
     json_array_foreach (json_object_get(view, "disks"), i, disk)
         json_put(disk, "pool", pool_name_of(core, vm->spec.disks[i].pool));
 }

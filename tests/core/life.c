@@ -65,7 +65,7 @@ static void what_the_state_forbids_is_refused(void **state)
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "wrong-state");
     assert_string_equal(world_delete(&w, "web"), "wrong-state");
     assert_string_equal(world_vm(&w, "web", "actions"),
-                        "[\"shutdown\",\"stop\",\"reset\",\"pause\",\"snapshot\","
+                        "[\"shutdown\",\"stop\",\"reset\",\"pause\",\"save\",\"snapshot\","
                         "\"delete-snapshot\",\"clone\",\"flatten\",\"move-storage\",\"add-disk\","
                         "\"remove-disk\",\"grow-disk\",\"send-key\",\"type\","
                         "\"pointer\",\"nmi\"]");

@@ -166,8 +166,10 @@ static void nothing_lives_without_a_start_and_nothing_rests_half_way(void **stat
                 continue;
             if (!vm_run_is_live(from) && vm_run_is_live(to))
                 assert_int_equal(to, VM_STARTING); /* what is dead comes to life by a start */
-            if (to == VM_STOPPING || to == VM_SAVED)
+            if (to == VM_STOPPING)
                 assert_true(from == VM_RUNNING || from == VM_PAUSED);
+            if (to == VM_SAVED) /* or a start that used no image up */
+                assert_true(from == VM_RUNNING || from == VM_PAUSED || from == VM_STARTING);
             if (to == VM_UNKNOWN)
                 assert_true(vm_run_is_live(from)); /* only of a worker can one not know */
             if (to == VM_STARTING)
