@@ -32,8 +32,9 @@ const struct command host_commands[] = {
      false},
     {"shutdown-guests", "", 0, 0, USES_WAIT, NULL,
      "bring all guests down, before the host goes down",
-     "Each VM by its host_shutdown action, all at the same time: asked by the power button and "
-     "forced off when its time is over, or off at once.",
+     "Each VM by its host_shutdown action, all at the same time: saved, asked by the power button "
+     "and forced off when its time is over, or off at once. What cannot be saved in its time is "
+     "asked by the power button.",
      "  vmmctl host shutdown-guests --timeout 5m", host_shutdown_guests_run, false},
     {0},
 };

@@ -61,6 +61,15 @@ const struct command vm_commands[] = {
      "  vmmctl vm pause web", vm_pause_run, false},
     {"resume", "VM...", 0, MANY, ACT | USES_PICK, NULL, "let paused VMs go on", NULL,
      "  vmmctl vm resume web", vm_resume_run, false},
+    {"save", "VM...", 0, MANY, ACT | USES_PICK, NULL,
+     "write what guests have in their memory to a file and end them; 'start' goes on from there",
+     "Also over a reboot of the host. Connections of the guest to others may be lost, and its "
+     "clock "
+     "is behind until it is set.",
+     "  vmmctl vm save web\n  vmmctl vm start web", vm_save_run, false},
+    {"discard", "VM...", 0, MANY, ACT | USES_PICK, NULL, "give up the saved state of VMs",
+     "As pulling the plug: what the guest had in its memory is lost, and the next start boots it.",
+     "  vmmctl vm discard web", vm_discard_run, false},
     {"reset", "VM...", 0, MANY, ACT | USES_PICK, NULL, "reset VMs, as by the reset button", NULL,
      "  vmmctl vm reset web", vm_reset_run, false},
     {"delete", "VM...", 0, MANY, USES_PICK | USES_WAIT | USES_OUTPUT | USES_CONFIRM,

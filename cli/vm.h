@@ -29,6 +29,8 @@ bool vm_start_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_stop_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_shutdown_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_pause_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_save_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_discard_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_resume_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_reset_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_delete_run(struct cli *cli, struct fault *fault) MUST_USE;

@@ -54,6 +54,16 @@ bool vm_resume_run(struct cli *cli, struct fault *fault)
     return act_on_all(cli, "resume", "runs", NULL, fault);
 }
 
+bool vm_save_run(struct cli *cli, struct fault *fault)
+{
+    return act_on_all(cli, "save", "is saved", NULL, fault);
+}
+
+bool vm_discard_run(struct cli *cli, struct fault *fault)
+{
+    return act_on_all(cli, "discard", "is off", NULL, fault);
+}
+
 bool vm_reset_run(struct cli *cli, struct fault *fault)
 {
     return act_on_all(cli, "reset", "was reset", NULL, fault);

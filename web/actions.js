@@ -7,7 +7,7 @@ import {operationEnd, vmAct} from './api.js';
 import {el, isDisabled, setDisabled, setHidden} from './dom.js';
 import {complain} from './notes.js';
 
-const VERBS = [['start', 'Start'], ['resume', 'Resume'], ['pause', 'Pause'], ['shutdown', 'Shut down'], ['reset', 'Reset'], ['stop', 'Power off']];
+const VERBS = [['start', 'Start'], ['resume', 'Resume'], ['pause', 'Pause'], ['save', 'Save'], ['discard', 'Discard saved state'], ['shutdown', 'Shut down'], ['reset', 'Reset'], ['stop', 'Power off']];
 
 export class ActionButtons {
     #vm = null;

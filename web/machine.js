@@ -13,7 +13,7 @@ const JOBS = {'vm.start': 'starting', 'vm.shutdown': 'shutting down', 'vm.stop':
     'vm.resume': 'resuming', 'vm.create': 'being created', 'vm.delete': 'being deleted', 'vm.snapshot': 'taking a snapshot', 'vm.revert': 'reverting',
     'vm.delete-snapshot': 'deleting a snapshot', 'vm.clone': 'being cloned', 'vm.clone-full': 'being cloned', 'vm.flatten': 'being made independent',
     'vm.move-storage': 'moving its storage', 'vm.add-disk': 'adding a disk', 'vm.remove-disk': 'removing a disk', 'vm.grow-disk': 'growing a disk',
-    'vm.restart': 'starting again'};
+    'vm.restart': 'starting again', 'vm.save': 'being saved', 'vm.discard': 'losing its saved state'};
 
 // Members of a VM for people: [name, text], also used for what is pending.
 const MEMBERS = {

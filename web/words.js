@@ -53,6 +53,7 @@ const REASONS = {
     'start-timeout': 'the start took too long', 'worker-lost': 'its worker process ended',
     signal: 'QEMU was killed by a signal', seccomp: 'QEMU made a forbidden system call', exit: 'QEMU ended with an error',
     oom: 'the host ran out of memory', 'host-reset': 'the host was restarted',
+    'host-shutdown': 'the host was shut down',
 };
 
 export function reasonText(reason) {
@@ -64,7 +65,7 @@ const KINDS = {
     'vm.reset': 'Reset', 'vm.pause': 'Pause', 'vm.resume': 'Resume', 'vm.restart': 'Start again', 'vm.snapshot': 'Snapshot of', 'vm.revert': 'Revert',
     'vm.delete-snapshot': 'Delete a snapshot of', 'vm.clone': 'Clone', 'vm.clone-full': 'Clone', 'vm.flatten': 'Make independent', 'vm.move-storage': 'Move',
     'vm.add-disk': 'Add a disk to', 'vm.remove-disk': 'Remove a disk from', 'vm.grow-disk': 'Grow a disk of', 'snapshot.export': 'Export a snapshot of',
-    'host.shutdown-guests': 'Bring all VMs down',
+    'host.shutdown-guests': 'Bring all VMs down', 'vm.save': 'Save', 'vm.discard': 'Discard the saved state of',
 };
 
 export function kindText(kind) {

@@ -497,6 +497,32 @@ describe('templates', () => {
     });
 });
 
+describe('a VM', () => {
+    test('is saved, goes on, and can give that up', async () => {
+        await newVm('saver', {});
+        await act('saver', 'start');
+        await api.expect(200, 'POST', `${VMS}/saver/actions/save?dry_run=true`);
+        await act('saver', 'save');
+        const saved = await show('saver');
+        assert.deepEqual([saved.state, saved.run.reason, saved.desired, saved.saved.pool], ['saved', 'user', 'saved', 'one']);
+        assert.deepEqual(saved.actions, ['start', 'discard', 'delete']);
+        assert.ok(saved.saved.ram_bytes >= saved.saved.held_bytes);
+        const found = await api.expect(200, 'GET', `${VMS}?filter=${encodeURIComponent('saved.ram_bytes>0')}`);
+        assert.deepEqual(found.json.items.map((item) => item.name), ['saver']);
+        await api.refused(409, 'wrong-state', 'POST', `${VMS}/saver/actions/save`);
+        await act('saver', 'start');
+        assert.deepEqual([(await show('saver')).run.state, (await show('saver')).saved], ['running', null]);
+        await act('saver', 'save', {});
+        await act('saver', 'discard');
+        assert.equal((await show('saver')).run.state, 'off');
+        await api.refused(409, 'wrong-state', 'POST', `${VMS}/saver/actions/discard`);
+        const off = await api.expect(200, 'POST', `${VMS}/actions/save`, {json: {vms: ['saver']}});
+        assert.equal(off.json.items[0].error.code, 'wrong-state');
+        assert.equal((await api.expect(200, 'POST', `${VMS}/actions/discard`, {json: {vms: ['saver']}})).json.items[0].operation, null);
+        await api.expect(200, 'DELETE', `${VMS}/saver`, {headers: WAIT});
+    });
+});
+
 describe('bulk actions', () => {
     const ALL = `${VMS}/actions`;
     test('begin an operation for each VM, and say why not', async () => {

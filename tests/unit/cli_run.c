@@ -203,6 +203,31 @@ static void a_lost_connection_repeats_the_post_once_with_the_same_key(void **sta
     assert_int_equal(RUN("vm|pause|web|--no-wait", twice), CLI_UNREACHABLE);
 }
 
+static void a_vm_is_saved_and_what_prevents_it_is_said(void **state)
+{
+    static const struct step saved[] = {
+        {.line = "POST /api/v1/vms/web/actions/save", .status = 202, .body = OP("queued", "", "")},
+        {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
+    };
+    static const struct step refused[] = {
+        {.line = "POST /api/v1/vms/web/actions/save",
+         .status = 409,
+         .body = "{\"code\":\"wrong-state\",\"detail\":\"disk 0 is on an NVMe controller\"}"},
+    };
+    static const struct step gone[] = {
+        {.line = "POST /api/v1/vms/web/actions/discard",
+         .status = 202,
+         .body = OP("queued", "", "")},
+        {.line = "GET /api/v1/operations/op-1", .status = 200, .body = OP("succeeded", "", "")},
+    };
+
+    assert_int_equal(RUN("save|web", saved), CLI_OK);
+    assert_non_null(strstr(err_text, "is saved"));
+    assert_int_not_equal(RUN("vm|save|web", refused), CLI_OK);
+    assert_non_null(strstr(err_text, "NVMe"));
+    assert_int_equal(RUN("vm|discard|web", gone), CLI_OK);
+}
+
 static void waiting_outlives_a_restart_of_the_service(void **state)
 {
     static const struct step steps[] = {
@@ -541,6 +566,7 @@ int main(void)
         cmocka_unit_test(no_wait_prints_the_operation),
         cmocka_unit_test(a_time_limit_leaves_the_operation_running),
         cmocka_unit_test(a_lost_connection_repeats_the_post_once_with_the_same_key),
+        cmocka_unit_test(a_vm_is_saved_and_what_prevents_it_is_said),
         cmocka_unit_test(waiting_outlives_a_restart_of_the_service),
         cmocka_unit_test(a_second_ctrl_c_cancels_the_operation),
         cmocka_unit_test(a_termination_leaves_the_operation_at_once),
