@@ -10,9 +10,10 @@
 
 struct snapshot_spec {
     char *name, *notes;
+    int consistency; /* enum consistency; of a new one */
 };
 
-#define FIELDS(required)                                                                           \
+#define FIELDS(required, ...)                                                                      \
     {                                                                                              \
         {.name = "name",                                                                           \
          .type = FIELD_TEXT,                                                                       \
@@ -27,8 +28,16 @@ struct snapshot_spec {
              .offset = offsetof(struct snapshot_spec, notes),                                      \
              .max = SNAPSHOT_NOTES_MAX,                                                            \
              .help = "free text"},                                                                 \
+            __VA_ARGS__                                                                            \
     }
-static const struct field new_fields[] = FIELDS(FIELD_REQUIRED);
+static const struct field new_fields[] = FIELDS(
+    FIELD_REQUIRED, {.name = "consistency",
+                     .type = FIELD_ENUM,
+                     .offset = offsetof(struct snapshot_spec, consistency),
+                     .names = consistency_names,
+                     .fallback = "\"disk\"",
+                     .help = "running: with the guest's memory; disk: without; auto: with it "
+                             "if the VM runs, can be kept so, and there is space"});
 static const struct field edit_fields[] = FIELDS(0);
 static const struct model new_model = {"SnapshotSpec", sizeof(struct snapshot_spec), new_fields,
                                        ARRAY_LEN(new_fields)};
@@ -42,6 +51,7 @@ static void snapshot_spec_clear(struct snapshot_spec *spec)
 
 struct revert_args {
     char *snapshot;
+    bool start;
 };
 static const struct field revert_fields[] = {
     {.name = "snapshot",
@@ -52,6 +62,12 @@ static const struct field revert_fields[] = {
      .max = NAME_MAX_BYTES,
      .check = check_line,
      .help = "name or id"},
+    {.name = "start",
+     .type = FIELD_BOOL,
+     .offset = offsetof(struct revert_args, start),
+     .fallback = "true",
+     .help = "a snapshot with the guest's memory goes on from there, and a VM that ran boots anew; "
+             "false: neither"},
 };
 static const struct model revert_model = {"RevertArguments", sizeof(struct revert_args),
                                           revert_fields, ARRAY_LEN(revert_fields)};
@@ -128,9 +144,9 @@ static bool answer(struct request *rq, const struct origin *origin, struct uuid 
 
 /* What the operation would do, in its place. */
 static bool answer_plan(struct request *rq, const char *vm, const char *snapshot, enum vm_verb verb,
-                        struct err *err)
+                        enum consistency consistency, struct err *err)
 {
-    json_t *plan = snapshot_plan(rq->api->config.core, vm, snapshot, verb, err);
+    json_t *plan = snapshot_plan(rq->api->config.core, vm, snapshot, verb, consistency, err);
 
     return plan && reply_dry_run(rq, "plan", plan);
 }
@@ -148,11 +164,14 @@ bool snapshots_create(struct request *rq, struct err *err)
     if (replay)
         return operation_reply(rq, &op, err);
     if (origin.dry_run)
-        return answer_plan(rq, rq->ref, spec.name, VM_VERB_SNAPSHOT, err);
-    return answer(
-        rq, &origin, &op,
-        snapshot_create(rq->api->config.core, rq->ref, spec.name, spec.notes, &origin, &op, err),
-        err);
+        return answer_plan(rq, rq->ref, spec.name, VM_VERB_SNAPSHOT,
+                           (enum consistency)spec.consistency, err);
+    return answer(rq, &origin, &op,
+                  snapshot_take(rq->api->config.core, rq->ref,
+                                &(struct snapshot_ask){spec.name, spec.notes,
+                                                       (enum consistency)spec.consistency},
+                                &origin, &op, err),
+                  err);
 }
 
 bool snapshots_edit(struct request *rq, struct err *err)
@@ -186,7 +205,7 @@ bool snapshots_delete(struct request *rq, struct err *err)
         !request_origin(rq, &origin, err) || !snapshot_vm(rq->api->config.core, rq->ref, vm, err))
         return false;
     if (origin.dry_run)
-        return answer_plan(rq, vm, rq->ref, VM_VERB_DELETE_SNAPSHOT, err);
+        return answer_plan(rq, vm, rq->ref, VM_VERB_DELETE_SNAPSHOT, CONSISTENCY_DISK, err);
     return snapshot_delete(rq->api->config.core, vm, rq->ref,
                            request_query(rq, "bandwidth") ? &bandwidth : NULL, &origin, &op, err) &&
            operation_reply(rq, &op, err);
@@ -205,8 +224,9 @@ bool snapshots_revert(struct request *rq, struct err *err)
     if (replay)
         return operation_reply(rq, &op, err);
     if (origin.dry_run)
-        return answer_plan(rq, rq->ref, args.snapshot, VM_VERB_REVERT, err);
+        return answer_plan(rq, rq->ref, args.snapshot, VM_VERB_REVERT, CONSISTENCY_DISK, err);
     return answer(rq, &origin, &op,
-                  snapshot_revert(rq->api->config.core, rq->ref, args.snapshot, &origin, &op, err),
+                  snapshot_revert_to(rq->api->config.core, rq->ref, args.snapshot, args.start,
+                                     &origin, &op, err),
                   err);
 }

@@ -27,7 +27,13 @@ static const struct column columns[] = {
     {"SIZE", "file_bytes", CELL_BYTES, false},
     {"CURRENT", "current", CELL_TEXT, false},
     {"NOTES", "notes", CELL_TEXT, false},
-    {"LEVEL", "level", CELL_TEXT, true},
+    {"KEEPS", "consistency", CELL_TEXT, false},
+    {"RAM", "memory.ram_bytes", CELL_BYTES, true},
+    {"PAUSE US", "memory.pause_us", CELL_TEXT, true},
+    {"TOOK MS", "memory.took_ms", CELL_TEXT, true},
+    {"WAY", "memory.way", CELL_TEXT, true},
+    {"MEMORY", "memory.state", CELL_TEXT, true},
+    {"NOTE", "memory.note", CELL_TEXT, true},
     {"DISKS", "disks", CELL_TEXT, true},
     {"CLONES", "clones", CELL_TEXT, true},
     {"SCREENSHOT", "has_screenshot", CELL_TEXT, true},
@@ -37,7 +43,15 @@ static const struct column columns[] = {
 };
 static const struct flag create_flags[] = {
     {"notes", 0, "TEXT", "what it is good for"},
+    {"memory", 0, NULL, "with the guest's memory, or not at all"},
+    {"disk-only", 0, NULL, "without the guest's memory (the default)"},
+    {"auto", 0, NULL, "with the guest's memory if that can be kept, else without"},
     {"dry-run", 0, NULL, "say what stands in the way, change nothing"},
+    {0},
+};
+static const struct flag revert_flags[] = {
+    {"no-start", 0, NULL, "leave the VM saved or off afterwards"},
+    {"dry-run", 0, NULL, "say what would be copied, freed and lost, and what stands in the way"},
     {0},
 };
 static const struct flag plan_flags[] = {
@@ -58,14 +72,21 @@ static const struct column plan_columns[] = {
     {"FREE", "free_bytes", CELL_BYTES, false},
     {"SECONDS", "estimate_s", CELL_TEXT, false},
     {"KEPT FOR", "kept_for", CELL_TEXT, false},
+    {"KEEPS", "consistency", CELL_TEXT, false},
+    {"WAY", "way", CELL_TEXT, true},
+    {"REASON", "reason", CELL_TEXT, true},
+    {"MEMORY", "memory_bytes", CELL_BYTES, true},
     {0},
 };
 
 const struct command snapshot_commands[] = {
     {"create", "VM NAME", 2, 2, USES_OUTPUT | USES_WAIT, create_flags, "take a snapshot of a VM",
-     "All disks at one moment, the configuration and the firmware variables. A running VM goes on; "
-     "its memory is not part of it, so to its system the snapshot is like a power cut.",
-     "  vmmctl snapshot create web before-update --notes 'all green'", snapshot_create_run, false},
+     "All disks at one moment, the configuration and the firmware variables. A running VM goes on. "
+     "With --memory a revert goes on at that very instant; without, the snapshot is like a power "
+     "cut "
+     "to its system.",
+     "  vmmctl snapshot create web before-update --memory --notes 'all green'", snapshot_create_run,
+     false},
     {"list", "VM", 1, 1, USES_LIST | USES_OUTPUT, NULL, "list a VM's snapshots, as a tree",
      "Each lies below the one it was taken on top of. The VM stands on the one that is current.",
      NULL, snapshot_list_run, false},
@@ -73,12 +94,13 @@ const struct command snapshot_commands[] = {
      "SNAPSHOT is its name or id.", NULL, snapshot_show_run, false},
     {"rename", "VM SNAPSHOT NAME", 3, 3, USES_OUTPUT, NULL, "give a snapshot another name", NULL,
      NULL, snapshot_rename_run, false},
-    {"revert", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, plan_flags,
+    {"revert", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, revert_flags,
      "go back to a snapshot; what was written since the last one is gone",
-     "Possible while the VM is off. Its name stays, the rest of its configuration is that of the "
-     "snapshot. To keep what is there now, take a snapshot before.",
-     "  vmmctl stop web && vmmctl snapshot revert web before-update && vmmctl start web",
-     snapshot_revert_run, false},
+     "A running VM is forced off first. The VM's name stays, the rest of its configuration is that "
+     "of the snapshot. One with the guest's memory goes on at that instant; otherwise a VM that "
+     "ran "
+     "boots anew. To keep what is there now, take a snapshot before.",
+     "  vmmctl snapshot revert web before-update", snapshot_revert_run, false},
     {"delete", "VM SNAPSHOT", 2, 2, USES_OUTPUT | USES_WAIT | USES_CONFIRM, delete_flags,
      "delete a snapshot; the VM and other snapshots keep what they have",
      "What they still need of its files is copied to theirs first, while the VM runs or is off. "
@@ -229,6 +251,12 @@ static void print_plan(struct cli *cli, const json_t *plan)
             copied, json_get_u64(plan, "estimate_s", 0), freed, lost);
     if (kept_for)
         fprintf(cli->out, "files stay for %s\n", kept_for);
+    if (json_get_u64(plan, "memory_bytes", 0)) {
+        size_text(json_get_u64(plan, "memory_bytes", 0), copied);
+        fprintf(cli->out, "with the guest's memory, %s (%s)\n", copied, json_get_text(plan, "way"));
+    }
+    if (json_get_text(plan, "reason"))
+        fprintf(cli->out, "%s\n", json_get_text(plan, "reason"));
     json_array_foreach (json_object_get(plan, "blockers"), i, blocker)
         fprintf(cli->out, "not possible: %s\n", json_get_text(blocker, "detail"));
 }
@@ -257,16 +285,36 @@ static bool dry_run(struct cli *cli, const char *method, const char *path, const
 
 /* ---- the commands ---- */
 
+/* What the flags say of memory, into the request; more than one is a mistake. */
+static bool put_consistency(struct cli *cli, json_t *body, struct fault *fault)
+{
+    static const struct {
+        const char *flag, *word;
+    } words[] = {{"memory", "running"}, {"disk-only", "disk"}, {"auto", "auto"}};
+    unsigned n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        if (!args_has(cli->args, words[i].flag))
+            continue;
+        json_put_text(body, "consistency", words[i].word);
+        n++;
+    }
+    return n < 2 ||
+           fault_set(fault, CLI_USAGE, "--memory, --disk-only and --auto exclude each other");
+}
+
 static bool snapshot_create_run(struct cli *cli, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/vms/{}/snapshots", cli_word(cli, 0));
     CLEANUP(json_decrefp) json_t *body = json_object();
     CLEANUP(json_decrefp) json_t *end = NULL;
-    const char *id;
+    const char *id, *why;
 
     json_put_text(body, "name", cli_word(cli, 1));
     if (args_has(cli->args, "notes"))
         json_put_text(body, "notes", args_text(cli->args, "notes"));
+    if (!put_consistency(cli, body, fault))
+        return false;
     if (args_has(cli->args, "dry-run"))
         return dry_run(cli, "POST", path, body, fault);
     if (!wait_post(cli, path, body, &end, fault) || !end)
@@ -277,6 +325,9 @@ static bool snapshot_create_run(struct cli *cli, struct fault *fault)
     if (id && cli->quiet)
         fprintf(cli->out, "%s\n", id);
     cli_say(cli, "%s has the snapshot %s", cli_word(cli, 0), cli_word(cli, 1));
+    why = json_get_text(json_object_get(end, "result"), "reason");
+    if (why)
+        cli_say(cli, "%s", why);
     return true;
 }
 
@@ -321,6 +372,8 @@ static bool snapshot_revert_run(struct cli *cli, struct fault *fault)
     CLEANUP(json_decrefp) json_t *body = json_object();
 
     json_put_text(body, "snapshot", ref);
+    if (args_has(cli->args, "no-start"))
+        json_put_bool(body, "start", false);
     if (args_has(cli->args, "dry-run"))
         return dry_run(cli, "POST", path, body, fault);
     if (!cli_confirm(cli, question, fault) || !wait_post(cli, path, body, NULL, fault))

@@ -133,7 +133,7 @@ static const struct query_field snapshot_members[] = {
     {"name",       QUERY_TEXT,   NULL},
     {"notes",      QUERY_PROSE,  NULL},
     {"parent",     QUERY_TEXT,   NULL},
-    {"level",      QUERY_WORD,   snapshot_levels},
+    {"consistency",      QUERY_WORD,   snapshot_levels},
     {"has_screenshot", QUERY_BOOL, NULL},
     {"current",    QUERY_BOOL,   NULL},
     {"disks",      QUERY_NUMBER, NULL},

@@ -89,7 +89,7 @@ struct ram_image *ram_image_get(struct core *core, const struct uuid *id, struct
 
     lock_take(&core->registry.lock);
     file = file_find(core, id);
-    if (file && file->image && file->state == FILE_LIVE)
+    if (file && file->image && file->state != FILE_TRASH)
         copy = ram_image_copy(file->image);
     lock_drop(&core->registry.lock);
     if (!copy)
@@ -237,10 +237,9 @@ struct ram_image *ram_image_describe(struct core *core, struct vm *vm, enum memo
     return image;
 }
 
-bool ram_image_write_live(struct store_txn *txn, const struct layer *image,
-                          const struct ram_image *facts, struct err *err)
+bool ram_image_write_facts(struct store_txn *txn, const struct layer *image,
+                           const struct ram_image *facts, struct err *err)
 {
-    static const struct uuid none;
     const struct memory_record row = {.file = image->id,
                                       .made = facts->made,
                                       .spec = facts->spec,
@@ -251,7 +250,30 @@ bool ram_image_write_live(struct store_txn *txn, const struct layer *image,
                                       .took_ms = facts->took_ms,
                                       .created_ms = facts->created_ms};
 
-    return layer_write(txn, image, "live", &none, err) && store_memory_put(txn, &row, err);
+    return store_memory_put(txn, &row, err);
+}
+
+bool ram_image_write_live(struct store_txn *txn, const struct layer *image,
+                          const struct ram_image *facts, struct err *err)
+{
+    static const struct uuid none;
+
+    return layer_write(txn, image, "live", &none, err) &&
+           ram_image_write_facts(txn, image, facts, err);
+}
+
+void ram_image_set_facts(struct core *core, const struct layer *image, struct ram_image *facts)
+{
+    struct file *file;
+
+    lock_take(&core->registry.lock);
+    file = file_find(core, &image->id);
+    if (file) {
+        ram_image_free(file->image);
+        file->image = TAKE(facts);
+    }
+    lock_drop(&core->registry.lock);
+    ram_image_free(facts);
 }
 
 void ram_image_set_live(struct core *core, const struct layer *image, struct ram_image *facts)
@@ -313,13 +335,14 @@ static bool find_rubbish(struct core *core, struct layer *out)
     bool found = false;
 
     lock_take(&core->registry.lock);
-    if (core->registry.ram_rubbish)
+    if (core->registry.ram_rubbish) {
         HASH_ITER (by_id, core->registry.files, file, next) {
             if (found || !is_rubbish(core, file))
                 continue;
             found = file->removing = true;
             *out = layer_of_file(core, file);
         }
+    }
     core->registry.ram_rubbish = found;
     lock_drop(&core->registry.lock);
     return found;

@@ -58,6 +58,11 @@ struct ram_image *ram_image_describe(struct core *core, struct vm *vm, enum memo
 bool ram_image_write_live(struct store_txn *txn, const struct layer *image,
                           const struct ram_image *facts, struct err *err) MUST_USE;
 void ram_image_set_live(struct core *core, const struct layer *image, struct ram_image *facts);
+/* The same of one that is not complete yet: what is known of it already, while its row stays
+ * 'creating'. */
+bool ram_image_write_facts(struct store_txn *txn, const struct layer *image,
+                           const struct ram_image *facts, struct err *err) MUST_USE;
+void ram_image_set_facts(struct core *core, const struct layer *image, struct ram_image *facts);
 
 /* ---- references ---- */
 /* NOT_FOUND unless it is complete and not in the trash: before a row refers to it. */

@@ -6,6 +6,7 @@
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
 #include "core/snap/down.h"
+#include "core/snap/reverting.h"
 #include "core/snap/snap.h"
 #include "core/snap/taking.h"
 #include "core/snap/tree.h"
@@ -24,7 +25,8 @@ struct plan {
     char clones[NAMES_BYTES]; /* whose files lie on it */
     uint64_t copied, freed, lost;
     bool has_free;
-    uint64_t free_bytes; /* the least of the pools that are written to */
+    uint64_t free_bytes;         /* the least of the pools that are written to */
+    struct memory_choice memory; /* taking one */
 };
 
 static void block(struct plan *p, const struct err *why)
@@ -141,20 +143,26 @@ static bool plan_delete(struct plan *p, const char *ref, struct err *err)
 
 static bool plan_revert(struct plan *p, const char *ref, struct err *err)
 {
+    struct err why = {0};
     bool found;
 
     lock_take(&p->core->registry.lock);
     found = snapshot_need(p->core, p->vm, ref, err) != NULL;
     lock_drop(&p->core->registry.lock);
+    if (found && !revert_check(p->core, p->vm, ref, true, &why))
+        block(p, &why);
     look_at_leaves(p, true);
     return found;
 }
 
-static void plan_take(struct plan *p, const char *name)
+static void plan_take(struct plan *p, const char *name, enum consistency consistency)
 {
     struct err why = {0};
 
     look_at_leaves(p, false);
+    if (!memory_choose(p->core, p->vm, consistency, &p->memory, &why))
+        block(p, &why);
+    why = (struct err){0};
     if (!taking_check(p->core, p->vm, name, &why))
         block(p, &why);
 }
@@ -170,11 +178,15 @@ static json_t *plan_json(struct plan *p)
     json_put_u64(json, "free_bytes", p->free_bytes);
     json_put_u64(json, "estimate_s", p->copied ? p->copied / GUESSED_BYTES_S + 1 : 0);
     json_put_text(json, "kept_for", p->clones[0] ? p->clones : NULL);
+    json_put_text(json, "consistency", p->memory.with ? "running" : "disk");
+    json_put_text(json, "way", p->memory.with ? ram_way_text(p->memory.way) : NULL);
+    json_put_text(json, "reason", p->memory.reason[0] ? p->memory.reason : NULL);
+    json_put_u64(json, "memory_bytes", p->memory.with ? p->memory.image.size_bytes : 0);
     return json;
 }
 
 json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, enum vm_verb verb,
-                      struct err *err)
+                      enum consistency consistency, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     CLEANUP(json_decrefp) json_t *blockers = json_array();
@@ -188,7 +200,7 @@ json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, 
     if (!vm_claim(core, hold.vm, verb, &nobody, NULL, &why))
         block(&p, &why);
     if (verb == VM_VERB_SNAPSHOT)
-        plan_take(&p, snapshot);
+        plan_take(&p, snapshot, consistency);
     else if (verb == VM_VERB_REVERT)
         ok = plan_revert(&p, snapshot, err);
     else

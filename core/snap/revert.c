@@ -1,18 +1,25 @@
-/* Reverting a VM to one of its snapshots (docs/storage.md):
+/* Reverting a VM to one of its snapshots (docs/storage.md, docs/memory.md):
  *
  *   1 job, rows of new leaves on the snapshot's files 'creating'     one transaction, at the
- * request 2 they are made 3 * disks write to them, the configuration is the snapshot's (but the
- * name), the old leaves 'trash', the VM stands on the snapshot                         one
- * transaction 4 firmware variables put back, old leaves removed
+ * request 2 they are made; a VM that runs is forced off 3 * disks write to them, the configuration
+ * is the snapshot's (but the name), the old leaves 'trash', the VM stands on the snapshot; with the
+ * guest's memory it is 'saved' with that image, and lets go of one that it had one transaction 4
+ * firmware variables put back, old leaves removed 5 step "start"; it is started, if it had run or
+ * goes on from its memory, unless declined
  *
  * Before 3 the new leaves go; after it only forward. */
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
+#include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/change.h"
 #include "core/disk/disks.h"
+#include "core/host/host.h"
+#include "core/host/memory.h"
+#include "core/ram/image.h"
+#include "core/snap/reverting.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
 #include "core/vm/kinds.h"
@@ -63,8 +70,74 @@ static void drop_copy(struct snapshot **copy)
         snapshot_free(*copy);
 }
 
+/* ---- what can be refused before anything begins ---- */
+
+static void drop_image(struct ram_image **image)
+{
+    ram_image_free(*image);
+}
+
+static bool is_live(const struct vm *vm, void *ctx)
+{
+    return vm_run_is_live(vm->run);
+}
+
+/* What runs gives its own memory back first. */
+static bool check_room(struct core *core, struct vm *vm, const struct vm_spec *spec,
+                       struct err *err)
+{
+    uint64_t promised = 0;
+    bool ok = vm_is(core, vm, is_live, NULL) || memory_promise(core, spec, &promised, err);
+
+    if (ok)
+        memory_release(core, promised);
+    return ok;
+}
+
+/* The image is whole, and the host goes on with it. */
+static bool check_memory(struct core *core, struct vm *vm, const struct uuid *id, bool start,
+                         struct err *err)
+{
+    CLEANUP(drop_image) struct ram_image *image = ram_image_get(core, id, err);
+    CLEANUP(vm_spec_freep)
+    struct vm_spec *spec = image ? ram_image_spec(core, vm, id, err) : NULL;
+    CLEANUP(closep) int fd = spec ? ram_image_open(core, id, err) : -1;
+    const struct backend *backend = core_backend(vm->backend);
+    char reason[256];
+    enum vm_accel accel;
+
+    return fd >= 0 && host_choose_accel(core, (enum vm_accel)spec->accel, &accel, reason, err) &&
+           (!backend->memory_fits || backend->memory_fits(image->made, spec, accel, err)) &&
+           (!start || check_room(core, vm, spec, err));
+}
+
+bool revert_check(struct core *core, struct vm *vm, const char *snapshot, bool start,
+                  struct err *err)
+{
+    struct uuid image = {0};
+    struct snapshot *s;
+
+    lock_take(&core->registry.lock);
+    s = snapshot_need(core, vm, snapshot, err);
+    if (s)
+        image = s->memory;
+    lock_drop(&core->registry.lock);
+    return s && (uuid_is_zero(&image) || check_memory(core, vm, &image, start, err));
+}
+
+static bool runs(const struct vm *vm, void *ctx)
+{
+    return vm->run == VM_RUNNING || vm->run == VM_PAUSED;
+}
+
 bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
                      const struct origin *origin, struct uuid *op, struct err *err)
+{
+    return snapshot_revert_to(core, ref, snapshot, true, origin, op, err);
+}
+
+bool snapshot_revert_to(struct core *core, const char *ref, const char *snapshot, bool start,
+                        const struct origin *origin, struct uuid *op, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     CLEANUP(drop_copy) struct snapshot *to = NULL;
@@ -74,7 +147,7 @@ bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
     bool ok;
 
     *op = (struct uuid){0};
-    if (!hold.vm)
+    if (!hold.vm || !revert_check(core, hold.vm, snapshot, start, err))
         return false;
     lock_take(&hold.vm->writing);
     to = copy_of(core, hold.vm, snapshot, err);
@@ -84,6 +157,8 @@ bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
     if (overlays) {
         json_put_text(args, "snapshot", UUID_STR(&to->id));
         json_put(args, "disks", overlays_json(overlays, rows.n));
+        json_put_bool(args, "start",
+                      start && (!uuid_is_zero(&to->memory) || vm_is(core, hold.vm, runs, NULL)));
     }
     ok = overlays &&
          vm_submit(core, hold.vm, VM_VERB_REVERT, args, origin, op, write_rows, &rows, err);
@@ -137,6 +212,11 @@ struct change {
     struct disk *disks; /* as they will be, one an overlay */
     struct uuid *gone;  /* disks that the snapshot does not have */
     size_t n_gone;
+    struct uuid memory; /* that the VM goes on with; zero: none */
+    char *leaves;       /* ... and the files of its disks */
+    struct uuid before; /* that it lets go of; zero: none */
+    bool last;          /* ... nobody needs it any more */
+    const char *run;    /* what it is then */
 };
 
 static void change_clear(struct change *c)
@@ -144,6 +224,7 @@ static void change_clear(struct change *c)
     free(c->old);
     free(c->disks);
     free(c->gone);
+    free(c->leaves);
 }
 
 static bool is_kept(const struct work *w, const struct uuid *disk)
@@ -223,6 +304,23 @@ static void plan_disks(struct work *w, const struct vm_spec *spec, struct change
     lock_drop(&w->core->registry.lock);
 }
 
+static void plan_memory(struct work *w, struct change *c)
+{
+    struct snapshot *s;
+
+    lock_take(&w->core->registry.lock);
+    s = snapshot_get(w->vm, &w->id);
+    if (s)
+        c->memory = s->memory;
+    c->before = w->vm->memory;
+    c->run = !uuid_is_zero(&c->memory) ? vm_run_text(VM_SAVED)
+             : w->vm->run == VM_SAVED  ? vm_run_text(VM_OFF)
+                                       : NULL;
+    lock_drop(&w->core->registry.lock);
+    if (!uuid_is_zero(&c->memory))
+        c->leaves = ram_leaves_text(c->disks, w->n);
+}
+
 /* The configuration as it was, under today's name and with an identity of its own: what is
  * remembered of the future must not repeat itself. */
 static struct vm_spec *spec_of(struct work *w, struct err *err)
@@ -272,7 +370,40 @@ static bool write_files(struct work *w, struct store_txn *txn, const struct chan
     return ok;
 }
 
-static bool write_revert(struct work *w, const struct vm_spec *spec, const struct change *c,
+static json_t *state_event_of(const struct work *w, const struct change *c)
+{
+    json_t *data = json_object();
+
+    json_put_text(data, "name", w->vm->name);
+    json_put_text(data, "from", vm_run_text(w->vm->run));
+    json_put_text(data, "to", c->run);
+    json_put(data, "reason", NULL);
+    json_put_text(data, "operation", UUID_STR(job_id(w->job)));
+    return data;
+}
+
+/* Once the VM's row is written. */
+static bool write_memory(struct work *w, struct store_txn *txn, struct change *c, struct err *err)
+{
+    return (uuid_is_zero(&c->memory) || ram_image_hold(txn, &c->memory, err)) &&
+           ram_image_let_go(txn, &c->before, &c->last, err) &&
+           (!c->run || event_add(txn, "vm.state", "vm", &w->vm->id, state_event_of(w, c), err));
+}
+
+static void change_run(struct vm_record *record, const struct change *c)
+{
+    record->memory = c->memory;
+    record->memory_leaves = c->leaves;
+    if (!c->run)
+        return;
+    record->run = c->run;
+    record->reason = vm_reason_text(VM_REASON_NONE);
+    record->detail = NULL;
+    record->desired = vm_desired_text(uuid_is_zero(&c->memory) ? VM_DESIRED_OFF : VM_DESIRED_SAVED);
+    record->state_since_ms = clock_wall_ms();
+}
+
+static bool write_revert(struct work *w, const struct vm_spec *spec, struct change *c,
                          struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(w->core->store, err);
@@ -292,7 +423,9 @@ static bool write_revert(struct work *w, const struct vm_spec *spec, const struc
     record.revision++;
     record.state_revision++;
     record.updated_ms = clock_wall_ms();
+    change_run(&record, c);
     ok = write_files(w, txn, c, err) && store_vm_put(txn, &record, err) &&
+         write_memory(w, txn, c, err) &&
          event_add(txn, "vm.reverted", "vm", &w->vm->id, event_of(w), err) &&
          FAILPOINT("vm.revert.commit", err) && store_commit(&txn, err);
     vm_texts_clear(&texts);
@@ -308,10 +441,24 @@ static void enlist_disk(struct core *core, const struct disk *disk)
     lock_drop(&core->registry.lock);
 }
 
+static void apply_run(struct vm *vm, const struct change *c)
+{
+    if (!c->run)
+        return;
+    (void)vm_run_parse(c->run, &vm->run);
+    vm->reason = VM_REASON_NONE;
+    mem_freep(&vm->detail);
+    vm->desired = uuid_is_zero(&c->memory) ? VM_DESIRED_OFF : VM_DESIRED_SAVED;
+    vm->state_since_ms = clock_wall_ms();
+}
+
 static void apply(struct work *w, struct vm_spec *spec, const struct change *c)
 {
     struct vm *vm = w->vm;
     struct vm_spec before;
+
+    ram_vm_set(w->core, vm, &c->memory, c->leaves);
+    ram_image_left(w->core, &c->before, c->last);
 
     files_discard(w->core, c->old, c->n_old);
     overlays_set_leaves(w->core, w->overlays, w->n);
@@ -329,6 +476,8 @@ static void apply(struct work *w, struct vm_spec *spec, const struct change *c)
     vm->revision++;
     vm->state_revision++;
     vm->updated_ms = clock_wall_ms();
+    apply_run(vm, c);
+    cond_wake_all(&w->core->registry.changed);
     lock_drop(&w->core->registry.lock);
 }
 
@@ -343,6 +492,7 @@ static bool commit(struct work *w, struct err *err)
     if (spec) {
         find_old(w, &c);
         plan_disks(w, spec, &c);
+        plan_memory(w, &c);
     }
     ok = spec && write_revert(w, spec, &c, err);
     if (ok)
@@ -359,20 +509,39 @@ static bool commit(struct work *w, struct err *err)
     return ok;
 }
 
+/* Steps 2 to 4. */
+static bool go_back(struct work *w, struct err *err)
+{
+    bool ok;
+
+    if (!is_done(w) &&
+        (!FAILPOINT("vm.revert.files", err) || !overlays_make(w->core, w->overlays, w->n, err) ||
+         !(!vm_is(w->core, w->vm, is_live, NULL) ||
+           (FAILPOINT("vm.revert.off", err) &&
+            vm_force_off(w->core, w->vm, job_id(w->job), err))) ||
+         !commit(w, err)))
+        return false;
+    ok = FAILPOINT("vm.revert.variables", err) && nvram_put_back(w->core, w->vm, &w->id, err);
+    ram_images_sweep(w->core);
+    files_settle_vm(w->core, &w->vm->id); /* the old leaves are nobody's either way */
+    return ok;
+}
+
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
     CLEANUP(work_clear) struct work w = {.core = core, .job = job, .vm = hold.vm};
-    bool ok;
 
     if (!begin(&w, err))
         return false;
-    if (!is_done(&w) && (!FAILPOINT("vm.revert.files", err) ||
-                         !overlays_make(core, w.overlays, w.n, err) || !commit(&w, err)))
+    if (!job_step_reached(job) && !go_back(&w, err))
         return false;
-    ok = FAILPOINT("vm.revert.variables", err) && nvram_put_back(core, w.vm, &w.id, err);
-    files_settle_vm(core, &w.vm->id); /* the old leaves are nobody's either way */
-    return ok;
+    if (!json_get_bool(job_args(job), "start", false))
+        return true;
+    return (job_step_reached(job) ||
+            (FAILPOINT("vm.revert.step", err) && job_step(job, "start", err))) &&
+           (vm_start_now(core, job, w.vm, err) ||
+            err_prefix(err, "the VM was reverted, but does not run"));
 }
 
 static void settle(struct core *core, struct job *job, bool ok)
@@ -383,7 +552,9 @@ static void settle(struct core *core, struct job *job, bool ok)
 
     if (!hold.vm)
         return;
-    if (!ok && begin(&w, &err) && !is_done(&w))
+    if (!ok && job_step_reached(job))
+        vm_start_undo(core, w.vm);
+    else if (!ok && begin(&w, &err) && !is_done(&w))
         overlays_drop(core, w.overlays, w.n);
     vm_unclaim(core, hold.vm, job_id(job));
 }

@@ -9,9 +9,22 @@
 #define SNAPSHOT_NOTES_MAX 4096
 #define SNAPSHOTS_MAX      200 /* of one VM: as deep as a chain may get, with room to spare */
 
+/* What a snapshot has of a running VM: its disks alone, its memory as well, or that if possible. */
+enum consistency { CONSISTENCY_DISK, CONSISTENCY_AUTO, CONSISTENCY_RUNNING };
+extern const char *const consistency_names[]; /* as in the API, NULL-terminated */
+
+struct snapshot_ask {
+    const char *name;
+    const char *notes; /* may be NULL */
+    enum consistency consistency;
+};
+
 /* Submits "vm.snapshot": all disks at one moment, of a running VM without stopping it. EXISTS for a
- * name taken, WRONG_STATE, BUSY, NO_SPACE. 'notes' may be NULL. With origin->dry_run nothing is
- * submitted. */
+ * name taken, WRONG_STATE, BUSY, NO_SPACE. With memory the operation ends when that is on the disk;
+ * UNSUPPORTED with the reason when it cannot be kept. With origin->dry_run nothing is submitted. */
+bool snapshot_take(struct core *core, const char *ref, const struct snapshot_ask *ask,
+                   const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
+/* The same of the disks alone. */
 bool snapshot_create(struct core *core, const char *ref, const char *name, const char *notes,
                      const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
 /* 'ref' is a VM's id or name, 'snapshot' an id, or a name within the VM. */
@@ -26,7 +39,13 @@ bool snapshot_list(struct core *core, const char *ref, const struct query *query
 json_t *snapshot_edit(struct core *core, const char *ref, const char *snapshot, const char *name,
                       const char *notes, const struct origin *origin, struct err *err) MUST_USE;
 /* Submits "vm.revert": disks, firmware variables and configuration (but the name) become those of
- * the snapshot; what was written since the last snapshot is gone. WRONG_STATE unless off. */
+ * the snapshot; what was written since the last snapshot is gone. A VM that runs is forced off
+ * first, once all that can be refused was looked at. With the guest's memory the VM is 'saved' then
+ * and goes on from there; one without that was running boots anew. 'start' false: neither.
+ * UNSUPPORTED with the reason when its memory does not fit this host any more. */
+bool snapshot_revert_to(struct core *core, const char *ref, const char *snapshot, bool start,
+                        const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
+/* The same with 'start'. */
 bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
                      const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
 /* Submits "vm.delete-snapshot": what others still need of its files moves to them first, at so many
@@ -45,4 +64,4 @@ json_t *snapshot_diff(struct core *core, const char *ref, const char *from, cons
 /* What taking one of this name, or reverting to or deleting 'snapshot', would do, and what stands
  * in its way: schema SnapshotPlan, owned by the caller. NOT_FOUND. Looks at files. */
 json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, enum vm_verb verb,
-                      struct err *err) MUST_USE;
+                      enum consistency consistency, struct err *err) MUST_USE;

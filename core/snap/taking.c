@@ -5,6 +5,9 @@
  *   3 step "switch"; a running VM: QEMU writes to the overlays from here, all disks at once
  *   4 * snapshot row, leaves, files 'live', the VM stands on it       one transaction
  *
+ * With the guest's memory (docs/memory.md) the machine does 3 in another way, and what comes after
+ * it is in taking_memory.c.
+ *
  * From the step on it goes only forward unless QEMU says that it did not switch: an overlay shows
  * what its parent shows until something is written, and may hold the guest's newest writes. */
 #include "core/snap/taking.h"
@@ -86,6 +89,14 @@ bool taking_plan(struct core *core, struct vm *vm, const char *name, const char 
     json_put_text(out->args, "name", name);
     json_put_text(out->args, "notes", notes ? notes : "");
     json_put(out->args, "disks", overlays_json(out->overlays, out->n));
+    if (!out->memory)
+        return true;
+    json_put_text(out->args, "consistency", out->memory->with ? "running" : "disk");
+    json_put_text(out->args, "reason", out->memory->reason[0] ? out->memory->reason : NULL);
+    if (out->memory->with) {
+        json_put(out->args, "image", ram_image_args(&out->memory->image));
+        json_put_text(out->args, "way", ram_way_text(out->memory->way));
+    }
     return true;
 }
 
@@ -100,6 +111,8 @@ bool taking_plan_rows(struct store_txn *txn, void *ctx, struct err *err)
     const struct taking_plan *plan = ctx;
 
     return overlays_write(txn, plan->overlays, plan->n, "creating", plan->job, err) &&
+           (!plan->memory || !plan->memory->with ||
+            ram_image_rows(txn, &plan->memory->image, plan->job, err)) &&
            FAILPOINT("vm.snapshot.rows", err);
 }
 
@@ -108,6 +121,7 @@ bool taking_plan_rows(struct store_txn *txn, void *ctx, struct err *err)
 void taking_clear(struct taking *t)
 {
     mem_freep(&t->overlays);
+    ram_image_free(TAKE(t->facts));
 }
 
 bool taking_begin(struct taking *t, struct err *err)
@@ -115,7 +129,7 @@ bool taking_begin(struct taking *t, struct err *err)
     if (!uuid_parse(json_get_text(t->args, "snapshot"), &t->id))
         return err_set(err, ERR_INTERNAL, "the operation has no snapshot");
     t->overlays = overlays_of_job(t->core, &t->vm->id, t->args, &t->n, err);
-    return t->overlays != NULL;
+    return t->overlays && (!json_object_get(t->args, "image") || taking_memory_begin(t, err));
 }
 
 static bool is_there(const struct vm *vm, void *ctx)
@@ -138,8 +152,13 @@ static bool is_gone(const struct vm *vm, void *ctx)
     return !vm->machine && !vm->ending && !vm_run_is_live(vm->run);
 }
 
+bool taking_is_alone(struct taking *t)
+{
+    return vm_is(t->core, t->vm, is_gone, NULL);
+}
+
 /* Where the machine's disk 'i' is among its disks. */
-static unsigned position_of(struct taking *t, size_t i)
+unsigned taking_position(struct taking *t, size_t i)
 {
     struct disk *disk;
     unsigned n = 0;
@@ -162,8 +181,8 @@ static bool has_switched(struct taking *t, bool *switched, struct err *err)
 
         *switched = true;
         if (machine) {
-            ok =
-                backend->is_leaf(machine, position_of(t, 0), &t->overlays[0].file, switched, &none);
+            ok = backend->is_leaf(machine, taking_position(t, 0), &t->overlays[0].file, switched,
+                                  &none);
             vm_machine_done(t->core, t->vm);
             if (ok)
                 return true;
@@ -175,10 +194,11 @@ static bool has_switched(struct taking *t, bool *switched, struct err *err)
     }
 }
 
-static bool open_overlays(struct taking *t, struct machine_overlay *out, struct err *err)
+bool taking_open_overlays(struct taking *t, struct machine_overlay *out, struct err *err)
 {
     for (size_t i = 0; i < t->n; i++) {
-        out[i] = (struct machine_overlay){.disk = position_of(t, i), .file = t->overlays[i].file};
+        out[i] =
+            (struct machine_overlay){.disk = taking_position(t, i), .file = t->overlays[i].file};
         out[i].fd = layer_open(&t->overlays[i].layer, O_RDWR, err);
         if (out[i].fd < 0) {
             while (i--)
@@ -194,13 +214,11 @@ static bool call(struct taking *t, struct machine *machine, const struct backend
 {
     CLEANUP(mem_freep) struct machine_overlay *list = mem_array(t->n, sizeof *list);
 
-    return open_overlays(t, list, err) &&
+    return taking_open_overlays(t, list, err) &&
            FAILPOINT_AROUND("vm.snapshot.switch", backend->snapshot(machine, list, t->n, err), err);
 }
 
-/* The machine as soon as it can be used; NULL when there is none any more, or with *err set. */
-static struct machine *await_machine(struct taking *t, const struct backend **backend,
-                                     struct err *err)
+struct machine *taking_machine(struct taking *t, const struct backend **backend, struct err *err)
 {
     for (;;) {
         struct err none = {0};
@@ -236,7 +254,7 @@ static bool switch_over(struct taking *t, struct err *err)
         if (t->switched)
             return true;
     }
-    machine = await_machine(t, &backend, err);
+    machine = taking_machine(t, &backend, err);
     if (!machine)
         return !err->code;
     ok = call(t, machine, backend, err);
@@ -246,6 +264,11 @@ static bool switch_over(struct taking *t, struct err *err)
 }
 
 /* ---- step 4 ---- */
+
+static bool has_memory(const struct taking *t)
+{
+    return t->memory_state == SNAPSHOT_STREAMING || t->memory_state == SNAPSHOT_READY;
+}
 
 static struct snapshot *new_snapshot(struct taking *t)
 {
@@ -261,13 +284,17 @@ static struct snapshot *new_snapshot(struct taking *t)
                            .notes = str_dup(json_get_text(t->args, "notes")),
                            .spec = json_write(spec),
                            .created_ms = clock_wall_ms(),
+                           .memory_state = t->memory_state,
+                           .memory_note = str_dup(t->memory_note),
                            .disks = mem_array(t->n + 1, sizeof *s->disks),
                            .n_disks = t->n};
+    if (has_memory(t))
+        s->memory = t->image.id;
     lock_drop(&t->core->registry.lock);
     for (size_t i = 0; i < t->n; i++)
         s->disks[i] = (struct snapshot_disk_record){.disk = t->overlays[i].disk,
                                                     .file = t->overlays[i].parent,
-                                                    .position = position_of(t, i)};
+                                                    .position = taking_position(t, i)};
     return s;
 }
 
@@ -299,6 +326,7 @@ static bool write_snapshot(struct taking *t, const struct snapshot *s, struct er
     record.state_revision++;
     ok = overlays_write_leaves(t->core, txn, t->overlays, t->n, err) &&
          store_snapshot_put(txn, &row, err) && store_vm_put(txn, &record, err) &&
+         (!t->with_memory || taking_memory_rows(t, txn, err)) &&
          event_add(txn, "snapshot.created", "snapshot", &s->id, event_of(t, s), err) &&
          (!t->also || t->also(txn, t->ctx, err)) && FAILPOINT("vm.snapshot.commit", err) &&
          store_commit(&txn, err);
@@ -316,6 +344,8 @@ static bool commit(struct taking *t, struct err *err)
     ok = write_snapshot(t, s, err);
     if (ok) {
         overlays_set_leaves(t->core, t->overlays, t->n);
+        if (t->with_memory)
+            taking_memory_follow(t);
         lock_take(&t->core->registry.lock);
         t->vm->stands_on = s->id;
         t->vm->state_revision++;
@@ -334,7 +364,7 @@ static bool commit(struct taking *t, struct err *err)
 
 /* Once the guest may have written to the overlays there is no way back: it is tried until it is
  * written, or another daemon does. */
-static bool commit_surely(struct taking *t, struct err *err)
+bool taking_commit(struct taking *t, struct err *err)
 {
     while (!commit(t, err)) {
         if (!t->switched || atomic_load(&t->core->closing) || store_is_poisoned(t->core->store))
@@ -346,9 +376,21 @@ static bool commit_surely(struct taking *t, struct err *err)
     return true;
 }
 
-bool taking_is_done(struct taking *t)
+bool taking_is_recorded(struct taking *t)
 {
     return vm_is(t->core, t->vm, is_there, &t->id);
+}
+
+static bool is_complete(const struct vm *vm, void *ctx)
+{
+    const struct snapshot *s = snapshot_get((struct vm *)vm, ctx);
+
+    return s && s->memory_state != SNAPSHOT_STREAMING;
+}
+
+bool taking_is_done(struct taking *t)
+{
+    return vm_is(t->core, t->vm, is_complete, &t->id);
 }
 
 bool taking_prepare(struct taking *t, struct err *err)
@@ -360,13 +402,16 @@ bool taking_prepare(struct taking *t, struct err *err)
         picture_keep(t->core, t->vm, &t->id);
     return t->again ||
            (FAILPOINT("vm.snapshot.files", err) && overlays_make(t->core, t->overlays, t->n, err) &&
+            (!t->with_memory || ram_image_make(t->core, &t->image, job_id(t->job), err)) &&
             nvram_keep(t->core, t->vm, &t->id, err) && FAILPOINT("vm.snapshot.step", err) &&
             job_step(t->job, "switch", err));
 }
 
 bool taking_finish(struct taking *t, struct err *err)
 {
-    return switch_over(t, err) && commit_surely(t, err);
+    if (t->with_memory)
+        return taking_memory_finish(t, err);
+    return switch_over(t, err) && taking_commit(t, err);
 }
 
 /* One that failed left the machine in its old files: has_switched() said so. */
@@ -374,10 +419,12 @@ void taking_undo(struct taking *t)
 {
     struct err err = {0};
 
-    if (taking_is_done(t) || !job_undo(t->job))
+    if (taking_is_recorded(t) || !job_undo(t->job))
         return;
     err_ignore(nvram_forget(t->core, t->vm, &t->id, &err), &err);
     for (size_t i = 0; i < t->n; i++) /* or QEMU holds what has no name any more */
         merge_forget(t->core, t->vm, &t->overlays[i].layer);
     overlays_drop(t->core, t->overlays, t->n);
+    if (t->with_memory)
+        ram_image_drop(t->core, &t->image);
 }

@@ -1,6 +1,8 @@
 /* Taking a snapshot as a part of an operation: of its own kind (create.c), or of a clone. The steps
  * are in create.c. */
 #pragma once
+#include "core/ram/image.h"
+#include "core/snap/snap.h"
 #include "core/snap/tree.h"
 
 /* Whether the VM can have one more, of this name: EXISTS, WRONG_STATE. */
@@ -13,6 +15,7 @@ struct taking_plan {
     struct overlay *overlays;
     size_t n;
     const struct uuid *job;
+    const struct memory_choice *memory; /* NULL: of its disks alone */
     json_t *args;
 };
 bool taking_plan(struct core *core, struct vm *vm, const char *name, const char *notes,
@@ -35,6 +38,13 @@ struct taking {
     size_t n;
     bool again;    /* entered again after the step */
     bool switched; /* the machine writes to the overlays, or may have */
+    /* taking_memory.c's own */
+    bool with_memory;
+    struct layer image;
+    enum memory_way way;
+    enum snapshot_memory memory_state; /* what the snapshot is recorded with */
+    const char *memory_note;           /* why it has none, or NULL */
+    struct ram_image *facts;           /* of its memory, once they are known */
 };
 /* Before all else, once. */
 bool taking_begin(struct taking *t, struct err *err) MUST_USE;
@@ -46,3 +56,34 @@ bool taking_prepare(struct taking *t, struct err *err) MUST_USE;
 bool taking_finish(struct taking *t, struct err *err) MUST_USE;
 /* Of one that failed nothing is left; of one that is done everything. */
 void taking_undo(struct taking *t);
+/* The commit alone, tried until it is written or another daemon has to. */
+bool taking_commit(struct taking *t, struct err *err) MUST_USE;
+/* taking.c's parts for taking_memory.c: the machine as soon as it can be used, NULL when there is
+ * none any more, or with *err set; whether there is none and none to come; the overlays, opened. */
+struct machine *taking_machine(struct taking *t, const struct backend **backend,
+                               struct err *err) MUST_USE;
+bool taking_is_alone(struct taking *t);
+bool taking_open_overlays(struct taking *t, struct machine_overlay *out, struct err *err) MUST_USE;
+unsigned taking_position(struct taking *t, size_t i); /* of its disk, among the VM's */
+
+/* ---- with the guest's memory: taking_memory.c ---- */
+struct memory_choice {
+    bool with;
+    struct layer image;
+    enum memory_way way;
+    char reason[256]; /* why without it, or why not in the background; "" */
+};
+/* What is possible now of what was asked for; asks the machine and looks at files, so no lock may
+ * be held. What was asked for and cannot be: WRONG_STATE, UNSUPPORTED, NO_SPACE, with what to do.
+ */
+bool memory_choose(struct core *core, struct vm *vm, enum consistency asked,
+                   struct memory_choice *out, struct err *err) MUST_USE;
+/* Taking's own steps with it: in the order of taking.c. */
+bool taking_memory_begin(struct taking *t, struct err *err) MUST_USE;
+bool taking_memory_finish(struct taking *t, struct err *err) MUST_USE;
+bool taking_memory_rows(struct taking *t, struct store_txn *txn, struct err *err) MUST_USE;
+void taking_memory_follow(struct taking *t);
+/* The snapshot is recorded; its memory may still be on its way. */
+bool taking_is_recorded(struct taking *t);
+/* Entered again after its deletion was submitted. With *err set. */
+bool taking_is_given_up(struct taking *t, struct err *err) MUST_USE;

@@ -3,6 +3,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/model/page.h"
+#include "core/ram/image.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
 #include "core/vm/registry.h"
@@ -10,7 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What its files take on the disk: what the VM wrote between the snapshot before and this one. */
+static uint64_t memory_bytes(struct core *core, const struct snapshot *s)
+    REQUIRES(core->registry.lock);
+static uint64_t memory_bytes(struct core *core, const struct snapshot *s)
+{
+    const struct file *file = file_find(core, &s->memory);
+    const struct layer layer = file ? layer_of_file(core, file) : (struct layer){.dir = -1};
+
+    return layer_allocated(&layer);
+}
+
+/* What its files take on the disk: what the VM wrote between the snapshot before and this one, and
+ * the guest's memory. */
 static uint64_t own_bytes(struct core *core, const struct snapshot *s)
     REQUIRES(core->registry.lock);
 static uint64_t own_bytes(struct core *core, const struct snapshot *s)
@@ -24,7 +36,7 @@ static uint64_t own_bytes(struct core *core, const struct snapshot *s)
             sum += layer_allocated(&layer);
         }
     }
-    return sum;
+    return sum + memory_bytes(core, s);
 }
 
 /* How many VMs' files, or files of VMs that are gone, lie on its own. */
@@ -42,6 +54,22 @@ static unsigned clones_on(struct core *core, const struct snapshot *s)
     return most;
 }
 
+/* null: it never had one. */
+static json_t *memory_of(struct core *core, const struct snapshot *s) REQUIRES(core->registry.lock);
+static json_t *memory_of(struct core *core, const struct snapshot *s)
+{
+    json_t *v;
+
+    if (s->memory_state == SNAPSHOT_NO_MEMORY)
+        return NULL;
+    v = s->memory_state == SNAPSHOT_READY ? ram_image_json(core, &s->memory) : NULL;
+    if (!v)
+        v = json_object();
+    json_put_text(v, "state", snapshot_memory_text(s));
+    json_put_text(v, "note", s->memory_note);
+    return v;
+}
+
 static json_t *view(struct core *core, const struct vm *vm, const struct snapshot *s, bool bytes)
     REQUIRES(core->registry.lock);
 static json_t *view(struct core *core, const struct vm *vm, const struct snapshot *s, bool bytes)
@@ -53,7 +81,8 @@ static json_t *view(struct core *core, const struct vm *vm, const struct snapsho
     json_put_text(v, "name", s->name);
     json_put_text(v, "notes", s->notes);
     json_put_text(v, "parent", uuid_is_zero(&s->parent) ? NULL : UUID_STR(&s->parent));
-    json_put_text(v, "level", snapshot_level(s));
+    json_put_text(v, "consistency", snapshot_level(s));
+    json_put(v, "memory", memory_of(core, s));
     json_put(v, "current", json_boolean(uuid_eq(&vm->stands_on, &s->id)));
     json_put_u64(v, "disks", s->n_disks);
     json_put_u64(v, "clones", clones_on(core, s));

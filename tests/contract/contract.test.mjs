@@ -308,12 +308,32 @@ describe('snapshots', () => {
         await api.expect(204, 'DELETE', `${V1}/exports/${name}`);
         await api.refused(404, 'not-found', 'GET', `${V1}/exports/${name}/content`);
     });
-    test('are gone back to while the VM is off, and deleted', async () => {
-        const back = (snapshot) => ['POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot}}];
+    test('keep the memory of a running VM', async () => {
+        const take = (json, query = '') => ['POST', SHOTS + query, {headers: WAIT, json}];
+        await api.refused(409, 'wrong-state', ...take({name: 'busy', consistency: 'running'}));
+        const cold = (await api.expect(200, ...take({name: 'cold', consistency: 'auto'}))).json;
+        assert.equal(cold.result.consistency, 'disk');
+        assert.match(cold.result.reason, /does not run/);
         await api.expect(200, 'POST', `${VMS}/shot/actions/start`, {headers: WAIT});
-        await api.refused(409, 'wrong-state', ...back('first'));
-        await api.expect(200, 'POST', `${VMS}/shot/actions/stop`, {headers: WAIT});
+        const {plan} = (await api.expect(200, ...take({name: 'busy', consistency: 'running'}, '?dry_run=true'))).json;
+        assert.deepEqual([plan.blockers, plan.consistency, plan.way, plan.reason], [[], 'running', 'background', null]);
+        assert.ok(plan.memory_bytes > 0);
+        await api.expect(200, ...take({name: 'busy', consistency: 'running'}));
+        const busy = (await list()).find((s) => s.name === 'busy');
+        assert.deepEqual([busy.consistency, busy.memory.state, busy.memory.way, busy.memory.note], ['running', 'ready', 'background', null]);
+        assert.equal((await list('?filter=consistency==running')).length, 1);
+        assert.equal((await list()).find((s) => s.name === 'cold').memory, null);
+        await api.expect(200, 'POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot: 'busy', start: false}});
+        assert.equal((await api.expect(200, 'GET', `${VMS}/shot`)).json.run.state, 'saved');
+    });
+    test('are gone back to, and deleted', async () => {
+        const back = (snapshot, start = false) => ['POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot, start}}];
         await api.expect(200, ...back('first'));
+        assert.equal((await api.expect(200, 'GET', `${VMS}/shot`)).json.run.state, 'off');
+        await api.expect(200, 'POST', `${VMS}/shot/actions/start`, {headers: WAIT});
+        await api.expect(200, ...back('first', true));
+        assert.equal((await api.expect(200, 'GET', `${VMS}/shot`)).json.run.state, 'running');
+        await api.expect(200, 'POST', `${VMS}/shot/actions/stop`, {headers: WAIT});
         await api.refused(404, 'not-found', ...back('none'));
         const plan = async (...request) => (await api.expect(200, ...request)).json.plan;
         const going = await plan('POST', `${VMS}/shot/actions/revert?dry_run=true`, {json: {snapshot: 'first'}});

@@ -239,15 +239,16 @@ static void a_plan_says_what_stays_for_whom(void **state)
     CLEANUP(json_decrefp) json_t *plan = NULL, *next = NULL;
 
     assert_string_equal(take("web", "a"), "succeeded");
-    plan = snapshot_plan(w.core, "web", "a", VM_VERB_DELETE_SNAPSHOT, &err);
+    plan = snapshot_plan(w.core, "web", "a", VM_VERB_DELETE_SNAPSHOT, CONSISTENCY_DISK, &err);
     assert_true(json_get_u64(plan, "bytes", 0) > 0);
     assert_int_equal(json_get_u64(plan, "freed_bytes", 0), json_get_u64(plan, "bytes", 1));
     assert_string_equal(clone("web", "a", "two"), "succeeded");
     start("web");
-    next = snapshot_plan(w.core, "web", "a", VM_VERB_DELETE_SNAPSHOT, &err);
+    next = snapshot_plan(w.core, "web", "a", VM_VERB_DELETE_SNAPSHOT, CONSISTENCY_DISK, &err);
     assert_int_equal(json_get_u64(next, "bytes", 1), 0);
     assert_string_equal(json_get_text(next, "kept_for"), "two");
-    assert_null(snapshot_plan(w.core, "web", "none", VM_VERB_DELETE_SNAPSHOT, &err));
+    assert_null(
+        snapshot_plan(w.core, "web", "none", VM_VERB_DELETE_SNAPSHOT, CONSISTENCY_DISK, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 

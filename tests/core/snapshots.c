@@ -172,12 +172,13 @@ static void a_branch_grows_from_where_the_vm_stands(void **state)
     assert_string_equal(tree(), "a<- b<a c<a*");
 }
 
-static void a_running_vm_is_not_reverted(void **state)
+static void a_running_vm_is_forced_off_and_boots_anew(void **state)
 {
     assert_string_equal(take("a"), "succeeded");
     start();
-    assert_string_equal(revert("a"), "wrong-state");
     assert_string_equal(revert("nothing"), "not-found");
+    assert_string_equal(revert("a"), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
 }
 
 static void deleting_leaves_what_others_need(void **state)
@@ -509,7 +510,7 @@ int main(void)
         T(a_running_vm_goes_on_while_it_is_taken),
         T(reverting_goes_back_to_the_disks_and_the_configuration),
         T(a_branch_grows_from_where_the_vm_stands),
-        T(a_running_vm_is_not_reverted),
+        T(a_running_vm_is_forced_off_and_boots_anew),
         T(deleting_leaves_what_others_need),
         T(deleting_while_it_runs_and_with_two_branches),
         T(a_large_base_takes_over_what_lies_on_it),

@@ -10,8 +10,10 @@ bool snapshot_vm(struct core *c, const char *ref, char vm[UUID_TEXT], struct err
     return true;
 }
 
-bool snapshot_create(struct core *c, const char *ref, const char *name, const char *notes,
-                     const struct origin *origin, struct uuid *op, struct err *err)
+const char *const consistency_names[] = {"disk", "auto", "running", NULL};
+
+bool snapshot_take(struct core *c, const char *ref, const struct snapshot_ask *ask,
+                   const struct origin *origin, struct uuid *op, struct err *err)
 {
     remember(c, origin, "snapshot");
     return uuid_parse(POOL_ID, op);
@@ -35,8 +37,8 @@ json_t *snapshot_edit(struct core *c, const char *ref, const char *snapshot, con
     return named(POOL_ID);
 }
 
-bool snapshot_revert(struct core *c, const char *ref, const char *snapshot,
-                     const struct origin *origin, struct uuid *op, struct err *err)
+bool snapshot_revert_to(struct core *c, const char *ref, const char *snapshot, bool start,
+                        const struct origin *origin, struct uuid *op, struct err *err)
 {
     return uuid_parse(POOL_ID, op);
 }
@@ -82,7 +84,7 @@ bool vm_clone(struct core *c, const char *ref, const struct clone_ask *ask,
 }
 
 json_t *snapshot_plan(struct core *c, const char *ref, const char *snapshot, enum vm_verb verb,
-                      struct err *err)
+                      enum consistency consistency, struct err *err)
 {
     return json_object();
 }

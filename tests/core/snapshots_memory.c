@@ -1,0 +1,307 @@
+/* Snapshots with the guest's memory on the fake backend: what is recorded when, what a failure or
+ * the end of the VM or of the daemon makes of it, who needs an image and when it goes. That a real
+ * guest goes on where it was is shown in tests/integration. */
+#include "tests/lib/world.h"
+
+#include "backends/fake/fake.h"
+#include "core/base/clock.h"
+#include "core/base/failpoint.h"
+#include "core/base/str.h"
+#include "core/job/job.h"
+#include "core/snap/snap.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DISKS "\"disks\":[{\"size_bytes\":1048576},{\"size_bytes\":2097152}]"
+
+static struct world w;
+
+static int setup(void **state)
+{
+    world_make(&w);
+    world_create(&w, "web", DISKS);
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    atomic_store(&fake_full, false);
+    atomic_store(&fake_memory_held, false);
+    world_remove(&w);
+    return 0;
+}
+
+/* What came of an operation: "succeeded", "cancelled", or the error's slug. */
+static const char *outcome(const struct uuid *op)
+{
+    static char text[64];
+    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, op);
+    const char *state = json_get_text(job, "state");
+
+    str_copy(text, sizeof text,
+             str_eq(state, "failed") ? json_get_text(json_object_get(job, "error"), "code")
+                                     : state);
+    return text;
+}
+
+static struct uuid begin(const char *name, enum consistency consistency)
+{
+    const struct snapshot_ask ask = {.name = name, .consistency = consistency};
+    struct err err = {0};
+    struct uuid op;
+
+    assert_true(snapshot_take(w.core, "web", &ask, &world_admin, &op, &err));
+    return op;
+}
+
+static const char *take(const char *name)
+{
+    const struct uuid op = begin(name, CONSISTENCY_RUNNING);
+
+    return outcome(&op);
+}
+
+/* A member of a snapshot as text or number, "" without the snapshot. */
+static const char *member(const char *name, const char *of, const char *key)
+{
+    static char text[128];
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *s = snapshot_show(w.core, "web", name, &err);
+    const json_t *v = json_object_get(of ? json_object_get(s, of) : s, key);
+
+    text[0] = 0;
+    if (json_is_string(v))
+        str_copy(text, sizeof text, json_string_value(v));
+    else if (json_is_integer(v))
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
+    return text;
+}
+
+static const char *revert(const char *name, bool start)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    if (!snapshot_revert_to(w.core, "web", name, start, &world_admin, &op, &err))
+        return err_slug(err.code);
+    return outcome(&op);
+}
+
+static const char *drop(const char *name)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    assert_true(snapshot_delete(w.core, "web", name, &world_admin, &op, &err));
+    return outcome(&op);
+}
+
+/* Waits until it is at that step. */
+static void await_step(const struct uuid *op, const char *step)
+{
+    const int64_t deadline = clock_mono_ms() + 20000;
+    bool there = false;
+
+    while (!there && clock_mono_ms() < deadline) {
+        struct err err = {0};
+        CLEANUP(json_decrefp) json_t *job = job_wait(w.core, op, 10, &err);
+        there = str_eq(json_get_text(job, "step"), step);
+    }
+    assert_true(there);
+}
+
+static void restart(void)
+{
+    world_close(&w);
+    assert_true(world_open(&w));
+}
+
+static void a_running_vm_is_kept_with_its_memory_and_runs_on(void **state)
+{
+    assert_int_equal(world_files(&w), 2);
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+    assert_string_equal(member("clean", NULL, "consistency"), "running");
+    assert_string_equal(member("clean", "memory", "state"), "ready");
+    assert_string_equal(member("clean", "memory", "way"), "background");
+    assert_string_equal(member("clean", "memory", "held_bytes"), "4096");
+    assert_string_equal(member("clean", "memory", "pause_us"), "8000");
+    assert_int_equal(world_files(&w), 5);
+    restart();
+    assert_string_equal(member("clean", "memory", "state"), "ready");
+    assert_string_equal(member("clean", "memory", "held_bytes"), "4096");
+}
+
+static void auto_says_why_it_is_of_the_disks_alone(void **state)
+{
+    const char *reason;
+    struct uuid op;
+
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    op = begin("cold", CONSISTENCY_AUTO);
+    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, &op);
+    assert_string_equal(json_get_text(json_object_get(job, "result"), "consistency"), "disk");
+    reason = json_get_text(json_object_get(job, "result"), "reason");
+    assert_non_null(reason);
+    assert_non_null(strstr(reason, "does not run"));
+    assert_string_equal(member("cold", NULL, "consistency"), "disk");
+    assert_string_equal(member("cold", "memory", "state"), "");
+}
+
+static void what_cannot_be_is_refused_and_nothing_is_made(void **state)
+{
+    const struct snapshot_ask ask = {.name = "cold", .consistency = CONSISTENCY_RUNNING};
+    struct err err = {0};
+    struct uuid op;
+
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_false(snapshot_take(w.core, "web", &ask, &world_admin, &op, &err));
+    assert_int_equal(err.code, ERR_WRONG_STATE);
+    assert_string_equal(err.field, "/consistency");
+    assert_int_equal(world_files(&w), 2);
+}
+
+static void a_memory_that_finds_no_space_takes_its_snapshot_back(void **state)
+{
+    atomic_store(&fake_full, true);
+    assert_string_equal(take("full"), "no-space");
+    world_settle(&w, "web");
+    atomic_store(&fake_full, false);
+    assert_string_equal(member("full", NULL, "name"), "");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+    assert_int_equal(world_files(&w), 2);
+    assert_string_equal(take("full"), "succeeded");
+}
+
+static void one_that_is_cancelled_before_the_disks_switch_leaves_nothing(void **state)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    atomic_store(&fake_memory_held, true);
+    op = begin("never", CONSISTENCY_RUNNING);
+    assert_true(job_cancel(w.core, &op, &world_admin, &err));
+    assert_string_equal(outcome(&op), "cancelled");
+    assert_string_equal(member("never", NULL, "name"), "");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+    assert_int_equal(world_files(&w), 2);
+}
+
+#ifdef VMMD_FAILPOINTS
+/* The machine does not answer that it is to end with it, and is killed. */
+static void a_vm_that_ends_meanwhile_has_a_snapshot_of_its_disks(void **state)
+{
+    struct uuid op;
+
+    atomic_store(&fake_memory_held, true);
+    op = begin("half", CONSISTENCY_RUNNING);
+    await_step(&op, "switch");
+    failpoint_arm("fake.memory.end=fail");
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(outcome(&op), "hypervisor");
+    failpoint_arm(NULL);
+    assert_string_equal(member("half", NULL, "consistency"), "disk");
+    assert_string_equal(member("half", "memory", "state"), "lost");
+    assert_non_null(strstr(member("half", "memory", "note"), "disks alone"));
+    assert_int_equal(world_files(&w), 4);
+    assert_string_equal(revert("half", true), "succeeded");
+}
+#endif
+
+/* A fake machine goes with its daemon. */
+static void a_host_that_loses_its_power_has_a_snapshot_of_its_disks(void **state)
+{
+    struct uuid op;
+
+    atomic_store(&fake_memory_held, true);
+    op = begin("over", CONSISTENCY_RUNNING);
+    await_step(&op, "switch");
+    restart();
+    atomic_store(&fake_memory_held, false);
+    assert_string_equal(outcome(&op), "hypervisor");
+    assert_string_equal(member("over", "memory", "state"), "lost");
+    assert_int_equal(world_files(&w), 4);
+    restart();
+    assert_string_equal(member("over", "memory", "state"), "lost");
+    assert_string_equal(revert("over", false), "succeeded");
+}
+
+static void a_deleted_snapshot_takes_its_memory_along(void **state)
+{
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(drop("clean"), "succeeded");
+    assert_int_equal(world_files(&w), 2);
+}
+
+static void a_vm_goes_back_to_the_instant_from_whatever_it_does(void **state)
+{
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(revert("clean", false), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "saved");
+    assert_int_equal(world_files(&w), 5);
+    restart();
+    assert_string_equal(world_vm(&w, "web", "run.state"), "saved");
+    assert_string_equal(revert("clean", false), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "saved");
+    assert_int_equal(world_files(&w), 5);
+}
+
+static void an_image_stays_as_long_as_somebody_needs_it(void **state)
+{
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(revert("clean", false), "succeeded");
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(world_files(&w), 0);
+}
+
+static void a_snapshot_of_the_disks_boots_a_vm_that_ran(void **state)
+{
+    const struct uuid op = begin("cold", CONSISTENCY_DISK);
+
+    assert_string_equal(outcome(&op), "succeeded");
+    assert_string_equal(revert("cold", true), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+    assert_string_equal(revert("cold", false), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "off");
+    assert_string_equal(revert("cold", true), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "off");
+}
+
+static void a_revert_from_the_saved_state_to_disks_gives_that_state_up(void **state)
+{
+    struct uuid op = begin("cold", CONSISTENCY_DISK);
+
+    assert_string_equal(outcome(&op), "succeeded");
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(revert("clean", false), "succeeded");
+    assert_string_equal(revert("cold", false), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "off");
+    assert_string_equal(member("clean", "memory", "state"), "ready");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(a_running_vm_is_kept_with_its_memory_and_runs_on),
+        T(auto_says_why_it_is_of_the_disks_alone),
+        T(what_cannot_be_is_refused_and_nothing_is_made),
+        T(a_memory_that_finds_no_space_takes_its_snapshot_back),
+        T(one_that_is_cancelled_before_the_disks_switch_leaves_nothing),
+#ifdef VMMD_FAILPOINTS
+        T(a_vm_that_ends_meanwhile_has_a_snapshot_of_its_disks),
+#endif
+        T(a_host_that_loses_its_power_has_a_snapshot_of_its_disks),
+        T(a_deleted_snapshot_takes_its_memory_along),
+        T(a_vm_goes_back_to_the_instant_from_whatever_it_does),
+        T(an_image_stays_as_long_as_somebody_needs_it),
+        T(a_snapshot_of_the_disks_boots_a_vm_that_ran),
+        T(a_revert_from_the_saved_state_to_disks_gives_that_state_up),
+    };
+
+    return cmocka_run_group_tests_name("core/snapshots_memory", tests, NULL, NULL);
+}
