@@ -54,10 +54,6 @@ static const struct flag revert_flags[] = {
     {"dry-run", 0, NULL, "say what would be copied, freed and lost, and what stands in the way"},
     {0},
 };
-static const struct flag plan_flags[] = {
-    {"dry-run", 0, NULL, "say what would be copied, freed and lost, and what stands in the way"},
-    {0},
-};
 static const struct flag delete_flags[] = {
     {"bandwidth", 0, "SIZE",
      "copy so much a second at most, such as 100M; 0: no limit (default: as much as the guest "

@@ -5,6 +5,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/model/profile.h"
+#include "core/ram/image.h"
 #include "core/snap/cloning.h"
 #include "core/snap/taking.h"
 #include "core/vm/kinds.h"
@@ -22,6 +23,7 @@ struct request {
     struct vm_spec spec;  /* of the new VM */
     struct uuid *parents; /* a file for each of its disks */
     struct uuid snapshot; /* zero: one is to be taken */
+    struct uuid memory;   /* of that snapshot, with which the new VM goes on; zero: none */
     struct taking_plan taking;
     struct vm_new made;
     const struct job_kind *kind;
@@ -88,6 +90,8 @@ static json_t *spec_of(struct request *r, struct err *err)
         s = snapshot_need(r->core, r->from, r->ask->snapshot, err);
         spec = s ? json_loads(s->spec, 0, NULL) : NULL;
         r->snapshot = s ? s->id : (struct uuid){0};
+        if (s)
+            r->memory = s->memory;
     } else {
         spec = model_encode(&vm_model, &r->from->spec);
     }
@@ -223,8 +227,24 @@ static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
 {
     struct request *r = ctx;
 
-    return vm_new_rows(txn, &r->made, err) &&
+    return (uuid_is_zero(&r->memory) || ram_image_hold(txn, &r->memory, err)) &&
+           vm_new_rows(txn, &r->made, err) &&
            (!uuid_is_zero(&r->snapshot) || taking_plan_rows(txn, &r->taking, err));
+}
+
+/* Saved from the beginning: whoever lets go of the image before it is defined sees that. */
+static void give_memory(struct request *r, struct vm *vm)
+{
+    CLEANUP(mem_freep) char *leaves = NULL;
+
+    if (uuid_is_zero(&r->memory))
+        return;
+    leaves = ram_leaves_now(r->core, &vm->id);
+    ram_vm_set(r->core, vm, &r->memory, leaves);
+    lock_take(&r->core->registry.lock);
+    vm->run = VM_SAVED;
+    vm->desired = VM_DESIRED_SAVED;
+    lock_drop(&r->core->registry.lock);
 }
 
 static json_t *args_of(struct request *r)
@@ -261,6 +281,7 @@ static bool submit(struct request *r, const struct origin *origin, struct uuid *
     order.object_name = vm->name;
     vm_new_begin(r->core, vm, op, r->kind->name);
     if (enlist_disks(r, vm, err)) {
+        give_memory(r, vm);
         order.args = args_of(r);
         if (job_submit(r->core, &order, origin, err))
             return true;

@@ -73,9 +73,20 @@ static void settle(struct core *core, struct job *job, bool ok)
     vm_unclaim(core, hold.vm, job_id(job));
 }
 
+/* Once it is given up the VM is its deletion's. */
+static void adopt(struct core *core, struct job *job)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
+    struct taking t = {.core = core, .job = job, .vm = hold.vm, .args = job_args(job)};
+
+    if (hold.vm && !taking_is_given_up(&t, &err))
+        vm_adopt(core, job);
+}
+
 const struct job_kind vm_snapshot_kind = {.name = "vm.snapshot",
                                           .lane = JOB_LANE_LIFECYCLE,
                                           .cancellable = true,
                                           .run = run,
                                           .settle = settle,
-                                          .adopt = vm_adopt};
+                                          .adopt = adopt};

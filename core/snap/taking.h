@@ -45,6 +45,7 @@ struct taking {
     enum snapshot_memory memory_state; /* what the snapshot is recorded with */
     const char *memory_note;           /* why it has none, or NULL */
     struct ram_image *facts;           /* of its memory, once they are known */
+    int64_t began_ms; /* when the machine began with it; 0: an earlier daemon's time */
 };
 /* Before all else, once. */
 bool taking_begin(struct taking *t, struct err *err) MUST_USE;

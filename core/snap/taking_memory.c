@@ -203,20 +203,21 @@ static bool call(struct taking *t, struct machine *machine, const struct backend
     return FAILPOINT_AROUND("vm.snapshot.memory", backend->memory_save(machine, &save, err), err);
 }
 
-/* After a call that failed it may have begun all the same. */
-static bool start(struct taking *t, struct err *err)
+/* '*called': it may have begun, whatever came out. */
+static bool start(struct taking *t, bool *called, struct err *err)
 {
-    struct machine_memory_state now = {0};
     const struct backend *backend;
     struct machine *machine = taking_machine(t, &backend, err);
     bool ok;
 
+    *called = machine != NULL;
     if (!machine)
         return !err->code &&
                err_set(err, ERR_WRONG_STATE, "the VM ended before its memory could be kept");
+    t->began_ms = clock_wall_ms();
     ok = call(t, machine, backend, err);
     vm_machine_done(t->core, t->vm);
-    return ok || (ask(t, &now) && now.state != MEMORY_NONE);
+    return ok;
 }
 
 static bool say_failed(struct taking *t, const struct machine_memory_state *now, struct err *err)
@@ -259,6 +260,8 @@ static bool learn(struct taking *t, const struct machine_memory_state *now)
             rest(t, LOOK_MS);
     }
     t->facts = ram_image_describe(t->core, t->vm, t->way, now, made, leaves);
+    if (t->began_ms)
+        t->facts->took_ms = (uint64_t)(t->facts->created_ms - t->began_ms);
     return true;
 }
 
@@ -395,7 +398,7 @@ static bool finish(struct taking *t, const struct machine_memory_state *now, str
         return false;
     facts->held_bytes = now->held_bytes;
     facts->pause_us = now->pause_us;
-    facts->took_ms = (uint64_t)(clock_wall_ms() - facts->created_ms);
+    facts->took_ms += (uint64_t)(clock_wall_ms() - facts->created_ms);
     while (!ram_image_flush(&t->image, err))
         if (!again(t, err)) {
             ram_image_free(facts);
@@ -527,11 +530,13 @@ static bool follow(struct taking *t, struct err *err)
 static bool take_up(struct taking *t, enum news news, const struct machine_memory_state *now,
                     struct err *err)
 {
+    struct err none = {0};
+    bool ready;
+
     if (news == NEWS_GONE)
         return record(t, SNAPSHOT_LOST, now, err) && err_set(err, ERR_HYPERVISOR, LOST);
-    if (news == NEWS_COMPLETE && !ram_image_flush(&t->image, err))
-        return false;
-    if (!record(t, news == NEWS_COMPLETE ? SNAPSHOT_READY : SNAPSHOT_STREAMING, now, err))
+    ready = news == NEWS_COMPLETE && ram_image_flush(&t->image, &none);
+    if (!record(t, ready ? SNAPSHOT_READY : SNAPSHOT_STREAMING, now, err))
         return false;
     if (t->memory_state == SNAPSHOT_LOST)
         return err_set(err, ERR_HYPERVISOR, LOST);
@@ -547,14 +552,18 @@ static bool watch_switch(struct taking *t, struct err *err)
     const bool until_switched = t->way == MEMORY_BACKGROUND;
     struct machine_memory_state now = {0};
     enum news news = t->again ? watch(t, until_switched, &now) : NEWS_NONE;
+    bool begun, called;
 
     if (news == NEWS_NONE) {
         if (job_cancelled(t->job) && !atomic_load(&t->core->closing))
             return err_set(err, ERR_CANCELLED, "cancelled before the memory was kept");
-        if (!start(t, err))
+        begun = start(t, &called, err);
+        if (!called)
+            return false;
+        news = watch(t, until_switched, &now); /* after a failure it may have begun all the same */
+        if (!begun && news == NEWS_NONE)
             return false;
         *err = (struct err){0};
-        news = watch(t, until_switched, &now);
     }
     if (news == NEWS_LATER)
         return err_set(err, ERR_UNAVAILABLE, "the daemon ends");

@@ -18,6 +18,7 @@
 #include "core/disk/disks.h"
 #include "core/disk/media.h"
 #include "core/model/rules.h"
+#include "core/ram/image.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 
@@ -281,13 +282,17 @@ static bool run(struct core *core, struct job *job, struct err *err)
            err_prefix(err, "the VM was created, but does not run");
 }
 
+/* A clone lets go of the memory that it was to go on with. */
 static bool remove_rows(struct core *core, struct vm *vm, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
+    bool last = false, ok;
 
-    return txn && disks_remove_rows(core, txn, &vm->id, err) &&
-           store_vm_remove(txn, &vm->id, err) &&
-           event_add(txn, "vm.deleted", "vm", &vm->id, NULL, err) && store_commit(&txn, err);
+    ok = txn && disks_remove_rows(core, txn, &vm->id, err) && store_vm_remove(txn, &vm->id, err) &&
+         ram_image_let_go(txn, &vm->memory, &last, err) &&
+         event_add(txn, "vm.deleted", "vm", &vm->id, NULL, err) && store_commit(&txn, err);
+    ram_image_left(core, &vm->memory, ok && last);
+    return ok;
 }
 
 /* Files first, rows last. */
@@ -302,6 +307,7 @@ void vm_new_undo(struct core *core, struct vm *vm)
     }
     vm_delist(core, vm);
     disks_delist(core, &vm->id);
+    ram_images_sweep(core);
     events_ring(core);
 }
 

@@ -8,6 +8,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/str.h"
 #include "core/job/job.h"
+#include "core/snap/clone.h"
 #include "core/snap/snap.h"
 
 #include <stdatomic.h>
@@ -96,7 +97,7 @@ static const char *drop(const char *name)
     struct err err = {0};
     struct uuid op;
 
-    assert_true(snapshot_delete(w.core, "web", name, &world_admin, &op, &err));
+    assert_true(snapshot_delete(w.core, "web", name, NULL, &world_admin, &op, &err));
     return outcome(&op);
 }
 
@@ -258,6 +259,43 @@ static void an_image_stays_as_long_as_somebody_needs_it(void **state)
     assert_int_equal(world_files(&w), 0);
 }
 
+static const char *clone(const char *name, bool full)
+{
+    const struct clone_ask ask = {.name = name, .snapshot = "clean", .full = full};
+    struct err err = {0};
+    struct uuid op, id;
+
+    if (!vm_clone(w.core, "web", &ask, &world_admin, &op, &id, &err))
+        return err_slug(err.code);
+    return outcome(&op);
+}
+
+static void a_clone_goes_on_with_the_same_memory(void **state)
+{
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(clone("twin", false), "succeeded");
+    assert_string_equal(world_vm(&w, "twin", "run.state"), "saved");
+    assert_int_equal(world_files(&w), 7);
+    restart();
+    assert_string_equal(world_vm(&w, "twin", "run.state"), "saved");
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(world_files(&w), 5);
+    restart();
+    assert_int_equal(world_files(&w), 5);
+    assert_string_equal(world_delete(&w, "twin"), "succeeded");
+    assert_int_equal(world_files(&w), 0);
+}
+
+static void a_full_clone_keeps_the_memory_of_a_snapshot_that_is_gone(void **state)
+{
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(clone("twin", true), "succeeded");
+    assert_string_equal(drop("clean"), "succeeded");
+    assert_int_equal(world_files(&w), 5);
+    assert_string_equal(world_delete(&w, "twin"), "succeeded");
+    assert_int_equal(world_files(&w), 2);
+}
+
 static void a_snapshot_of_the_disks_boots_a_vm_that_ran(void **state)
 {
     const struct uuid op = begin("cold", CONSISTENCY_DISK);
@@ -299,6 +337,8 @@ int main(void)
         T(a_deleted_snapshot_takes_its_memory_along),
         T(a_vm_goes_back_to_the_instant_from_whatever_it_does),
         T(an_image_stays_as_long_as_somebody_needs_it),
+        T(a_clone_goes_on_with_the_same_memory),
+        T(a_full_clone_keeps_the_memory_of_a_snapshot_that_is_gone),
         T(a_snapshot_of_the_disks_boots_a_vm_that_ran),
         T(a_revert_from_the_saved_state_to_disks_gives_that_state_up),
     };

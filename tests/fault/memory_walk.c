@@ -1,0 +1,170 @@
+/* The fault walk over snapshots with the guest's memory (tests/lib/steps.h): taking one, going back
+ * to it, deleting it. Whatever fails or is killed, a snapshot is there as a whole, with its disks
+ * alone and a word why, or not at all; each image has somebody who needs it. */
+#include "tests/lib/steps.h"
+#include "tests/lib/world_disks.h"
+
+#include "core/base/mem.h"
+#include "core/base/str.h"
+#include "core/snap/clone.h"
+#include "core/snap/snap.h"
+
+#include <string.h>
+
+#ifdef VMMD_FAILPOINTS
+#define DISKS "\"disks\":[{\"size_bytes\":1048576},{\"size_bytes\":2097152}]"
+
+/* ---- what is there before ---- */
+
+static bool take(struct world *w)
+{
+    const struct snapshot_ask ask = {.name = "busy", .consistency = CONSISTENCY_RUNNING};
+    struct err err = {0};
+    struct uuid op;
+
+    return steps_ended_well(w, snapshot_take(w->core, "web", &ask, &world_admin, &op, &err), &op);
+}
+
+static void is_off(struct world *w)
+{
+    world_create(w, "web", DISKS);
+}
+
+static void runs(struct world *w)
+{
+    is_off(w);
+    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
+}
+
+static void runs_with_one(struct world *w)
+{
+    runs(w);
+    assert_true(take(w));
+}
+
+static void is_off_with_one(struct world *w)
+{
+    runs_with_one(w);
+    assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
+}
+
+/* ---- what is done ---- */
+
+/* Fakes end with their daemon: one that is killed starts its guest itself. */
+static bool start_and_take(struct world *w)
+{
+    return str_eq(world_act(w, "web", VM_VERB_START), "succeeded") && take(w);
+}
+
+static bool go_back(struct world *w)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return steps_ended_well(
+        w, snapshot_revert_to(w->core, "web", "busy", false, &world_admin, &op, &err), &op);
+}
+
+static bool drop(struct world *w)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return steps_ended_well(
+        w, snapshot_delete(w->core, "web", "busy", NULL, &world_admin, &op, &err), &op);
+}
+
+static bool clone(struct world *w)
+{
+    const struct clone_ask ask = {.name = "twin", .snapshot = "busy"};
+    struct err err = {0};
+    struct uuid op, id;
+
+    return steps_ended_well(w, vm_clone(w->core, "web", &ask, &world_admin, &op, &id, &err), &op);
+}
+
+/* ---- what must hold ---- */
+
+/* The state of the snapshot's memory; "" without a snapshot. */
+static const char *memory(struct world *w)
+{
+    static char text[32];
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *s = snapshot_show(w->core, "web", "busy", &err);
+    const char *state = json_get_text(json_object_get(s, "memory"), "state");
+
+    str_copy(text, sizeof text, state ? state : "");
+    return text;
+}
+
+/* A snapshot and its image; a clone with files of its own on the same. */
+static void files_are_those_that_are_needed(struct world *w)
+{
+    const char *state = memory(w);
+    const unsigned snapshots = state[0] != 0, images = str_eq(state, "ready");
+
+    steps_all_ended(w, "web");
+    assert_string_not_equal(state, "streaming");
+    assert_int_equal(world_files(w), world_disks(w, NULL) * (1 + snapshots) + images +
+                                         (world_has_vm(w, "twin") ? 2 : 0));
+}
+
+/* The image is the last that goes, whoever of the two goes last. */
+static void it_can_be_used(struct world *w)
+{
+    if (str_eq(world_vm(w, "web", "run.state"), "running"))
+        assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
+    if (memory(w)[0])
+        assert_true(go_back(w));
+    assert_string_equal(world_delete(w, "web"), "succeeded");
+    if (world_has_vm(w, "twin"))
+        assert_string_equal(world_delete(w, "twin"), "succeeded");
+    assert_int_equal(world_files(w), 0);
+}
+
+static void it_is_whole(struct world *w)
+{
+    assert_string_equal(memory(w), "ready");
+}
+
+static void it_is_saved(struct world *w)
+{
+    it_is_whole(w);
+    assert_string_equal(world_vm(w, "web", "run.state"), "saved");
+}
+
+static void its_twin_is_saved(struct world *w)
+{
+    it_is_whole(w);
+    assert_string_equal(world_vm(w, "twin", "run.state"), "saved");
+}
+
+static void it_is_gone(struct world *w)
+{
+    assert_string_equal(memory(w), "");
+}
+
+static const struct step_row rows[] = {
+    {"snapshot with memory", runs, take, it_is_whole, NULL, true, false},
+    {"start, snapshot with memory", is_off, start_and_take, it_is_whole, NULL, false, true},
+    {"revert to memory", is_off_with_one, go_back, it_is_saved, it_is_whole, true, true},
+    {"revert to memory, running", runs_with_one, go_back, it_is_saved, it_is_whole, true, false},
+    {"clone with memory", is_off_with_one, clone, its_twin_is_saved, it_is_whole, true, true},
+    {"delete with memory", is_off_with_one, drop, it_is_gone, NULL, true, true},
+};
+
+int main(void)
+{
+    static const struct step_walk walk = {"fault/memory_walk", rows, ARRAY_LEN(rows),
+                                          files_are_those_that_are_needed, it_can_be_used};
+
+    return steps_main(&walk, true, true);
+}
+
+#else
+int main(void)
+{
+    print_message("[  SKIPPED ] this build has no failpoints\n");
+    return 0;
+}
+#endif
