@@ -100,10 +100,13 @@ static const char *memory(struct world *w)
 /* A snapshot and its image; a clone with files of its own on the same. */
 static void files_are_those_that_are_needed(struct world *w)
 {
-    const char *state = memory(w);
-    const unsigned snapshots = state[0] != 0, images = str_eq(state, "ready");
+    unsigned snapshots, images;
+    const char *state;
 
     steps_all_ended(w, "web");
+    state = memory(w);
+    snapshots = state[0] != 0;
+    images = str_eq(state, "ready");
     assert_string_not_equal(state, "streaming");
     assert_int_equal(world_files(w), world_disks(w, NULL) * (1 + snapshots) + images +
                                          (world_has_vm(w, "twin") ? 2 : 0));
