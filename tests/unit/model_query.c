@@ -113,7 +113,8 @@ static void a_mistake_is_shown_where_it_is(void **state)
     refused((struct query_ask){.filter = "nonsense"}, "?filter/0", "there are: id, state");
     refused((struct query_ask){.filter = "state==running,shade==x"}, "?filter/1", "'shade'");
     refused((struct query_ask){.filter = "state=running"}, "?filter/0", "one of ==");
-    refused((struct query_ask){.filter = "state==asleep"}, "?filter/0", "creating, deleting, saving");
+    refused((struct query_ask){.filter = "state==asleep"}, "?filter/0",
+            "creating, deleting, saving");
     refused((struct query_ask){.filter = "state==off,"}, "?filter/1", "after ','");
     refused((struct query_ask){.filter = "memory_bytes>=big"}, "?filter/0", "whole number");
     refused((struct query_ask){.filter = "memory_bytes~=1*"}, "?filter/0", "texts only");
