@@ -195,7 +195,8 @@ void launch_sealed(struct worker *w)
 {
     CLEANUP(mem_freep) char *text = NULL;
 
-    if (w->phase != WORKER_LAUNCHING)
+    /* The jail may have sealed before it noticed that the launch was called off. */
+    if (w->phase != WORKER_LAUNCHING || w->launch.why.code)
         return;
     w->phase = WORKER_READY;
     if (!w->status[0])
