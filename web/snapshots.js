@@ -13,7 +13,7 @@ import {sizeText, spanText} from './words.js';
 const HELD = 'Another operation holds the VM.';
 const VERBS = {
     snapshot: 'taken while the VM is off, running, paused or crashed',
-    revert: 'possible while the VM is off or crashed: power it off first',
+    revert: 'not possible while the VM starts or stops',
     'delete-snapshot': 'possible while the VM is off, running, paused or crashed',
     clone: 'possible while the VM is off, running, paused or crashed',
 };
@@ -51,6 +51,14 @@ export function treeOf(list) {
     return rows;
 }
 
+const MEMORY = {streaming: 'memory on its way to the disk', lost: 'its memory was lost'};
+
+function memoryText({consistency, memory}) {
+    if (memory && MEMORY[memory.state])
+        return MEMORY[memory.state];
+    return consistency === 'running' ? `with memory, ${sizeText(memory.held_bytes)}` : '';
+}
+
 class Row {
     #snapshot = null;
     #name = el('span', {class: 'vm-name'});
@@ -77,7 +85,7 @@ class Row {
         this.node.setAttribute('aria-level', level);
         setText(this.#name, snapshot.name);
         setHidden(this.#here, !snapshot.current);
-        setText(this.#facts, [new Date(snapshot.created_at).toLocaleString(), sizeText(snapshot.file_bytes),
+        setText(this.#facts, [new Date(snapshot.created_at).toLocaleString(), sizeText(snapshot.file_bytes), memoryText(snapshot),
             snapshot.clones ? `${snapshot.clones} ${snapshot.clones === 1 ? 'clone' : 'clones'}` : '']
             .filter(Boolean).join(' · '));
         setText(this.#notes, snapshot.notes);
@@ -165,23 +173,29 @@ export class Snapshots {
     }
 
     #take() {
-        const {id, name} = this.#vm;
+        const {id, name, run} = this.#vm;
+        const lives = run.state === 'running' || run.state === 'paused';
         ask({
             title: `Take a snapshot of ${name}`,
             text: 'All its disks at one moment, its configuration and its firmware’s variables. A running VM runs on.',
-            fields: [{id: 'name', label: 'Name'}, {id: 'notes', label: 'Notes', max: 4096}],
+            fields: [{id: 'name', label: 'Name'}, {id: 'notes', label: 'Notes', max: 4096},
+                ...(lives ? [{id: 'memory', label: 'With its memory, if that can be: going back goes on at that instant', check: true, value: true}] : [])],
             submit: 'Take it',
-            act: async ({name: called, notes}) =>
-                this.#follow(await change('POST', vmPath(id, '/snapshots'), {name: called, ...(notes && {notes})}), `Snapshot ${called} of ${name}`),
+            act: async ({name: called, notes, memory}) => this.#follow(await change('POST', vmPath(id, '/snapshots'),
+                {name: called, ...(notes && {notes}), ...(memory && {consistency: 'auto'})}), `Snapshot ${called} of ${name}`),
         });
     }
 
     revert(snapshot) {
-        const {id, name} = this.#vm;
+        const {id, name, run} = this.#vm;
         const path = vmPath(id, '/actions/revert');
+        const lives = run.state === 'running' || run.state === 'paused';
+        const memory = snapshot.consistency === 'running';
         ask({
             title: `Revert ${name} to ${snapshot.name}`,
-            text: 'Disks, variables and configuration become those of the snapshot. The snapshots all stay.',
+            text: ['Disks, variables and configuration become those of the snapshot. The snapshots all stay.',
+                lives ? 'The VM is forced off first.' : '',
+                memory ? 'It goes on at the instant of the snapshot.' : lives ? 'It boots anew afterwards.' : ''].filter(Boolean).join(' '),
             fields: [{id: 'keep', label: 'Take a snapshot of how it is now first', check: true, value: true}],
             submit: 'Revert',
             danger: true,

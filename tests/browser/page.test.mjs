@@ -289,6 +289,11 @@ describe('snapshots', () => {
         await press(page, 'Take it');
         await item(page, name).locator('.here:visible').waitFor();
     };
+    // A snapshot is there a moment before its operation lets go of the VM.
+    const rest = async () => {
+        for (let vm; (vm = await daemon.send('GET', '/vms/tree')).job;)
+            await daemon.send('GET', `/operations/${vm.job.id}?wait=30`);
+    };
     before(() => daemon.fake('tree', {disks: [{size_bytes: 1 << 20}]}));
 
     test('are taken, and stand as a tree in which the VM is somewhere', () => browser.page(async (page) => {
@@ -314,6 +319,7 @@ describe('snapshots', () => {
     }, {expected: [/status of 409/]}));
 
     test('one is reverted to, with what was there kept first', () => browser.page(async (page) => {
+        await rest();
         await open(page, 'tree');
         await press(page, 'Revert clean');
         await page.locator('#ask-submit:not([aria-disabled])').waitFor();
@@ -321,23 +327,48 @@ describe('snapshots', () => {
         await accessible(page);
         await press(page, 'Revert');
         await item(page, 'clean').locator('.here:visible').waitFor();
+        await rest();
         assert.match(await page.locator('#snapshot-list').textContent(), /before-revert-/);
         await take(page, 'branch');
         assert.equal(await item(page, 'branch').getAttribute('data-level'), '2');
     }));
 
-    test('a running VM cannot be reverted, and the button says why', async () => {
+    test('one of a running VM has its memory, and going back goes on there', async () => {
         await daemon.act('tree', 'start');
         await browser.page(async (page) => {
             await open(page, 'tree');
-            const button = item(page, 'clean').getByRole('button', {name: 'Revert clean'});
-            await page.locator('[data-verb="revert"][aria-disabled="true"]').first().waitFor();
-            assert.match(await button.getAttribute('title'), /power it off/);
+            await take(page, 'alive');
+            await item(page, 'alive').getByText('with memory').waitFor();
+            await rest();
+            await press(page, 'Revert alive');
+            await page.getByText('It goes on at the instant of the snapshot.').waitFor();
+            await page.locator('#ask').getByLabel('Take a snapshot of how it is now').uncheck();
+            await press(page, 'Revert');
+            await page.locator('#ask').waitFor({state: 'hidden'});
+            await rest();
+            await state(page.locator('#vm-body'), 'running');
         });
         await daemon.act('tree', 'stop');
+        await daemon.send('DELETE', '/snapshots/' + (await daemon.send('GET', '/vms/tree/snapshots')).items.find((s) => s.name === 'alive').id, undefined, {prefer: 'wait=30'});
+    });
+
+    test('a VM that is held cannot be reverted, and the button says why', async () => {
+        const {items: [clean]} = await daemon.send('GET', '/vms/tree/snapshots?filter=name%3D%3Dclean');
+        await browser.page(async (page) => {
+            await open(page, 'tree');
+            await page.getByRole('button', {name: 'Revert clean'}).waitFor();
+            await page.route(`**/api/v1/vms/${clean.vm}`, async (route) => { // as it is while something goes on
+                const answer = await route.fetch();
+                await route.fulfill({response: answer, json: {...await answer.json(), actions: ['stop'], job: {id: clean.id, kind: 'vm.revert'}}});
+            });
+            await daemon.send('PATCH', '/vms/tree', {notes: 'held'}, {'content-type': 'application/merge-patch+json'});
+            await page.locator('[data-verb="revert"][aria-disabled="true"]').first().waitFor();
+            assert.match(await page.getByRole('button', {name: 'Revert clean'}).getAttribute('title'), /Another operation/);
+        });
     });
 
     test('they are renamed, cloned and deleted, also by others', () => browser.page(async (page) => {
+        await rest();
         await open(page, 'tree');
         await press(page, 'Rename updated');
         await page.locator('#ask').getByLabel('Name', {exact: true}).fill('patched');
@@ -348,12 +379,12 @@ describe('snapshots', () => {
         await page.locator('#ask').getByLabel('Start it').uncheck();
         await press(page, 'Clone');
         await item(page, 'clean').getByText('1 clone').waitFor();
+        await rest();
         await press(page, 'Delete patched');
         await page.locator('#ask-submit:not([aria-disabled])').waitFor();
         await press(page, 'Delete');
         await item(page, 'patched').waitFor({state: 'detached'});
-        const {items: [deletion]} = await daemon.send('GET', '/operations?filter=kind%3D%3Dvm.delete-snapshot');
-        await daemon.send('GET', `/operations/${deletion.id}?wait=30`); // until then it holds the VM
+        await rest();
         await daemon.send('POST', '/vms/tree/snapshots', {name: 'from-afar'}, {prefer: 'wait=30'});
         await item(page, 'from-afar').waitFor();
     }));

@@ -379,7 +379,7 @@ static void an_image_can_be_opened_by_a_name_that_is_nowhere(void **state)
                                             "rm /preload/vmmd-preload.so",
                                             "cp /usr/bin/true /preload/true",
                                             "ls /preload",
-                                            "echo x >" PRELOAD_MEMORY_PATH,
+                                            ("echo x >" PRELOAD_MEMORY_PATH),
                                             "umount /preload"};
 
     for (int rootless = 0; rootless < 2; rootless++) {

@@ -112,8 +112,17 @@ struct seen {
     UT_hash_handle hh;
 };
 
+/* A state is looked at by a process of its own: as many at a time as this. */
+#define CHECKS 2
+
+struct check {
+    pid_t pid; /* 0: none */
+    char *dir;
+};
+
 struct walk {
     struct replay *replay;
+    struct check checks[CHECKS];
     struct story_progress progress;
     unsigned changes; /* in the whole record */
     unsigned wanted, tried, wrong;
@@ -155,25 +164,48 @@ static uint64_t with_progress(uint64_t hash, const struct story_progress *p)
     return hash;
 }
 
-static void try_one(struct walk *w, unsigned at, enum replay_cut how)
+static void await_check(struct walk *w, struct check *check)
 {
-    unsigned s = (unsigned)rand_r(&w->random);
-    uint64_t hash = replay_cut(w->replay, how, s, NULL);
-    char *dir;
-    const char *wrong;
+    int status = -1;
 
-    if (!is_new(w, with_progress(hash, &w->progress)))
+    if (!check->pid)
         return;
-    dir = tmp_dir_make();
-    replay_cut(w->replay, how, s, dir);
-    w->tried++;
-    wrong = story_check(dir, &w->progress);
+    assert_int_equal(waitpid(check->pid, &status, 0), check->pid);
+    w->wrong += status != 0;
+    tmp_dir_remove(check->dir);
+    *check = (struct check){0};
+}
+
+static _Noreturn void look_at(const struct walk *w, const char *dir, unsigned at,
+                              enum replay_cut how)
+{
+    const char *wrong = story_check(dir, &w->progress);
+
     if (wrong && w->loud)
         print_message("cut after change %u of %u, kind %d, steps %u/%u %u/%u: %s\n", at, w->changes,
                       how, w->progress.acked[0], w->progress.begun[0], w->progress.acked[1],
                       w->progress.begun[1], wrong);
-    w->wrong += wrong != NULL;
-    tmp_dir_remove(dir);
+    fflush(NULL);
+    _exit(wrong != NULL);
+}
+
+static void try_one(struct walk *w, unsigned at, enum replay_cut how)
+{
+    unsigned s = (unsigned)rand_r(&w->random);
+    uint64_t hash = replay_cut(w->replay, how, s, NULL);
+    struct check *check = &w->checks[w->tried % CHECKS];
+
+    if (!is_new(w, with_progress(hash, &w->progress)))
+        return;
+    await_check(w, check);
+    check->dir = tmp_dir_make();
+    replay_cut(w->replay, how, s, check->dir);
+    w->tried++;
+    fflush(NULL);
+    check->pid = fork();
+    assert_true(check->pid >= 0);
+    if (check->pid == 0)
+        look_at(w, check->dir, at, how);
 }
 
 /* Goes through the record and stops so often that 'wanted' states come out; more than one kind of
@@ -203,6 +235,8 @@ static struct walk walk(unsigned lies, unsigned wanted, bool loud)
 
     for (unsigned i = 0; w.tried < wanted && i < 64; i++)
         pass(&w, lies);
+    for (unsigned i = 0; i < CHECKS; i++)
+        await_check(&w, &w.checks[i]);
     HASH_ITER (hh, w.seen, s, next) {
         HASH_DELETE(hh, w.seen, s);
         free(s);

@@ -200,8 +200,8 @@ static void what_is_noted_of_a_memory_is_not_believed(void **state)
         MADE(DISK_1 "\"x\":{\"bus\":\"rp1,addr=3\",\"addr\":0},"),
         MADE(DISK_1 "\"x\":{\"bus\":\"rp1\",\"addr\":256},"),
         MADE(DISK_1 "\"x\":{\"port\":\"1,x=y\"},"),
-        "{\"version\":1,\"qemu\":\"7.2\",\"machine\":\"pc-q35-7.2,x=y\",\"cpu\":\"max\","
-        "\"accel\":\"tcg\",\"vcpus\":3,\"devices\":{}}",
+        ("{\"version\":1,\"qemu\":\"7.2\",\"machine\":\"pc-q35-7.2,x=y\",\"cpu\":\"max\","
+         "\"accel\":\"tcg\",\"vcpus\":3,\"devices\":{}}"),
     };
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)

@@ -128,8 +128,7 @@ static void disks_are_served_to_a_lent_socket_and_for_reading_only(void **state)
     static const char *const exports[] = {
         "{}", "{\"type\":\"nbd\",\"id\":\"a\",\"node-name\":\"f1\"}",
         "{\"type\":\"nbd\",\"id\":\"a\",\"node-name\":\"f1\",\"writable\":true}",
-        "{\"type\":\"fuse\",\"id\":\"a\",\"node-name\":\"f1\",\"writable\":false,\"mountpoint\":\"/"
-        "etc\"}",
+        "{\"type\":\"fuse\",\"id\":\"a\",\"node-name\":\"f1\",\"mountpoint\":\"/etc\"}",
         "{\"type\":\"vhost-user-blk\",\"id\":\"a\",\"node-name\":\"f1\",\"writable\":false}"};
 
     assert_int_equal(
