@@ -113,7 +113,7 @@ struct seen {
 };
 
 /* A state is looked at by a process of its own: as many at a time as this. */
-#define CHECKS 2
+#define CHECKS 3
 
 struct check {
     pid_t pid; /* 0: none */
