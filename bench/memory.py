@@ -111,11 +111,21 @@ class Peer:
             file.write(DOMAIN.format(memory=memory, disk=disk, serial=self.serial))
         self.virsh("create", f"{self.folder}/memory.xml")
         self.await_words(50)
+        self.virsh("suspend", "bench-memory")
 
     def virsh(self, *words):
         done = subprocess.run(["virsh", "-q", "-c", self.uri, *words], capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"virsh {words[0]}: {done.stderr.strip()}")
+
+    @contextlib.contextmanager
+    def alone(self):
+        """It runs only while its turn is: the machine may have no processor to spare."""
+        self.virsh("resume", "bench-memory")
+        try:
+            yield
+        finally:
+            self.virsh("suspend", "bench-memory")
 
     def await_words(self, n):
         deadline = time.time() + 60
@@ -124,8 +134,12 @@ class Peer:
                 raise RuntimeError("libvirt's guest does not write")
             time.sleep(0.001)
 
-    def snapshot(self):
+    def snapshot_ms(self):
         self.number += 1
+        with self.alone():
+            return timed_ms(self.snapshot)
+
+    def snapshot(self):
         memory, disk = (f"{self.folder}/{self.number}.{kind}" for kind in ("memory", "qcow2"))
         self.virsh("snapshot-create-as", "bench-memory", f"s{self.number}", "--memspec", f"file={memory},snapshot=external",
                    "--diskspec", f"hda,snapshot=external,file={disk}")
@@ -136,6 +150,10 @@ class Peer:
         os.unlink(memory)
 
     def restore_ms(self):
+        with self.alone():
+            return self.save_and_restore_ms()
+
+    def save_and_restore_ms(self):
         saved = f"{self.folder}/saved"
         self.virsh("save", "bench-memory", saved)
         before = os.path.getsize(self.serial) if os.path.exists(self.serial) else 0
@@ -182,7 +200,9 @@ def gaps(api, var, rounds, size, also=None):
             if told["memory"]["way"] != "background":
                 raise RuntimeError("it was not taken in the background: " + str(told["memory"].get("note")))
             if also:
+                vm.act("pause")
                 also()
+                vm.act("resume")
             api.call("DELETE", f"/snapshots/{told['id']}", wait_s=110)
     say(f"snapshot, {size}: silences, ms {[round(ms, 1) for ms in around]}, the VM stood still {said}; it took "
         f"{[round(ms) for ms in times]}; silences without p50 {statistics.median(noise):.1f}, p95 {p95(noise):.1f}")
@@ -194,7 +214,7 @@ def snapshot(api, var, rounds, uri):
     rounds = min(rounds, 5)
     peer = Peer(var, uri, "1g") if uri else None
     try:
-        around, times = gaps(api, var, rounds, "1g", (lambda: theirs.append(timed_ms(peer.snapshot))) if peer else None)
+        around, times = gaps(api, var, rounds, "1g", (lambda: theirs.append(peer.snapshot_ms())) if peer else None)
     finally:
         if peer:
             peer.close()
@@ -221,6 +241,7 @@ def reverts(api, var, rounds, size, also=None):
                 raise RuntimeError(f"the revert {done['state']}: {(done['error'] or {}).get('detail')}")
             times.append(vm.next_word_ms(begin))
             if also:
+                vm.act("pause")
                 also()
     say(f"revert, {size}, ms: {[round(ms) for ms in times]}")
     return times
