@@ -57,8 +57,11 @@ static bool look_at_machine(struct core *core, struct vm *vm, struct memory_choi
         return false;
     if (ways.blocker[0])
         return err_field(err, ERR_UNSUPPORTED, "/consistency", "%s", ways.blocker);
-    out->way = ways.background ? MEMORY_BACKGROUND : MEMORY_PRECOPY;
-    str_copy(out->reason, sizeof out->reason, ways.reason);
+    /* Not by precopy: a Linux guest that went on from such an image panicked (docs/memory.md). */
+    if (!ways.background)
+        return err_field(err, ERR_UNSUPPORTED, "/consistency",
+                         "the guest's memory cannot be kept now: %s", ways.reason);
+    out->way = MEMORY_BACKGROUND;
     return true;
 }
 
