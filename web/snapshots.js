@@ -1,7 +1,7 @@
 // The snapshots of the VM on show, as a tree: a snapshot lies below the one it was taken on top of.
 //
-// The list is fetched when the VM is shown, when an event names a snapshot, when an operation of the
-// VM ends (a revert moves "you are here"), and when a VM appears or goes (it may be a clone). Answers that come after another one was asked for are
+// The list is fetched whenever the VM was (an operation of it has begun or ended, and a revert moves
+// "you are here"), when an event names a snapshot, and when a VM appears or goes (it may be a clone). Answers that come after another one was asked for are
 // dropped.
 
 import {tellFailure} from './actions.js';
@@ -109,7 +109,6 @@ export class Snapshots {
     #list = [];
     #rows = new Map();
     #asked = 0;
-    #seen = '';
 
     constructor(store) {
         this.store = store;
@@ -120,17 +119,15 @@ export class Snapshots {
     }
 
     show(vm) {
-        const seen = `${vm.id} ${vm.job?.id ?? ''}`;
+        const fetched = vm !== this.#vm;
         this.#vm = vm;
-        if (seen !== this.#seen)
+        if (fetched)
             this.#load();
-        this.#seen = seen;
         this.#draw();
     }
 
     hide() {
         this.#vm = null;
-        this.#seen = '';
         this.#list = [];
         this.#rows.clear();
         part('snapshot-list').replaceChildren();
