@@ -47,8 +47,9 @@ static void a_text_that_is_typed_arrives_as_it_is(void **state)
 
 static void keys_that_are_held_together_mean_one_thing(void **state)
 {
-    act("type", "{\"text\":\"echo cat-$((1+1)) >/dev/ttyS0; cat\\n\"}");
-    rig_expect(&rig, "g", &at, "cat-2", 30000);
+    /* a key that comes before cat reads could end in the shell's fork, which drops it */
+    act("type", "{\"text\":\"cat >/dev/ttyS0\\npurr\\n\"}");
+    rig_expect(&rig, "g", &at, "purr", 30000);
     act("send-key", "{\"keys\":[\"ctrl\",\"c\"]}"); /* back to the shell */
     act("type", "{\"text\":\"echo back-$((3+4)) >/dev/ttyS0\\n\"}");
     rig_expect(&rig, "g", &at, "back-7", 30000);
