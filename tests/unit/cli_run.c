@@ -1,6 +1,8 @@
 /* Whole command lines: what is sent, what is printed, which exit code comes out. */
 #include "tests/unit/cli_line.h"
 
+#include <signal.h>
+
 /* ---- lists and objects ---- */
 
 #define COLUMNS "fields=name%2Cstate%2Cvcpus%2Cmemory_bytes%2Cdisks%2Ccreated_at"
@@ -587,5 +589,6 @@ int main(void)
         cmocka_unit_test(api_keeps_the_token_off_the_command_line),
     };
 
+    signal(SIGINT, SIG_DFL); /* in the background of a shell it is ignored, and would stay so */
     return cmocka_run_group_tests_name("cli/run", tests, set_up, tear_down);
 }
