@@ -4,6 +4,7 @@
 #include "api/rate.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "core/user/token.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,13 +39,15 @@ bool auth_who(struct request *rq, struct err *err)
                        "a token is needed: send 'Authorization: Bearer vmmd_…'");
     snprintf(rq->who.principal, sizeof rq->who.principal, "unix:%u", rq->conn->uid);
     rq->who.role = rq->conn->role;
+    rq->who.rights = role_rights(rq->who.role);
+    rq->who.by = BY_UNIX;
     return true;
 }
 
 bool auth_may(const struct request *rq, struct err *err)
 {
-    if (rq->who.role >= rq->route->role)
+    if (who_may(&rq->who, rq->route->right))
         return true;
-    return err_set(err, ERR_FORBIDDEN, "%s has the role %s, but this needs %s", rq->who.principal,
-                   role_names[rq->who.role], role_names[rq->route->role]);
+    return err_set(err, ERR_FORBIDDEN, "%s has the role %s without the right %s, which this needs",
+                   rq->who.principal, role_names[rq->who.role], right_names[rq->route->right]);
 }

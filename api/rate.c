@@ -9,7 +9,7 @@
 
 static bool changes(const struct request *rq)
 {
-    return rq->route->role != ROLE_NONE && strcmp(rq->route->method, "GET") != 0;
+    return rq->route->right != RIGHT_PUBLIC && strcmp(rq->route->method, "GET") != 0;
 }
 
 bool rate_check(struct request *rq, struct err *err)

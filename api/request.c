@@ -159,7 +159,7 @@ bool request_check(struct request *rq, struct err *err)
     }
     if (!target_path(rq, err) || !route_find(rq, err))
         return false;
-    if (rq->route->role != ROLE_NONE && (!auth_who(rq, err) || !auth_may(rq, err)))
+    if (rq->route->right != RIGHT_PUBLIC && (!auth_who(rq, err) || !auth_may(rq, err)))
         return false;
     if (!rate_check(rq, err))
         return false;

@@ -4,7 +4,7 @@
 #include "api/reply.h"
 #include "core/core/core.h"
 #include "core/model/query.h"
-#include "core/user/token.h"
+#include "core/user/who.h"
 
 struct MHD_Connection;
 struct api;
@@ -65,7 +65,7 @@ struct request {
     struct query_arg query[REQUEST_MAX_QUERY];
     unsigned n_query;
 
-    struct token_who who;
+    struct who who;
 
     bool begun;      /* the head was looked at */
     bool refused;    /* ... and 'refusal' is the answer */

@@ -1,6 +1,7 @@
-/* The index of the product: every method and path, who may use it, what its body is, and the
- * function that serves it. openapi.yaml is compared with this table both ways. Whatever is not here
- * does not exist. HEAD is served wherever GET is. */
+/* The index of the product: every method and path, the right it needs and what it is about, what
+ * its body is, and the function that serves it. openapi.yaml is compared with this table both ways.
+ * Whatever is not here does not exist; a row without a right does not compile. HEAD is served
+ * wherever GET is. */
 #include "api/routes.h"
 
 #include "api/handlers.h"
@@ -21,105 +22,108 @@
 #define DISK "/api/v1/disks"
 #define SNAP "/api/v1/snapshots"
 
+#define ROUTE(method, pattern, operation, right, about, body, query, handler, arg)                 \
+    {#method, pattern, #operation, RIGHT_##right, ABOUT_##about, BODY_##body, query, handler, arg},
+
 /* clang-format off */ /* a table: one route a line */
 const struct route routes[] = {
-    {"GET",    "/",                        "getUi",          ROLE_NONE,     BODY_NONE,          "",                   ui_index,          0},
-    {"GET",    "/ui/{id}",                 "getUiFile",      ROLE_NONE,     BODY_NONE,          "",                   ui_file,           0},
-    {"GET",    "/healthz",                 "getHealth",      ROLE_NONE,     BODY_NONE,          "",                   health_get,        0},
-    {"GET",    "/metrics",                 "getMetrics",     ROLE_VIEWER,   BODY_NONE,          "",                   metrics_get,       0},
-    {"GET",    "/api/v1/openapi.yaml",     "getOpenapi",     ROLE_NONE,     BODY_NONE,          "",                   openapi_get,       0},
-    {"GET",    "/api/v1/version",          "getVersion",     ROLE_VIEWER,   BODY_NONE,          "",                   version_get,       0},
-    {"GET",    "/api/v1/host",             "getHost",        ROLE_VIEWER,   BODY_NONE,          "",                   host_get,          0},
-    {"GET",    "/api/v1/host/inventory",   "getHostInventory", ROLE_VIEWER, BODY_NONE,          "",                   host_inventory_get, 0},
-    {"POST",   "/api/v1/host/actions/shutdown-guests", "shutdownGuests", ROLE_ADMIN, BODY_JSON_OPTIONAL, "dry_run",     guests_shutdown_post, 0},
+    ROUTE(GET,    "/",                                         getUi,                   PUBLIC,        NOTHING,    NONE,               "",                              ui_index, 0)
+    ROUTE(GET,    "/ui/{id}",                                  getUiFile,               PUBLIC,        NOTHING,    NONE,               "",                              ui_file, 0)
+    ROUTE(GET,    "/healthz",                                  getHealth,               PUBLIC,        NOTHING,    NONE,               "",                              health_get, 0)
+    ROUTE(GET,    "/metrics",                                  getMetrics,              HOST_READ,     HOST,       NONE,               "",                              metrics_get, 0)
+    ROUTE(GET,    "/api/v1/openapi.yaml",                      getOpenapi,              PUBLIC,        NOTHING,    NONE,               "",                              openapi_get, 0)
+    ROUTE(GET,    "/api/v1/version",                           getVersion,              SELF,          NOTHING,    NONE,               "",                              version_get, 0)
+    ROUTE(GET,    "/api/v1/host",                              getHost,                 HOST_READ,     HOST,       NONE,               "",                              host_get, 0)
+    ROUTE(GET,    "/api/v1/host/inventory",                    getHostInventory,        HOST_READ,     HOST,       NONE,               "",                              host_inventory_get, 0)
+    ROUTE(POST,   "/api/v1/host/actions/shutdown-guests",      shutdownGuests,          HOST_ADMIN,    HOST,       JSON_OPTIONAL,      "dry_run",                       guests_shutdown_post, 0)
 
-    {"GET",    VMS,                        "listVms",        ROLE_VIEWER,   BODY_NONE,          LIST,                 vms_list,          0},
-    {"POST",   VMS,                        "createVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_create,        0},
-    {"POST",   ALL "start",                "startVms",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_START},
-    {"POST",   ALL "shutdown",             "shutdownVms",   ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_SHUTDOWN},
-    {"POST",   ALL "stop",                 "stopVms",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_STOP},
-    {"POST",   ALL "reset",                "resetVms",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_RESET},
-    {"POST",   ALL "pause",                "pauseVms",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_PAUSE},
-    {"POST",   ALL "resume",               "resumeVms",     ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_RESUME},
-    {"POST",   ALL "save",                 "saveVms",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_SAVE},
-    {"POST",   ALL "discard",              "discardVms",    ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_DISCARD},
-    {"POST",   ALL "delete",               "deleteVms",     ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_act_all,       VM_VERB_DELETE},
-    {"GET",    VM,                         "getVm",          ROLE_VIEWER,   BODY_NONE,          "fields",             vms_get,           0},
-    {"PATCH",  VM,                         "editVm",         ROLE_OPERATOR, BODY_PATCH,         "dry_run",            vms_edit,          0},
-    {"DELETE", VM,                         "deleteVm",       ROLE_OPERATOR, BODY_NONE,          "dry_run",            vms_delete,        0},
-    {"POST",   ACT "start",                "startVm",        ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_START},
-    {"POST",   ACT "shutdown",             "shutdownVm",     ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_SHUTDOWN},
-    {"POST",   ACT "stop",                 "stopVm",         ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_STOP},
-    {"POST",   ACT "reset",                "resetVm",        ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_RESET},
-    {"POST",   ACT "pause",                "pauseVm",        ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_PAUSE},
-    {"POST",   ACT "resume",               "resumeVm",       ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_RESUME},
-    {"POST",   ACT "save",                 "saveVm",         ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_SAVE},
-    {"POST",   ACT "discard",              "discardVm",      ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_DISCARD},
-    {"POST",   ACT "send-key",            "sendKeys",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            keys_send,         0},
-    {"POST",   ACT "type",                "typeText",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            text_type,         0},
-    {"POST",   ACT "pointer",             "sendPointer",   ROLE_OPERATOR, BODY_JSON,          "dry_run",            pointer_send,      0},
-    {"POST",   ACT "nmi",                 "sendNmi",       ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            nmi_send,          0},
-    {"GET",    VM "/snapshots",           "listSnapshots", ROLE_VIEWER,   BODY_NONE,          LIST,                 snapshots_list,    0},
-    {"POST",   VM "/snapshots",           "createSnapshot", ROLE_OPERATOR, BODY_JSON,         "dry_run",            snapshots_create,  0},
-    {"POST",   ACT "revert",              "revertVm",      ROLE_OPERATOR, BODY_JSON,          "dry_run",            snapshots_revert,  0},
-    {"POST",   ACT "clone",               "cloneVm",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            vms_clone,         0},
-    {"POST",   ACT "flatten",             "flattenVm",     ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            vms_act,           VM_VERB_FLATTEN},
-    {"POST",   ACT "move-storage",        "moveVmStorage", ROLE_OPERATOR, BODY_JSON,          "dry_run",            storage_move,      0},
-    {"GET",    SNAP "/{id}",              "getSnapshot",   ROLE_VIEWER,   BODY_NONE,          "fields",             snapshots_get,     0},
-    {"PATCH",  SNAP "/{id}",              "editSnapshot",  ROLE_OPERATOR, BODY_PATCH,         "dry_run",            snapshots_edit,    0},
-    {"DELETE", SNAP "/{id}",              "deleteSnapshot", ROLE_OPERATOR, BODY_NONE,         "dry_run bandwidth",  snapshots_delete,  0},
-    {"GET",    SNAP "/{id}/screenshot",   "getSnapshotScreenshot", ROLE_OPERATOR, BODY_NONE, "",                  snapshots_screenshot, 0},
-    {"GET",    SNAP "/{id}/diff",         "diffSnapshot",  ROLE_VIEWER,   BODY_NONE,          "to",                 snapshots_diff,    0},
-    {"GET",    SNAP "/{id}/nbd",          "readSnapshotDisk", ROLE_OPERATOR, BODY_NONE,       "disk",               snapshots_nbd,     0},
-    {"POST",   SNAP "/{id}/actions/export", "exportSnapshot", ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",           snapshots_export,  0},
-    {"GET",    "/api/v1/exports",         "listExports",   ROLE_VIEWER,   BODY_NONE,          LIST,                 exports_list,      0},
-    {"GET",    "/api/v1/exports/{id}/content", "getExportContent", ROLE_OPERATOR, BODY_NONE,  "",                   exports_content,   0},
-    {"DELETE", "/api/v1/exports/{id}",    "deleteExport",  ROLE_OPERATOR, BODY_NONE,          "dry_run",            exports_delete,    0},
-    {"GET",    VM "/serial",               "readSerial",     ROLE_OPERATOR, BODY_NONE,          "offset limit wait follow port", serial_read,  0},
-    {"POST",   VM "/serial",               "writeSerial",    ROLE_OPERATOR, BODY_BYTES,         "port",               serial_write,      0},
-    {"GET",    VM "/log",                  "readLog",        ROLE_OPERATOR, BODY_NONE,          "source lines port",  log_read,          0},
-    {"GET",    VM "/screenshot",           "getScreenshot",  ROLE_OPERATOR, BODY_NONE,          "head",               screenshot_get,    0},
+    ROUTE(GET,    VMS,                                         listVms,                 VM_READ,       VMS,        NONE,               LIST,                            vms_list, 0)
+    ROUTE(POST,   VMS,                                         createVm,                VM_CREATE,     VMS,        JSON,               "dry_run",                       vms_create, 0)
+    ROUTE(POST,   ALL "start",                                 startVms,                VM_POWER,      VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_START)
+    ROUTE(POST,   ALL "shutdown",                              shutdownVms,             VM_POWER,      VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_SHUTDOWN)
+    ROUTE(POST,   ALL "stop",                                  stopVms,                 VM_POWER,      VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_STOP)
+    ROUTE(POST,   ALL "reset",                                 resetVms,                VM_POWER,      VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_RESET)
+    ROUTE(POST,   ALL "pause",                                 pauseVms,                VM_POWER,      VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_PAUSE)
+    ROUTE(POST,   ALL "resume",                                resumeVms,               VM_POWER,      VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_RESUME)
+    ROUTE(POST,   ALL "save",                                  saveVms,                 VM_POWER,      VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_SAVE)
+    ROUTE(POST,   ALL "discard",                               discardVms,              VM_POWER,      VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_DISCARD)
+    ROUTE(POST,   ALL "delete",                                deleteVms,               VM_DELETE,     VMS,        JSON,               "dry_run",                       vms_act_all, VM_VERB_DELETE)
+    ROUTE(GET,    VM,                                          getVm,                   VM_READ,       VM,         NONE,               "fields",                        vms_get, 0)
+    ROUTE(PATCH,  VM,                                          editVm,                  VM_EDIT,       VM,         PATCH,              "dry_run",                       vms_edit, 0)
+    ROUTE(DELETE, VM,                                          deleteVm,                VM_DELETE,     VM,         NONE,               "dry_run",                       vms_delete, 0)
+    ROUTE(POST,   ACT "start",                                 startVm,                 VM_POWER,      VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_START)
+    ROUTE(POST,   ACT "shutdown",                              shutdownVm,              VM_POWER,      VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_SHUTDOWN)
+    ROUTE(POST,   ACT "stop",                                  stopVm,                  VM_POWER,      VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_STOP)
+    ROUTE(POST,   ACT "reset",                                 resetVm,                 VM_POWER,      VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_RESET)
+    ROUTE(POST,   ACT "pause",                                 pauseVm,                 VM_POWER,      VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_PAUSE)
+    ROUTE(POST,   ACT "resume",                                resumeVm,                VM_POWER,      VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_RESUME)
+    ROUTE(POST,   ACT "save",                                  saveVm,                  VM_POWER,      VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_SAVE)
+    ROUTE(POST,   ACT "discard",                               discardVm,               VM_POWER,      VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_DISCARD)
+    ROUTE(POST,   ACT "send-key",                              sendKeys,                CONSOLE_TYPE,  VM,         JSON,               "dry_run",                       keys_send, 0)
+    ROUTE(POST,   ACT "type",                                  typeText,                CONSOLE_TYPE,  VM,         JSON,               "dry_run",                       text_type, 0)
+    ROUTE(POST,   ACT "pointer",                               sendPointer,             CONSOLE_TYPE,  VM,         JSON,               "dry_run",                       pointer_send, 0)
+    ROUTE(POST,   ACT "nmi",                                   sendNmi,                 CONSOLE_TYPE,  VM,         JSON_OPTIONAL,      "dry_run",                       nmi_send, 0)
+    ROUTE(GET,    VM "/snapshots",                             listSnapshots,           VM_READ,       VM,         NONE,               LIST,                            snapshots_list, 0)
+    ROUTE(POST,   VM "/snapshots",                             createSnapshot,          SNAPSHOT,      VM,         JSON,               "dry_run",                       snapshots_create, 0)
+    ROUTE(POST,   ACT "revert",                                revertVm,                SNAPSHOT,      VM,         JSON,               "dry_run",                       snapshots_revert, 0)
+    ROUTE(POST,   ACT "clone",                                 cloneVm,                 VM_CREATE,     VM,         JSON,               "dry_run",                       vms_clone, 0)
+    ROUTE(POST,   ACT "flatten",                               flattenVm,               VM_EDIT,       VM,         JSON_OPTIONAL,      "dry_run",                       vms_act, VM_VERB_FLATTEN)
+    ROUTE(POST,   ACT "move-storage",                          moveVmStorage,           VM_EDIT,       VM,         JSON,               "dry_run",                       storage_move, 0)
+    ROUTE(GET,    SNAP "/{id}",                                getSnapshot,             VM_READ,       SNAPSHOT,   NONE,               "fields",                        snapshots_get, 0)
+    ROUTE(PATCH,  SNAP "/{id}",                                editSnapshot,            SNAPSHOT,      SNAPSHOT,   PATCH,              "dry_run",                       snapshots_edit, 0)
+    ROUTE(DELETE, SNAP "/{id}",                                deleteSnapshot,          SNAPSHOT,      SNAPSHOT,   NONE,               "dry_run bandwidth",             snapshots_delete, 0)
+    ROUTE(GET,    SNAP "/{id}/screenshot",                     getSnapshotScreenshot,   CONSOLE_SEE,   SNAPSHOT,   NONE,               "",                              snapshots_screenshot, 0)
+    ROUTE(GET,    SNAP "/{id}/diff",                           diffSnapshot,            VM_READ,       SNAPSHOT,   NONE,               "to",                            snapshots_diff, 0)
+    ROUTE(GET,    SNAP "/{id}/nbd",                            readSnapshotDisk,        DATA_READ,     SNAPSHOT,   NONE,               "disk",                          snapshots_nbd, 0)
+    ROUTE(POST,   SNAP "/{id}/actions/export",                 exportSnapshot,          DATA_READ,     SNAPSHOT,   JSON_OPTIONAL,      "dry_run",                       snapshots_export, 0)
+    ROUTE(GET,    "/api/v1/exports",                           listExports,             STORAGE_READ,  EXPORTS,    NONE,               LIST,                            exports_list, 0)
+    ROUTE(GET,    "/api/v1/exports/{id}/content",              getExportContent,        DATA_READ,     EXPORT,     NONE,               "",                              exports_content, 0)
+    ROUTE(DELETE, "/api/v1/exports/{id}",                      deleteExport,            DATA_READ,     EXPORT,     NONE,               "dry_run",                       exports_delete, 0)
+    ROUTE(GET,    VM "/serial",                                readSerial,              CONSOLE_SEE,   VM,         NONE,               "offset limit wait follow port", serial_read, 0)
+    ROUTE(POST,   VM "/serial",                                writeSerial,             CONSOLE_TYPE,  VM,         BYTES,              "port",                          serial_write, 0)
+    ROUTE(GET,    VM "/log",                                   readLog,                 CONSOLE_SEE,   VM,         NONE,               "source lines port",             log_read, 0)
+    ROUTE(GET,    VM "/screenshot",                            getScreenshot,           CONSOLE_SEE,   VM,         NONE,               "head",                          screenshot_get, 0)
 
-    {"GET",    OPS,                        "listOperations", ROLE_VIEWER,   BODY_NONE,          LIST " vm state",     operations_list,   0},
-    {"GET",    OPS "/{id}",                "getOperation",   ROLE_VIEWER,   BODY_NONE,          "wait fields",        operations_get,    0},
-    {"PATCH",  OPS "/{id}",                "limitOperation", ROLE_OPERATOR, BODY_PATCH,         "dry_run",            operations_limit,  0},
-    {"POST",   OPS "/{id}/actions/cancel", "cancelOperation", ROLE_OPERATOR, BODY_JSON_OPTIONAL, "dry_run",            operations_cancel, 0},
+    ROUTE(GET,    OPS,                                         listOperations,          OPERATION_READ, OPERATIONS, NONE,               LIST " vm state",                operations_list, 0)
+    ROUTE(GET,    OPS "/{id}",                                 getOperation,            OPERATION_READ, OPERATION,  NONE,               "wait fields",                   operations_get, 0)
+    ROUTE(PATCH,  OPS "/{id}",                                 limitOperation,          OPERATION_EDIT, OPERATION,  PATCH,              "dry_run",                       operations_limit, 0)
+    ROUTE(POST,   OPS "/{id}/actions/cancel",                  cancelOperation,         OPERATION_EDIT, OPERATION,  JSON_OPTIONAL,      "dry_run",                       operations_cancel, 0)
 
-    {"GET",    "/api/v1/events",           "readEvents",     ROLE_VIEWER,   BODY_NONE,          "after types wait page_size", events_read,       0},
+    ROUTE(GET,    "/api/v1/events",                            readEvents,              EVENT_READ,    EVENTS,     NONE,               "after types wait page_size",    events_read, 0)
 
-    {"GET",    TOK,                        "listTokens",     ROLE_ADMIN,    BODY_NONE,          LIST,                 tokens_list,       0},
-    {"POST",   TOK,                        "createToken",    ROLE_ADMIN,    BODY_JSON,          "dry_run",            tokens_create,     0},
-    {"GET",    TOK "/{id}",                "getToken",       ROLE_ADMIN,    BODY_NONE,          "fields",             tokens_get,        0},
-    {"DELETE", TOK "/{id}",                "revokeToken",    ROLE_ADMIN,    BODY_NONE,          "dry_run",            tokens_revoke,     0},
+    ROUTE(GET,    TOK,                                         listTokens,              ACCOUNT_ADMIN, TOKENS,     NONE,               LIST,                            tokens_list, 0)
+    ROUTE(POST,   TOK,                                         createToken,             ACCOUNT_ADMIN, TOKENS,     JSON,               "dry_run",                       tokens_create, 0)
+    ROUTE(GET,    TOK "/{id}",                                 getToken,                ACCOUNT_ADMIN, TOKEN,      NONE,               "fields",                        tokens_get, 0)
+    ROUTE(DELETE, TOK "/{id}",                                 revokeToken,             ACCOUNT_ADMIN, TOKEN,      NONE,               "dry_run",                       tokens_revoke, 0)
 
-    {"GET",    HOOK,                       "listWebhooks",   ROLE_ADMIN,    BODY_NONE,          LIST,                 webhooks_list,     0},
-    {"POST",   HOOK,                       "createWebhook",  ROLE_ADMIN,    BODY_JSON,          "dry_run",            webhooks_create,   0},
-    {"GET",    HOOK "/{id}",               "getWebhook",     ROLE_ADMIN,    BODY_NONE,          "fields",             webhooks_get,      0},
-    {"PATCH",  HOOK "/{id}",               "editWebhook",    ROLE_ADMIN,    BODY_PATCH,         "dry_run",            webhooks_edit,     0},
-    {"DELETE", HOOK "/{id}",               "deleteWebhook",  ROLE_ADMIN,    BODY_NONE,          "dry_run",            webhooks_delete,   0},
-    {"POST",   HOOK "/{id}/actions/test",  "testWebhook",    ROLE_ADMIN,    BODY_JSON_OPTIONAL, "",                   webhooks_test,     0},
-    {"GET",    HOOK "/{id}/deliveries",    "listDeliveries", ROLE_ADMIN,    BODY_NONE,          "",                   webhooks_deliveries, 0},
+    ROUTE(GET,    HOOK,                                        listWebhooks,            WEBHOOK_ADMIN, WEBHOOKS,   NONE,               LIST,                            webhooks_list, 0)
+    ROUTE(POST,   HOOK,                                        createWebhook,           WEBHOOK_ADMIN, WEBHOOKS,   JSON,               "dry_run",                       webhooks_create, 0)
+    ROUTE(GET,    HOOK "/{id}",                                getWebhook,              WEBHOOK_ADMIN, WEBHOOK,    NONE,               "fields",                        webhooks_get, 0)
+    ROUTE(PATCH,  HOOK "/{id}",                                editWebhook,             WEBHOOK_ADMIN, WEBHOOK,    PATCH,              "dry_run",                       webhooks_edit, 0)
+    ROUTE(DELETE, HOOK "/{id}",                                deleteWebhook,           WEBHOOK_ADMIN, WEBHOOK,    NONE,               "dry_run",                       webhooks_delete, 0)
+    ROUTE(POST,   HOOK "/{id}/actions/test",                   testWebhook,             WEBHOOK_ADMIN, WEBHOOK,    JSON_OPTIONAL,      "",                              webhooks_test, 0)
+    ROUTE(GET,    HOOK "/{id}/deliveries",                     listDeliveries,          WEBHOOK_ADMIN, WEBHOOK,    NONE,               "",                              webhooks_deliveries, 0)
 
-    {"GET",    TPL,                        "listTemplates",  ROLE_VIEWER,   BODY_NONE,          LIST,                 templates_list,    0},
-    {"POST",   TPL,                        "createTemplate", ROLE_OPERATOR, BODY_JSON,          "dry_run",            templates_create,  0},
-    {"GET",    TPL "/{id}",                "getTemplate",    ROLE_VIEWER,   BODY_NONE,          "fields",             templates_get,     0},
-    {"PATCH",  TPL "/{id}",                "editTemplate",   ROLE_OPERATOR, BODY_PATCH,         "dry_run",            templates_edit,    0},
-    {"DELETE", TPL "/{id}",                "deleteTemplate", ROLE_OPERATOR, BODY_NONE,          "dry_run",            templates_delete,  0},
+    ROUTE(GET,    TPL,                                         listTemplates,           TEMPLATE_READ, TEMPLATES,  NONE,               LIST,                            templates_list, 0)
+    ROUTE(POST,   TPL,                                         createTemplate,          TEMPLATE_EDIT, TEMPLATES,  JSON,               "dry_run",                       templates_create, 0)
+    ROUTE(GET,    TPL "/{id}",                                 getTemplate,             TEMPLATE_READ, TEMPLATE,   NONE,               "fields",                        templates_get, 0)
+    ROUTE(PATCH,  TPL "/{id}",                                 editTemplate,            TEMPLATE_EDIT, TEMPLATE,   PATCH,              "dry_run",                       templates_edit, 0)
+    ROUTE(DELETE, TPL "/{id}",                                 deleteTemplate,          TEMPLATE_EDIT, TEMPLATE,   NONE,               "dry_run",                       templates_delete, 0)
 
-    {"GET",    POOL,                       "listPools",      ROLE_VIEWER,   BODY_NONE,          LIST,                 pools_list,        0},
-    {"POST",   POOL,                       "createPool",     ROLE_ADMIN,    BODY_JSON,          "dry_run",            pools_create,      0},
-    {"GET",    POOL "/{id}",               "getPool",        ROLE_VIEWER,   BODY_NONE,          "fields",             pools_get,         0},
-    {"PATCH",  POOL "/{id}",               "editPool",       ROLE_ADMIN,    BODY_PATCH,         "dry_run",            pools_edit,        0},
-    {"GET",    POOL "/{id}/files",         "listPoolFiles",  ROLE_VIEWER,   BODY_NONE,          LIST,                 pools_files,       0},
-    {"DELETE", POOL "/{id}",               "deletePool",     ROLE_ADMIN,    BODY_NONE,          "dry_run",            pools_delete,      0},
-    {"GET",    DISK,                       "listDisks",      ROLE_VIEWER,   BODY_NONE,          LIST " vm",           disks_list,        0},
-    {"GET",    "/api/v1/media",            "listMedia",      ROLE_VIEWER,   BODY_NONE,          LIST,                 media_get,         0},
-    {"GET",    DISK "/{id}",               "getDisk",        ROLE_VIEWER,   BODY_NONE,          "fields",             disks_get,         0},
-    {"PATCH",  DISK "/{id}",               "editDisk",       ROLE_OPERATOR, BODY_PATCH,         "dry_run",            disks_edit,        0},
-    {"DELETE", DISK "/{id}",               "removeDisk",     ROLE_OPERATOR, BODY_NONE,          "dry_run",            disks_delete,      0},
-    {"POST",   DISK "/{id}/actions/grow",  "growDisk",       ROLE_OPERATOR, BODY_JSON,          "dry_run",            disks_grow,        0},
-    {"GET",    VM "/disks",                "listVmDisks",    ROLE_VIEWER,   BODY_NONE,          LIST,                 disks_list_of_vm,  0},
-    {"POST",   VM "/disks",                "addDisk",        ROLE_OPERATOR, BODY_JSON,          "dry_run",            disks_create,         0},
+    ROUTE(GET,    POOL,                                        listPools,               STORAGE_READ,  POOLS,      NONE,               LIST,                            pools_list, 0)
+    ROUTE(POST,   POOL,                                        createPool,              STORAGE_EDIT,  POOLS,      JSON,               "dry_run",                       pools_create, 0)
+    ROUTE(GET,    POOL "/{id}",                                getPool,                 STORAGE_READ,  POOL,       NONE,               "fields",                        pools_get, 0)
+    ROUTE(PATCH,  POOL "/{id}",                                editPool,                STORAGE_EDIT,  POOL,       PATCH,              "dry_run",                       pools_edit, 0)
+    ROUTE(GET,    POOL "/{id}/files",                          listPoolFiles,           STORAGE_READ,  POOL,       NONE,               LIST,                            pools_files, 0)
+    ROUTE(DELETE, POOL "/{id}",                                deletePool,              STORAGE_EDIT,  POOL,       NONE,               "dry_run",                       pools_delete, 0)
+    ROUTE(GET,    DISK,                                        listDisks,               VM_READ,       DISKS,      NONE,               LIST " vm",                      disks_list, 0)
+    ROUTE(GET,    "/api/v1/media",                             listMedia,               STORAGE_READ,  MEDIA,      NONE,               LIST,                            media_get, 0)
+    ROUTE(GET,    DISK "/{id}",                                getDisk,                 VM_READ,       DISK,       NONE,               "fields",                        disks_get, 0)
+    ROUTE(PATCH,  DISK "/{id}",                                editDisk,                VM_EDIT,       DISK,       PATCH,              "dry_run",                       disks_edit, 0)
+    ROUTE(DELETE, DISK "/{id}",                                removeDisk,              VM_EDIT,       DISK,       NONE,               "dry_run",                       disks_delete, 0)
+    ROUTE(POST,   DISK "/{id}/actions/grow",                   growDisk,                VM_EDIT,       DISK,       JSON,               "dry_run",                       disks_grow, 0)
+    ROUTE(GET,    VM "/disks",                                 listVmDisks,             VM_READ,       VM,         NONE,               LIST,                            disks_list_of_vm, 0)
+    ROUTE(POST,   VM "/disks",                                 addDisk,                 VM_EDIT,       VM,         JSON,               "dry_run",                       disks_create, 0)
 };
 /* clang-format on */
 const size_t n_routes = ARRAY_LEN(routes);

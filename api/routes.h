@@ -11,6 +11,34 @@ enum body_kind {
     BODY_BYTES, /* application/octet-stream */
 };
 
+/* What a route is about: the kind of the object at "{id}", or of those in a list. */
+enum about {
+    ABOUT_NOTHING,
+    ABOUT_HOST,
+    ABOUT_VM,
+    ABOUT_VMS,
+    ABOUT_SNAPSHOT,
+    ABOUT_DISK,
+    ABOUT_DISKS,
+    ABOUT_POOL,
+    ABOUT_POOLS,
+    ABOUT_MEDIA,
+    ABOUT_EXPORT,
+    ABOUT_EXPORTS,
+    ABOUT_TEMPLATE,
+    ABOUT_TEMPLATES,
+    ABOUT_OPERATION,
+    ABOUT_OPERATIONS,
+    ABOUT_EVENTS,
+    ABOUT_USER,
+    ABOUT_USERS,
+    ABOUT_SESSION,
+    ABOUT_TOKEN,
+    ABOUT_TOKENS,
+    ABOUT_WEBHOOK,
+    ABOUT_WEBHOOKS,
+};
+
 /* Answers by reply_…() and returns true, or fills *err. */
 typedef bool route_handler(struct request *rq, struct err *err);
 
@@ -18,7 +46,8 @@ struct route {
     const char *method;
     const char *pattern;   /* "{id}" stands for one segment */
     const char *operation; /* operationId in openapi.yaml */
-    enum role role;        /* least role; ROLE_NONE: no authentication */
+    enum right right;      /* that the caller must have; RIGHT_PUBLIC: no authentication */
+    enum about about;
     enum body_kind body;
     const char *query; /* the parameters it knows, separated by spaces */
     route_handler *handler;

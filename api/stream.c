@@ -20,7 +20,7 @@ void stream_init(struct stream *stream, const struct request *rq)
 
 static bool token_lives(struct stream *stream)
 {
-    struct token_who who;
+    struct who who;
     struct err err = {0};
     int64_t now = clock_mono_ms();
 

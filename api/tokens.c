@@ -11,7 +11,7 @@
     "create "                                                                                      \
     "another if it is lost."
 
-struct token_spec {
+struct token_body {
     char *name;
     int role; /* enum role - 1 */
     uint64_t ttl_s;
@@ -22,7 +22,7 @@ static const struct field token_fields[] = {
     {.name = "name",
      .type = FIELD_TEXT,
      .flags = FIELD_REQUIRED,
-     .offset = offsetof(struct token_spec, name),
+     .offset = offsetof(struct token_body, name),
      .min = 1,
      .max = NAME_MAX_BYTES,
      .check = check_name,
@@ -30,19 +30,19 @@ static const struct field token_fields[] = {
     {.name = "role",
      .type = FIELD_ENUM,
      .flags = FIELD_REQUIRED,
-     .offset = offsetof(struct token_spec, role),
+     .offset = offsetof(struct token_body, role),
      .names = grantable,
      .help = "what it may do"},
     {.name = "ttl_s",
      .type = FIELD_U64,
-     .offset = offsetof(struct token_spec, ttl_s),
+     .offset = offsetof(struct token_body, ttl_s),
      .max = 315360000,
      .help = "seconds it is valid; 0: for ever"},
 };
-static const struct model token_model = {"TokenSpec", sizeof(struct token_spec), token_fields,
+static const struct model token_model = {"TokenSpec", sizeof(struct token_body), token_fields,
                                          ARRAY_LEN(token_fields)};
 
-static void token_spec_clear(struct token_spec *spec)
+static void token_body_clear(struct token_body *spec)
 {
     model_clear(&token_model, spec);
 }
@@ -81,7 +81,7 @@ static bool reply_created(struct request *rq, const struct uuid *id, const char 
 
 bool tokens_create(struct request *rq, struct err *err)
 {
-    CLEANUP(token_spec_clear) struct token_spec spec = {0};
+    CLEANUP(token_body_clear) struct token_body spec = {0};
     struct origin origin;
     struct uuid id = {0};
     char text[TOKEN_TEXT] = "";

@@ -6,14 +6,12 @@
 #include "core/base/err.h"
 #include "core/base/id.h"
 #include "core/base/json.h"
+#include "core/model/right.h"
 
 #include <stdint.h>
 
 struct core;
 struct store;
-
-enum role { ROLE_NONE, ROLE_VIEWER, ROLE_OPERATOR, ROLE_ADMIN };
-extern const char *const role_names[]; /* indexed by enum role, NULL-terminated */
 
 /* Who asks, and how: goes with every call that changes something. All texts are borrowed. */
 struct origin {
@@ -28,6 +26,7 @@ struct origin {
 
 struct core_config {
     const char *state_dir; /* /var/lib/vmmd */
+    unsigned session_idle_s, session_max_s; /* of browsers' sessions; 0: 12 h, 7 days */
     /* Told the store's epoch before any machine is attached; may be NULL. */
     void (*on_epoch)(uint32_t epoch);
 };

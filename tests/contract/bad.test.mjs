@@ -45,6 +45,6 @@ test('the good values are good and the bad ones bad', () => {
 });
 
 test('the table of routes is understood', () => {
-    const found = servedRoutes('#define A "/a"\n#define B A "/{id}"\n  {"GET",  A, "x", ROLE_NONE, 0},\n  {"POST", B "/c", "y", ROLE_ADMIN, 0},\n');
-    assert.deepEqual(found, [{method: 'GET', path: '/a', id: 'x', role: 'none'}, {method: 'POST', path: '/a/{id}/c', id: 'y', role: 'admin'}]);
+    const found = servedRoutes('#define A "/a"\n#define B A "/{id}"\n  ROUTE(GET,  A, x, PUBLIC, 0)\n  ROUTE(POST, B "/c", y, VM_READ, 0)\n');
+    assert.deepEqual(found, [{method: 'GET', path: '/a', id: 'x', right: 'public'}, {method: 'POST', path: '/a/{id}/c', id: 'y', right: 'vm-read'}]);
 });

@@ -6,7 +6,7 @@ import {after, before, describe, test} from 'node:test';
 import {badBodies} from './lib/bad.mjs';
 import {Client} from './lib/client.mjs';
 import {startDaemon} from './lib/daemon.mjs';
-import {servedRoutes} from './lib/routes.mjs';
+import {rightRoles, servedRoutes} from './lib/routes.mjs';
 import {ROOT, Spec} from './lib/spec.mjs';
 
 const V1 = '/api/v1', VMS = `${V1}/vms`, OPS = `${V1}/operations`, TOKENS = `${V1}/tokens`, POOLS = `${V1}/pools`, DISKS = `${V1}/disks`;
@@ -44,8 +44,8 @@ const inventory = async () => {
 };
 
 describe('the contract and the table of routes', () => {
-    test('name the same paths, methods, operations and roles', () => {
-        const line = (r) => `${r.method} ${r.path} ${r.id} ${r.role}`;
+    test('name the same paths, methods, operations and rights', () => {
+        const line = (r) => `${r.method} ${r.path} ${r.id} ${r.right}`;
         assert.ok(routes.length > 20, 'api/routes.c was not understood');
         assert.deepEqual(spec.operations.map(line).sort(), routes.map(line).sort());
     });
@@ -643,14 +643,14 @@ describe('permission', () => {
         await api.expect(204, 'DELETE', `${TOKENS}/p-gone`);
         await until('the token expires', async () => (await api.call('GET', `${V1}/version`, {token: tokens.expired})).status === 401);
     });
-    const rank = {none: 0, viewer: 1, operator: 2, admin: 3};
+    const roles = rightRoles(), rank = {none: 0, viewer: 1, operator: 2, admin: 3};
     const path = (route) => route.path.replace('{id}', NOBODY);
     const strangers = [['no token', () => null], ['nonsense', () => 'nonsense'], ['another id', () => `vmmd_${NOBODY}_${'0'.repeat(64)}`],
                        ['a revoked one', () => tokens.gone], ['an expired one', () => tokens.expired]];
 
     for (const [name, token] of strangers)
         test(`with ${name}: 401 on every route that is not public`, async () => {
-            for (const route of routes.filter((r) => r.role !== 'none')) {
+            for (const route of routes.filter((r) => r.right !== 'public')) {
                 const reply = await api.call(route.method, path(route), {token: token(), json: route.method === 'POST' ? {} : undefined});
                 assert.equal(reply.status, 401, `${route.method} ${route.path}`);
                 assert.match(reply.headers['www-authenticate'], /^Bearer/);
@@ -658,9 +658,9 @@ describe('permission', () => {
         });
     for (const role of ['viewer', 'operator'])
         test(`of a ${role}: 403 exactly where the table wants more`, async () => {
-            for (const route of routes.filter((r) => r.role !== 'none' && r.id !== 'readEvents')) {
+            for (const route of routes.filter((r) => r.right !== 'public' && r.id !== 'readEvents')) {
                 const {status} = await api.call(route.method, path(route), {token: tokens[role], json: ['POST', 'PATCH'].includes(route.method) ? {no_such_member: 1} : undefined});
-                assert.equal(status === 403, rank[route.role] > rank[role], `${route.method} ${route.path} as ${role}: ${status}`);
+                assert.equal(status === 403, rank[roles[route.right]] > rank[role], `${route.method} ${route.path} as ${role}: ${status}`);
                 assert.notEqual(status, 401);
             }
             await api.expect(200, 'GET', `${V1}/events?wait=0`, {token: tokens[role]});

@@ -36,7 +36,7 @@ static void make(const char *name, enum role role, uint64_t ttl_s, char text[TOK
         fail_msg("%s", err.detail);
 }
 
-static bool gets_in(const char *text, struct token_who *who)
+static bool gets_in(const char *text, struct who *who)
 {
     struct err err = {0};
     bool ok = token_check(w.core, text, who, &err);
@@ -49,7 +49,7 @@ static bool gets_in(const char *text, struct token_who *who)
 static void the_bearer_of_a_token_gets_in_with_its_role(void **state)
 {
     char text[TOKEN_TEXT];
-    struct token_who who;
+    struct who who;
 
     make("ci", ROLE_OPERATOR, 0, text);
     assert_true(str_starts(text, "vmmd_"));
@@ -61,7 +61,7 @@ static void the_bearer_of_a_token_gets_in_with_its_role(void **state)
 static void every_changed_character_keeps_out(void **state)
 {
     char text[TOKEN_TEXT], bad[TOKEN_TEXT];
-    struct token_who who;
+    struct who who;
 
     make("ci", ROLE_ADMIN, 0, text);
     for (size_t i = 0; i < strlen(text); i++) {
@@ -80,7 +80,7 @@ static void an_expired_token_keeps_out(void **state)
 {
     int64_t deadline = clock_mono_ms() + 5000;
     char text[TOKEN_TEXT];
-    struct token_who who;
+    struct who who;
 
     make("short", ROLE_ADMIN, 1, text);
     assert_true(gets_in(text, &who));
@@ -93,7 +93,7 @@ static void an_expired_token_keeps_out(void **state)
 static void a_revoked_token_keeps_out_also_after_a_restart(void **state)
 {
     char stays[TOKEN_TEXT], goes[TOKEN_TEXT];
-    struct token_who who;
+    struct who who;
     struct err err = {0};
 
     make("stays", ROLE_VIEWER, 0, stays);

@@ -169,9 +169,9 @@ static void without_a_good_token_there_is_401(void **state)
 
 static void roles_bound_what_may_be_done(void **state)
 {
-    expect(*state, "POST /api/v1/vms", VIEWER, "{\"name\":\"a\"}", 403, "needs operator");
+    expect(*state, "POST /api/v1/vms", VIEWER, "{\"name\":\"a\"}", 403, "the right vm-create");
     expect(*state, "GET /api/v1/vms/hello/serial", VIEWER, NULL, 403, NULL);
-    expect(*state, "GET /api/v1/tokens", OPERATOR, NULL, 403, "needs admin");
+    expect(*state, "GET /api/v1/tokens", OPERATOR, NULL, 403, "the right account-admin");
     expect(*state, "POST /api/v1/pools", OPERATOR, "{}", 403, NULL);
     expect(*state, "GET /api/v1/tokens", ADMIN, NULL, 200, NULL);
     expect(*state, "GET /healthz", "", NULL, 200, "ok");

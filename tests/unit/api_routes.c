@@ -24,10 +24,10 @@ static void every_route_is_in_the_contract(void **state)
     for (size_t i = 0; i < n_routes; i++) {
         CLEANUP(mem_freep) char *text = operation_text(routes[i].operation);
         CLEANUP(mem_freep) char *path = str_format("\n  %s:\n", routes[i].pattern);
-        CLEANUP(mem_freep) char *role = str_format("x-role: %s\n", role_names[routes[i].role]);
+        CLEANUP(mem_freep) char *right = str_format("x-right: %s\n", right_names[routes[i].right]);
 
-        if (!text || !strstr(asset_openapi, path) || !strstr(text, role))
-            fail_msg("%s: not in openapi.yaml, or with another path or role", routes[i].operation);
+        if (!text || !strstr(asset_openapi, path) || !strstr(text, right))
+            fail_msg("%s: not in openapi.yaml, or with another path or right", routes[i].operation);
         assert_int_equal(routes[i].body != BODY_NONE, strstr(text, "requestBody:") != NULL);
     }
 }
@@ -55,7 +55,7 @@ static void no_two_routes_answer_the_same(void **state)
 static void only_harmless_reads_need_no_token(void **state)
 {
     for (size_t i = 0; i < n_routes; i++)
-        if (routes[i].role == ROLE_NONE) {
+        if (routes[i].right == RIGHT_PUBLIC) {
             assert_string_equal(routes[i].method, "GET");
             assert_true(!str_starts(routes[i].pattern, "/api/") ||
                         str_eq(routes[i].pattern, "/api/v1/openapi.yaml"));
@@ -74,13 +74,13 @@ static void every_route_asks_who_it_is(void **state)
         line = id ? str_format("%s %.*shello%s", routes[i].method, (int)(id - routes[i].pattern),
                                routes[i].pattern, id + 4)
                   : str_format("%s %s", routes[i].method, routes[i].pattern);
-        if (routes[i].role >= ROLE_VIEWER) {
+        if (routes[i].right != RIGHT_PUBLIC) {
             expect(*state, line, tokens[0], NULL, 401, "unauthenticated");
             expect(*state, line, tokens[1], NULL, 401, "unauthenticated");
         }
-        if (routes[i].role >= ROLE_OPERATOR)
+        if (right_role(routes[i].right) >= ROLE_OPERATOR)
             expect(*state, line, tokens[2], NULL, 403, "forbidden");
-        if (routes[i].role >= ROLE_ADMIN)
+        if (right_role(routes[i].right) >= ROLE_ADMIN)
             expect(*state, line, tokens[3], NULL, 403, "forbidden");
     }
 }

@@ -29,7 +29,7 @@ export class Spec {
         const parameters = [...(item.parameters ?? []), ...(op.parameters ?? [])].map((p) => this.deref(p));
         const body = op.requestBody && this.deref(op.requestBody);
         return {
-            id: op.operationId, method: method.toUpperCase(), path, pattern, parameters, role: op['x-role'],
+            id: op.operationId, method: method.toUpperCase(), path, pattern, parameters, right: op['x-right'],
             pointer: ['paths', path, method], responses: op.responses, body,
             bodySchema: Object.values(body?.content ?? {})[0]?.schema,
         };

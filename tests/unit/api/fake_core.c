@@ -55,8 +55,6 @@ struct core {
     char typed[256];
 };
 
-const char *const role_names[] = {"none", "viewer", "operator", "admin", NULL};
-
 static struct core *fake_core_new(void)
 {
     struct core *c = mem_alloc(sizeof *c);
@@ -458,7 +456,7 @@ void event_line_clear(struct event_line *line)
 
 /* ---- tokens, pools, disks, host ---- */
 
-bool token_check(struct core *c, const char *text, struct token_who *out, struct err *err)
+bool token_check(struct core *c, const char *text, struct who *out, struct err *err)
 {
     bool revoked;
 
@@ -471,6 +469,8 @@ bool token_check(struct core *c, const char *text, struct token_who *out, struct
         if (!str_eq(text, good))
             continue;
         out->role = role;
+        out->rights = role_rights(role);
+        out->by = BY_TOKEN;
         snprintf(out->principal, sizeof out->principal, "token:%s", role_names[role]);
         return true;
     }
