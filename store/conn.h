@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define CONN_STATEMENTS 64
+#define CONN_STATEMENTS 96
 
 struct vfs;
 

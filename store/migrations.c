@@ -401,7 +401,35 @@ static const char memories[] =
     "ALTER TABLE vm ADD COLUMN memory_leaves TEXT;"
     "CREATE INDEX vm_memory ON vm (memory) WHERE memory IS NOT NULL;";
 
+/* Accounts: people with passwords, the sessions of their browsers, and tokens that are somebody's.
+ * The words of roles are known by the code alone here. */
+static const char accounts[] =
+    "CREATE TABLE user ("
+    "    id          BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    name        TEXT NOT NULL UNIQUE,"
+    "    role        TEXT NOT NULL CHECK (role <> '' AND role NOT GLOB '*[^a-z0-9-]*'),"
+    "    password    TEXT CHECK (password LIKE '$argon2id$%'),"
+    "    password_ms INTEGER NOT NULL,"
+    "    disabled    INTEGER NOT NULL CHECK (disabled IN (0, 1)),"
+    "    created_ms  INTEGER NOT NULL,"
+    "    changed_ms  INTEGER NOT NULL,"
+    "    created_by  TEXT"
+    ") STRICT;"
+    "CREATE TABLE session ("
+    "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    user       BLOB NOT NULL REFERENCES user (id) ON DELETE CASCADE,"
+    "    sha256     BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32),"
+    "    created_ms INTEGER NOT NULL,"
+    "    used_ms    INTEGER NOT NULL,"
+    "    expires_ms INTEGER NOT NULL,"
+    "    origin     TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX session_user ON session (user);"
+    "ALTER TABLE token ADD COLUMN owner BLOB REFERENCES user (id) ON DELETE CASCADE;"
+    "ALTER TABLE token ADD COLUMN rights TEXT CHECK (rights IS NULL OR json_valid(rights));"
+    "CREATE INDEX token_owner ON token (owner) WHERE owner IS NOT NULL;";
+
 const char *const migrations[] = {first,      open_reasons, vm_restarts, webhooks,
                                   idem_note,  parents,      templates,   snapshots,
-                                  open_disks, pool_limits,  memories};
+                                  open_disks, pool_limits,  memories,    accounts};
 const unsigned n_migrations = ARRAY_LEN(migrations);

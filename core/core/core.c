@@ -35,14 +35,15 @@ static bool open_dirs(struct core *core, struct err *err)
     return core->vms_fd >= 0;
 }
 
-static bool open_services(struct core *core, struct err *err)
+static bool open_services(struct core *core, const struct core_config *config, struct err *err)
 {
     core->store = store_open(core->state_dir, err);
     if (!core->store)
         return false;
     core->events = events_new(core, err);
     core->jobs = core->events ? jobs_new(core, err) : NULL;
-    core->tokens = core->jobs ? tokens_new(core, err) : NULL;
+    core->users = core->jobs ? users_new(core, config, err) : NULL;
+    core->tokens = core->users ? tokens_new(core, err) : NULL;
     return core->tokens && host_facts(&core->facts, err);
 }
 
@@ -72,7 +73,7 @@ struct core *core_open(const struct core_config *config, struct err *err)
     registry_init(core);
     core->restarter = restarter_new(core);
     core->survey = survey_new();
-    if (!open_dirs(core, err) || !open_services(core, err) || !load(core, err)) {
+    if (!open_dirs(core, err) || !open_services(core, config, err) || !load(core, err)) {
         core_close(core);
         return NULL;
     }
@@ -159,6 +160,7 @@ void core_close(struct core *core)
         release_machines(core);
         tokens_free(core->tokens);
     }
+    users_free(core->users);
     if (core->jobs)
         jobs_free(core->jobs);
     if (core->events)

@@ -142,6 +142,7 @@ struct core {
     struct hooks *hooks;         /* core/hook */
     struct templates *templates; /* core/template */
     struct tokens *tokens;       /* core/user */
+    struct users *users;         /* core/user */
     struct janitor *janitor;
     struct copies *copies;       /* core/vm */
     struct restarter *restarter; /* core/vm/restart.h */
@@ -220,3 +221,9 @@ void templates_free(struct templates *templates); /* NULL is fine */
 /* ---- tokens ---- */
 struct tokens *tokens_new(struct core *core, struct err *err) MUST_USE;
 void tokens_free(struct tokens *tokens);
+void tokens_forget(struct core *core, const struct uuid *owner); /* whose rows are gone */
+
+/* ---- users and their sessions ---- */
+struct users *users_new(struct core *core, const struct core_config *config,
+                        struct err *err) MUST_USE;
+void users_free(struct users *users); /* NULL is fine */

@@ -87,6 +87,8 @@ static const struct query_field token_members[] = {
     {"created_at", QUERY_TIME, NULL},
     {"expires_at", QUERY_TIME, NULL},
     {"created_by", QUERY_TEXT, NULL},
+    {"owner",           QUERY_TEXT,   NULL},
+    {"rights",          QUERY_PROSE,  NULL},
 };
 static const struct query_field pool_members[] = {
     {"id",          QUERY_TEXT,   NULL},
@@ -168,6 +170,25 @@ static const struct query_field webhook_members[] = {
     {"created_at",      QUERY_TIME,   NULL},
     {"created_by",      QUERY_TEXT,   NULL},
 };
+static const struct query_field user_members[] = {
+    {"id",              QUERY_TEXT, NULL},
+    {"name",            QUERY_TEXT, NULL},
+    {"role",            QUERY_TEXT, NULL},
+    {"disabled",        QUERY_BOOL, NULL},
+    {"has_password",    QUERY_BOOL, NULL},
+    {"password_set_at", QUERY_TIME, NULL},
+    {"created_at",      QUERY_TIME, NULL},
+    {"changed_at",      QUERY_TIME, NULL},
+    {"created_by",      QUERY_TEXT, NULL},
+};
+static const struct query_field session_members[] = {
+    {"id",         QUERY_TEXT,  NULL},
+    {"user",       QUERY_TEXT,  NULL},
+    {"from",       QUERY_PROSE, NULL},
+    {"created_at", QUERY_TIME,  NULL},
+    {"used_at",    QUERY_TIME,  NULL},
+    {"expires_at", QUERY_TIME,  NULL},
+};
 static const struct query_field template_members[] = {
     {"id",         QUERY_TEXT,   NULL},
     {"name",       QUERY_TEXT,   NULL},
@@ -190,6 +211,9 @@ const struct query_schema schema_vm = SCHEMA("VM", vm_members, &vm_model, "name"
 const struct query_schema schema_operation =
     SCHEMA("operation", operation_members, NULL, "-created_at", "id");
 const struct query_schema schema_event = SCHEMA("event", event_members, NULL, "seq", "seq");
+const struct query_schema schema_user = SCHEMA("user", user_members, NULL, "name", "id");
+const struct query_schema schema_session =
+    SCHEMA("session", session_members, NULL, "-used_at", "id");
 const struct query_schema schema_token = SCHEMA("token", token_members, NULL, "name", "id");
 const struct query_schema schema_pool = SCHEMA("pool", pool_members, NULL, "created_at", "id");
 const struct query_schema schema_pool_file =

@@ -1,4 +1,4 @@
-/* What the store keeps of who asks: tokens, and the keys of requests. Part of store.h, which has
+/* What the store keeps of who asks: users, their sessions, tokens, and the keys of requests. Part of store.h, which has
  * the rules for all families. */
 #pragma once
 #include "core/base/err.h"
@@ -9,6 +9,42 @@
 struct store;
 struct store_txn;
 
+/* ---- Users: of a password only its argon2id hash is kept, as a PHC string ---- */
+struct user_record {
+    struct uuid id;
+    const char *name;
+    const char *role;     /* viewer, operator, admin */
+    const char *password; /* "$argon2id$…", or NULL */
+    int64_t password_ms;  /* when it was set, 0: never */
+    bool disabled;
+    int64_t created_ms, changed_ms;
+    const char *created_by;
+};
+/* EXISTS: the name is taken. */
+bool store_user_put(struct store_txn *txn, const struct user_record *user,
+                    struct err *err) MUST_USE;
+/* With its sessions and tokens. */
+bool store_user_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_user_each(struct store *store, bool (*each)(void *ctx, const struct user_record *),
+                     void *ctx, struct err *err) MUST_USE;
+
+/* ---- Sessions of browsers: only the SHA-256 of the secret is kept ---- */
+struct session_record {
+    struct uuid id, user;
+    uint8_t sha256[32];
+    int64_t created_ms, used_ms, expires_ms;
+    const char *origin; /* where it came from, for people */
+};
+/* NOT_FOUND: no such user. */
+bool store_session_put(struct store_txn *txn, const struct session_record *session,
+                       struct err *err) MUST_USE;
+bool store_session_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+/* All of a user's. */
+bool store_session_remove_of(struct store_txn *txn, const struct uuid *user,
+                             struct err *err) MUST_USE;
+bool store_session_each(struct store *store, bool (*each)(void *ctx, const struct session_record *),
+                        void *ctx, struct err *err) MUST_USE;
+
 /* ---- Tokens: only the SHA-256 of the secret is kept ---- */
 struct token_record {
     struct uuid id;
@@ -18,7 +54,10 @@ struct token_record {
     int64_t created_ms;
     int64_t expires_ms; /* 0: never */
     const char *created_by;
+    struct uuid owner;  /* whose it is, with whom it goes; zero: nobody's */
+    const char *rights; /* JSON list of words, of which it has no more than its role; NULL: all */
 };
+/* NOT_FOUND: no such owner. */
 bool store_token_put(struct store_txn *txn, const struct token_record *token,
                      struct err *err) MUST_USE;
 bool store_token_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;

@@ -7,17 +7,14 @@
 #include "core/base/str.h"
 #include "core/core/parts.h"
 #include "core/model/page.h"
+#include "core/user/secret.h"
+#include "core/user/user.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PREFIX       "vmmd_"
-#define SECRET_BYTES 32
-
-const char *const role_names[] = {"none", "viewer", "operator", "admin", NULL};
+#define PREFIX "vmmd_"
 
 struct token {
     struct uuid id;
@@ -25,6 +22,9 @@ struct token {
     enum role role;
     uint8_t sha256[32];
     int64_t created_ms, expires_ms;
+    struct uuid owner; /* zero: nobody's */
+    bool narrowed;     /* 'rights' is less than its role's */
+    uint64_t rights;   /* no more than its role's and its owner's count */
     UT_hash_handle hh;
 };
 
@@ -40,12 +40,15 @@ static void token_free(struct token *t)
     free(t);
 }
 
-static enum role role_parse(const char *text)
+/* Words that a newer vmmd wrote and this one does not know give nothing. */
+static void read_rights(struct token *t, const char *text)
 {
-    for (int i = ROLE_VIEWER; role_names[i]; i++)
-        if (str_eq(role_names[i], text))
-            return (enum role)i;
-    return ROLE_NONE;
+    CLEANUP(json_decrefp) json_t *list = text ? json_loads(text, 0, NULL) : NULL;
+
+    t->rights = role_rights(t->role);
+    t->narrowed = text != NULL;
+    if (text && !rights_parse(list, &t->rights))
+        t->rights = role_rights(ROLE_NONE);
 }
 
 static bool load(void *ctx, const struct token_record *r)
@@ -60,6 +63,8 @@ static bool load(void *ctx, const struct token_record *r)
     memcpy(t->sha256, r->sha256, sizeof t->sha256);
     t->created_ms = r->created_ms;
     t->expires_ms = r->expires_ms;
+    t->owner = r->owner;
+    read_rights(t, r->rights);
     lock_take(&tokens->lock);
     HASH_ADD(hh, tokens->by_id, id, sizeof t->id, t);
     lock_drop(&tokens->lock);
@@ -105,44 +110,20 @@ static struct token *find(struct tokens *tokens, const char *ref)
     return NULL;
 }
 
-static void sha256(const char *text, uint8_t out[32])
-{
-    unsigned len = 32;
-
-    if (!EVP_Digest(text, strlen(text), out, &len, EVP_sha256(), NULL))
-        abort(); /* no SHA-256: nothing here can be trusted */
-}
-
-/* "vmmd_<32 hex digits of the id>_<64 hex digits>" */
-static void write_text(const struct uuid *id, const char *secret, char text[TOKEN_TEXT])
-{
-    char hex[33];
-
-    str_hex(id->b, sizeof id->b, hex);
-    snprintf(text, TOKEN_TEXT, PREFIX "%s_%s", hex, secret);
-}
-
-static bool split(const char *text, struct uuid *id, const char **secret)
-{
-    char hex[33];
-
-    if (strlen(text) != strlen(PREFIX) + 32 + 1 + 2 * SECRET_BYTES || !str_starts(text, PREFIX))
-        return false;
-    str_copy(hex, sizeof hex, text + strlen(PREFIX));
-    *secret = text + strlen(PREFIX) + 33;
-    return (*secret)[-1] == '_' && str_unhex(hex, id->b, sizeof id->b);
-}
-
 static bool write_new(struct core *core, const struct token *t, const struct origin *origin,
                       struct err *err)
 {
+    CLEANUP(json_decrefp) json_t *list = t->narrowed ? rights_json(t->rights) : NULL;
+    CLEANUP(mem_freep) char *rights = list ? json_write(list) : NULL;
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
     struct token_record record = {.id = t->id,
                                   .name = t->name,
                                   .role = role_names[t->role],
                                   .created_ms = t->created_ms,
                                   .expires_ms = t->expires_ms,
-                                  .created_by = t->created_by};
+                                  .created_by = t->created_by,
+                                  .owner = t->owner,
+                                  .rights = rights};
     json_t *data = json_object();
 
     memcpy(record.sha256, t->sha256, sizeof record.sha256);
@@ -157,42 +138,38 @@ static bool write_new(struct core *core, const struct token *t, const struct ori
            store_commit(&txn, err);
 }
 
-static struct token *token_new(const char *name, enum role role, uint64_t ttl_s,
-                               const struct origin *origin, char text[TOKEN_TEXT])
+static struct token *token_new(const struct token_spec *spec, const struct origin *origin,
+                               char text[TOKEN_TEXT])
 {
     struct token *t = mem_alloc(sizeof *t);
-    uint8_t raw[SECRET_BYTES];
-    char secret[2 * SECRET_BYTES + 1];
 
-    random_bytes(raw, sizeof raw);
-    str_hex(raw, sizeof raw, secret);
     t->id = uuid_new();
-    t->name = str_dup(name);
+    t->name = str_dup(spec->name);
     t->created_by = str_dup(origin->principal);
-    t->role = role;
+    t->role = spec->role;
+    t->owner = spec->owner;
+    t->narrowed = spec->rights != 0;
+    t->rights = spec->rights ? spec->rights : role_rights(spec->role);
     t->created_ms = clock_wall_ms();
-    t->expires_ms = ttl_s ? t->created_ms + (int64_t)ttl_s * 1000 : 0;
-    sha256(secret, t->sha256);
-    write_text(&t->id, secret, text);
-    explicit_bzero(raw, sizeof raw);
-    explicit_bzero(secret, sizeof secret);
+    t->expires_ms = spec->ttl_s ? t->created_ms + (int64_t)spec->ttl_s * 1000 : 0;
+    secret_make(PREFIX, &t->id, text, t->sha256);
     return t;
 }
 
-bool token_create(struct core *core, const char *name, enum role role, uint64_t ttl_s,
-                  const struct origin *origin, struct uuid *id, char text[TOKEN_TEXT],
-                  struct err *err)
+bool token_create_as(struct core *core, const struct token_spec *spec, const struct origin *origin,
+                     struct uuid *id, char text[TOKEN_TEXT], struct err *err)
 {
     struct tokens *tokens = core->tokens;
     struct token *t;
     bool taken;
 
     lock_take(&tokens->lock);
-    taken = find(tokens, name) != NULL;
+    taken = find(tokens, spec->name) != NULL;
     lock_drop(&tokens->lock);
     if (taken)
-        return err_field(err, ERR_EXISTS, "/name", "there is a token named '%s' already", name);
-    t = token_new(name, role, ttl_s, origin, text);
+        return err_field(err, ERR_EXISTS, "/name", "there is a token named '%s' already",
+                         spec->name);
+    t = token_new(spec, origin, text);
     *id = t->id;
     if (origin->dry_run || !write_new(core, t, origin, err)) {
         token_free(t);
@@ -206,30 +183,64 @@ bool token_create(struct core *core, const char *name, enum role role, uint64_t 
     return true;
 }
 
-bool token_check(struct core *core, const char *text, struct token_who *out, struct err *err)
+bool token_create(struct core *core, const char *name, enum role role, uint64_t ttl_s,
+                  const struct origin *origin, struct uuid *id, char text[TOKEN_TEXT],
+                  struct err *err)
 {
-    static const char nobody[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    const struct token_spec spec = {.name = name, .role = role, .ttl_s = ttl_s};
+
+    return token_create_as(core, &spec, origin, id, text, err);
+}
+
+static void token_who(const struct token *t, struct who *out)
+{
+    *out = (struct who){.role = t->role,
+                        .rights = role_rights(t->role) & t->rights,
+                        .by = BY_TOKEN,
+                        .user = t->owner};
+    snprintf(out->principal, sizeof out->principal, "token:%s", t->name);
+}
+
+bool token_check(struct core *core, const char *text, struct who *out, struct err *err)
+{
     struct tokens *tokens = core->tokens;
     struct token *t = NULL;
     uint8_t given[32], kept[32] = {0};
-    const char *secret = nobody;
+    struct who owner = {.rights = UINT64_MAX};
+    struct err ignored = {0};
     struct uuid id = {0};
-    bool known = split(text, &id, &secret);
+    bool known = secret_read(PREFIX, text, &id, given);
 
-    sha256(secret, given);
+    *out = (struct who){0};
     lock_take(&tokens->lock);
     HASH_FIND(hh, tokens->by_id, &id, sizeof id, t);
     if (t) {
         memcpy(kept, t->sha256, sizeof kept);
-        snprintf(out->principal, sizeof out->principal, "token:%s", t->name);
-        out->role = t->role;
+        token_who(t, out);
     }
     known = known && t && (!t->expires_ms || clock_wall_ms() < t->expires_ms);
     lock_drop(&tokens->lock);
-    if (CRYPTO_memcmp(given, kept, sizeof given) == 0 && known)
+    known = secret_is(given, kept) && known &&
+            (uuid_is_zero(&out->user) || user_is(core, &out->user, &owner, &ignored));
+    out->rights &= owner.rights;
+    if (known)
         return true;
-    *out = (struct token_who){0};
+    *out = (struct who){0};
     return err_set(err, ERR_UNAUTHENTICATED, "the token is unknown, revoked or expired");
+}
+
+void tokens_forget(struct core *core, const struct uuid *owner)
+{
+    struct tokens *tokens = core->tokens;
+    struct token *t, *next;
+
+    lock_take(&tokens->lock);
+    HASH_ITER (hh, tokens->by_id, t, next)
+        if (uuid_eq(&t->owner, owner)) {
+            HASH_DELETE(hh, tokens->by_id, t);
+            token_free(t);
+        }
+    lock_drop(&tokens->lock);
 }
 
 static json_t *view(const struct token *t)
@@ -242,6 +253,8 @@ static json_t *view(const struct token *t)
     json_put_time(v, "created_at", t->created_ms);
     json_put_time(v, "expires_at", t->expires_ms);
     json_put_text(v, "created_by", t->created_by);
+    json_put_text(v, "owner", uuid_is_zero(&t->owner) ? NULL : UUID_STR(&t->owner));
+    json_put(v, "rights", rights_json(t->rights & role_rights(t->role)));
     return v;
 }
 
