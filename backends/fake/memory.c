@@ -12,7 +12,7 @@
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
-#include "vmmd/split/proto.h"
+#include "core/port/memory_image.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,7 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAUSE_US 8000 /* what a fake guest says it stood still */
+#define PAUSE_US   8000 /* what a fake guest says it stood still */
+#define PAGE_BYTES 4096
 
 _Atomic(bool) fake_memory_held;
 
@@ -28,9 +29,9 @@ _Atomic(bool) fake_memory_held;
 
 static uint64_t ram_bytes(const struct machine *m)
 {
-    uint64_t pages = (m->memory_bytes + SPLIT_PAGE - 1) / SPLIT_PAGE;
+    uint64_t pages = (m->memory_bytes + PAGE_BYTES - 1) / PAGE_BYTES;
 
-    return (pages ? pages : 1) * SPLIT_PAGE;
+    return (pages ? pages : 1) * PAGE_BYTES;
 }
 
 static char *describe(const struct machine *m) REQUIRES(m->lock)
@@ -56,9 +57,9 @@ static bool put(int fd, const void *data, size_t len, uint64_t at, struct err *e
 
 static bool image_write(int fd, uint64_t ram, const char *state, struct err *err)
 {
-    const struct split_trailer trailer = {
-        .magic = SPLIT_MAGIC, .version = 1, .ram_bytes = ram, .held_bytes = SPLIT_PAGE};
-    char page[SPLIT_PAGE] = {0};
+    const struct memory_trailer trailer = {
+        .magic = MEMORY_MAGIC, .version = 1, .ram_bytes = ram, .held_bytes = PAGE_BYTES};
+    char page[PAGE_BYTES] = {0};
 
     str_copy(page, sizeof page, state);
     return put(fd, page, sizeof page, 0, err) && put(fd, &trailer, sizeof trailer, ram, err) &&
@@ -67,19 +68,19 @@ static bool image_write(int fd, uint64_t ram, const char *state, struct err *err
 
 static bool is_whole(int fd, uint64_t ram)
 {
-    struct split_trailer trailer;
+    struct memory_trailer trailer;
     struct stat st;
 
     return fstat(fd, &st) == 0 && (uint64_t)st.st_size == ram + sizeof trailer &&
            pread(fd, &trailer, sizeof trailer, (off_t)ram) == (ssize_t)sizeof trailer &&
-           memcmp(trailer.magic, SPLIT_MAGIC, sizeof trailer.magic) == 0 && trailer.version == 1 &&
+           memcmp(trailer.magic, MEMORY_MAGIC, sizeof trailer.magic) == 0 && trailer.version == 1 &&
            trailer.ram_bytes == ram;
 }
 
 bool fake_memory_begin(struct machine *m, int fd, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *state = NULL;
-    char page[SPLIT_PAGE];
+    char page[PAGE_BYTES];
 
     if (fd < 0)
         return true;
@@ -205,7 +206,7 @@ static void look_at(const struct machine *m, struct machine_memory_state *out) R
         .total = ram_bytes(m),
         .pause_us = f->switched && f->way != MEMORY_STILL ? PAUSE_US : 0,
         .ram_bytes = well ? ram_bytes(m) : 0,
-        .held_bytes = well ? SPLIT_PAGE : 0,
+        .held_bytes = well ? PAGE_BYTES : 0,
         .no_space = f->no_space,
     };
     str_copy(out->error, sizeof out->error, f->error);

@@ -6,8 +6,8 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/port/memory_image.h"
 #include "core/vm/registry.h"
-#include "vmmd/split/proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +105,7 @@ bool ram_leaves_check(struct core *core, struct vm *vm, struct err *err)
 
 static bool is_whole(int fd, uint64_t ram_bytes, struct err *err)
 {
-    struct split_trailer t;
+    struct memory_trailer t;
     struct stat st;
     uint64_t size;
 
@@ -119,7 +119,7 @@ static bool is_whole(int fd, uint64_t ram_bytes, struct err *err)
                        (unsigned long long)size);
     if (pread(fd, &t, sizeof t, (off_t)(size - sizeof t)) != (ssize_t)sizeof t)
         return err_errno(err, errno, "read the end of the memory image");
-    return (memcmp(t.magic, SPLIT_MAGIC, sizeof t.magic) == 0 && t.version == 1 &&
+    return (memcmp(t.magic, MEMORY_MAGIC, sizeof t.magic) == 0 && t.version == 1 &&
             t.ram_bytes == ram_bytes && t.state_bytes == size - sizeof t - ram_bytes) ||
            err_set(err, ERR_UNSUPPORTED,
                    "the memory image does not end as one does: it is damaged; discard the state");

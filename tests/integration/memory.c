@@ -136,12 +136,12 @@ static void forget(bool cancel)
 
 static void expect_trailer(void)
 {
-    struct split_trailer t;
+    struct memory_trailer t;
     struct stat st;
 
     assert_int_equal(fstat(image, &st), 0);
     assert_int_equal(pread(image, &t, sizeof t, st.st_size - (off_t)sizeof t), sizeof t);
-    assert_memory_equal(t.magic, SPLIT_MAGIC, sizeof t.magic);
+    assert_memory_equal(t.magic, MEMORY_MAGIC, sizeof t.magic);
     assert_int_equal(t.ram_bytes, RAM);
     assert_int_equal(t.ram_bytes + t.state_bytes + sizeof t, st.st_size);
 }

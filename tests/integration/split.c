@@ -126,7 +126,7 @@ static void a_stream_becomes_an_image(void **state)
 {
     CLEANUP(closep) int image = new_image();
     struct split_report report;
-    struct split_trailer trailer;
+    struct memory_trailer trailer;
     struct splitter s;
     struct stat st;
 
@@ -138,7 +138,7 @@ static void a_stream_becomes_an_image(void **state)
     assert_string_equal(report.detail, "");
     assert_int_equal(fstat(image, &st), 0);
     assert_int_equal(pread(image, &trailer, sizeof trailer, st.st_size - 64), 64);
-    assert_memory_equal(trailer.magic, SPLIT_MAGIC, sizeof trailer.magic);
+    assert_memory_equal(trailer.magic, MEMORY_MAGIC, sizeof trailer.magic);
     assert_int_equal(trailer.ram_bytes, 1 << 20);
     assert_int_equal(report.ram_bytes, 1 << 20);
     assert_int_equal(report.held_bytes, trailer.held_bytes);

@@ -72,9 +72,9 @@ static void expect(uint64_t number, char fill)
     assert_memory_equal(here, there, sizeof here);
 }
 
-static struct split_trailer finish(const char *text)
+static struct memory_trailer finish(const char *text)
 {
-    struct split_trailer trailer;
+    struct memory_trailer trailer;
     struct err err = {0};
     struct stat st;
 
@@ -90,7 +90,7 @@ static struct split_trailer finish(const char *text)
 
 static void pages_lie_where_they_belong_and_the_last_one_counts(void **state)
 {
-    struct split_trailer trailer;
+    struct memory_trailer trailer;
     char text[6] = "";
 
     assert_true(image_init(&image, fd, RAM, &(struct err){0}));
@@ -106,7 +106,7 @@ static void pages_lie_where_they_belong_and_the_last_one_counts(void **state)
     expect(40, 'y');
     expect(63, 'z');
     expect(50, 0);
-    assert_memory_equal(trailer.magic, SPLIT_MAGIC, sizeof trailer.magic);
+    assert_memory_equal(trailer.magic, MEMORY_MAGIC, sizeof trailer.magic);
     assert_int_equal(trailer.version, 1);
     assert_int_equal(trailer.ram_bytes, RAM);
     assert_int_equal(trailer.held_bytes, 22 * SPLIT_PAGE);

@@ -156,8 +156,8 @@ const struct stream_sink image_sink = {take_page, take_zero, take_state};
 
 bool image_finish(struct image *image, struct err *err)
 {
-    struct split_trailer trailer = {
-        .magic = SPLIT_MAGIC,
+    struct memory_trailer trailer = {
+        .magic = MEMORY_MAGIC,
         .version = 1,
         .state_crc = image->state_crc,
         .ram_bytes = image->ram_bytes,

@@ -10,6 +10,8 @@
  * Only one that ends well lets it go. So whoever starts a splitter for one keeps a duplicate of the
  * reading end, and has the rest dropped when the splitter has failed, died or been killed. */
 #pragma once
+#include "core/port/memory_image.h"
+
 #include <stdint.h>
 
 enum split_fd {
@@ -40,17 +42,3 @@ struct split_report {
     char detail[160]; /* one sentence when it is not DONE */
 };
 _Static_assert(sizeof(struct split_report) == 192, "no gaps");
-
-/* The last bytes of an image. Integers as the machine has them: an image never leaves machines of
- * one kind. */
-#define SPLIT_MAGIC "vmmdmem\n"
-struct split_trailer {
-    char magic[8];
-    uint32_t version;   /* 1 */
-    uint32_t state_crc; /* CRC32C of the state */
-    uint64_t ram_bytes; /* where the state begins */
-    uint64_t state_bytes;
-    uint64_t held_bytes; /* as in the report */
-    uint8_t zero[24];
-};
-_Static_assert(sizeof(struct split_trailer) == 64, "as documented");
