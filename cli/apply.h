@@ -8,8 +8,8 @@ struct kind {
     const char *name;          /* value of the document's member "kind" */
     const char *collection;    /* "/vms" */
     const struct model *model; /* types its members, NULL for none */
-    const char *const *edited; /* members that can be changed later, ended by NULL; NULL: none, or
-                                  those of the model */
+    const char *const *edited; /* members that can be changed later, ended by NULL; NULL: those of
+                                  the model */
     bool by_operation;         /* creating it is an operation */
 };
 extern const struct kind apply_kinds[]; /* in the order in which they are made; ends with no name */

@@ -12,6 +12,7 @@
 #include "cli/wait.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/model/vm.h"
 
 #include <string.h>
 
@@ -32,11 +33,16 @@ static void present_clear(struct present *p)
     json_decref(p->edited);
 }
 
+static bool is_vm(const struct kind *kind)
+{
+    return kind->model == &vm_model;
+}
+
 static json_t *edited_members(const struct kind *kind, const json_t *whole)
 {
     json_t *part;
 
-    if (kind->model)
+    if (is_vm(kind))
         return vm_writable(whole);
     part = json_object();
     for (size_t i = 0; kind->edited && kind->edited[i]; i++)
@@ -100,7 +106,7 @@ static json_t *make_patch(const struct object *object, const struct present *now
 
         if (is_recipe(key))
             continue;
-        if (json_object_get(now->edited, key) || (object->kind->model && !is)) {
+        if (json_object_get(now->edited, key) || (is_vm(object->kind) && !is)) {
             json_object_set(target, key, laid);
         } else if (is && !json_equal(is, laid)) {
             fault_set(fault, CLI_CONFLICT, "%.60s cannot be changed any more", key);
@@ -130,7 +136,7 @@ static json_t *foresee(struct cli *cli, const struct object *object, const struc
 
     if (!reply)
         return NULL;
-    if (!object->kind->model)
+    if (!is_vm(object->kind))
         return spec_overlay(now->edited, patch);
     return vm_writable(json_object_get(reply, "vm"));
 }

@@ -4,6 +4,7 @@
 #include "cli/member.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
+#include "core/model/pool.h"
 #include "core/model/vm.h"
 
 #include <dirent.h>
@@ -14,12 +15,13 @@
 
 #define MAX_OBJECTS 10000
 
+static const char *const pool_edited[] = {"quota_bytes", "reserve_bytes", "default_format", NULL};
 static const char *const webhook_edited[] = {"url", "types", "enabled", NULL};
 
 static const char *const template_edited[] = {"notes", "labels", "spec", NULL};
 
 const struct kind apply_kinds[] = {
-    {"pool", "/pools", NULL, NULL, false},
+    {"pool", "/pools", &pool_model, pool_edited, false},
     {"webhook", "/webhooks", NULL, webhook_edited, false},
     {"template", "/templates", NULL, template_edited, false},
     {"vm", "/vms", &vm_model, NULL, true},

@@ -136,7 +136,7 @@ static bool submit_many(struct cli *cli, struct errand *errands, size_t n, const
     json_t *names = json_array();
 
     for (size_t i = 0; i < n; i++)
-        json_array_append_new(names, json_string(errands[i].ref));
+        json_array_append_new(names, json_string(errands[i].id ? errands[i].id : errands[i].ref));
     json_put(request, "vms", names);
     reply = http_post(cli->http, path, request, fault);
     if (!reply)
@@ -149,18 +149,23 @@ static bool submit_many(struct cli *cli, struct errand *errands, size_t n, const
     return true;
 }
 
+bool errands_ask(struct cli *cli, struct errand *errands, size_t n, const char *verb,
+                 const json_t *body, struct fault *first, struct fault *fault)
+{
+    for (size_t i = 0; i < n; i += BULK)
+        if (!submit_many(cli, errands + i, n - i < BULK ? n - i : BULK, verb, body, first, fault))
+            return false;
+    return true;
+}
+
 static bool submit(struct cli *cli, struct errand *errands, size_t n, const char *verb,
                    const json_t *body, struct fault *first, struct fault *fault)
 {
     for (size_t i = 0; i < n && cli->wait_for; i++)
         if (!condition_begin(cli, &errands[i].condition, errands[i].ref, 0, fault))
             return false;
-    if (n == 1)
-        return submit_one(cli, errands, verb, body, fault);
-    for (size_t i = 0; i < n; i += BULK)
-        if (!submit_many(cli, errands + i, n - i < BULK ? n - i : BULK, verb, body, first, fault))
-            return false;
-    return true;
+    return n == 1 ? submit_one(cli, errands, verb, body, fault)
+                  : errands_ask(cli, errands, n, verb, body, first, fault);
 }
 
 /* ---- the whole of it ---- */

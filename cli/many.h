@@ -15,6 +15,7 @@ void targets_clear(struct targets *targets); /* for CLEANUP(targets_clear) */
 /* What is done to one of them. */
 struct errand {
     const char *ref;            /* borrowed from the targets */
+    const char *id;             /* asked for by that instead; NULL: by 'ref' */
     json_t *operation;          /* NULL: it was refused, or not asked for */
     struct condition condition; /* of cli->wait_for, if that is set */
 };
@@ -28,6 +29,10 @@ void errands_free(struct errand *errands, size_t n);
 /* Several VMs fail one by one: each failure is said at once, the first one's exit code counts. */
 void note_fault(struct cli *cli, const char *ref, struct fault *one, struct fault *first,
                 bool several);
+/* The action 'verb' on all in one request, or a few; what is refused is noted. False: the fault is
+ * of them all, and what was submitted is not to be waited for. */
+bool errands_ask(struct cli *cli, struct errand *errands, size_t n, const char *verb,
+                 const json_t *body, struct fault *first, struct fault *fault) MUST_USE;
 /* The action 'verb' with the arguments 'body' (or NULL) on all targets, side by side; waits for
  * each and says that it 'done' ("runs"). The first failure is the fault. */
 bool act_on_all(struct cli *cli, const char *verb, const char *done, const json_t *body,

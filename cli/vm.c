@@ -104,9 +104,9 @@ const struct command vm_commands[] = {
      "off.",
      "  vmmctl vm flatten web2", vm_flatten_run, false},
     {"log", "VM", 1, 1, 0, vm_log_flags, "show the last lines of QEMU's log, or a serial port's",
-     "For finding out why a VM does not start or has ended. vmmctl console shows what comes from "
-     "now on.",
-     "  vmmctl vm log web\n  vmmctl vm log web --serial -n 20", vm_log_run, false},
+     "For finding out why a VM does not start or has ended. With --follow what comes then is "
+     "shown as well; vmmctl console does that as it comes, and types.",
+     "  vmmctl vm log web\n  vmmctl vm log web --serial -n 20 --follow", vm_log_run, false},
     {"wait", "VM...", 0, MANY, USES_PICK | USES_OUTPUT, vm_wait_flags,
      "wait until VMs are what is asked for",
      "CONDITION is a state (running, off, paused, saved, crashed), deleted, serial:REGEX (the "

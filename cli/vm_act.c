@@ -1,6 +1,5 @@
-/* vmmctl vm start, stop, delete, …: what changes the state of one VM or several. */
+/* vmmctl vm start, stop, wait, …: what changes the state of one VM or several. */
 #include "cli/many.h"
-#include "cli/quantity.h"
 #include "cli/vm.h"
 #include "cli/wait.h"
 #include "core/base/json.h"
@@ -15,10 +14,6 @@ const struct flag vm_stop_flags[] = {
 };
 const struct flag vm_shutdown_flags[] = {
     {"grace", 0, "TIME", "how long the guest may take (default: the VM's own setting)"},
-    {0},
-};
-const struct flag vm_delete_flags[] = {
-    {"force", 0, NULL, "switch the VM off first if it runs"},
     {0},
 };
 
@@ -97,87 +92,11 @@ bool vm_stop_run(struct cli *cli, struct fault *fault)
     return false;
 }
 
-/* ---- delete ---- */
-
-static bool confirm_delete(struct cli *cli, const json_t *vm, struct fault *fault)
-{
-    const json_t *disks = json_object_get(vm, "disks"), *disk;
-    const char *name = json_get_text(vm, "name");
-    uint64_t bytes = 0;
-    char size[QUANTITY_TEXT], question[200];
-    size_t i;
-
-    json_array_foreach (disks, i, disk)
-        bytes += json_get_u64(disk, "size_bytes", 0);
-    size_text(bytes, size);
-    snprintf(question, sizeof question, "Delete %s with its %zu disks (%s)?", name ? name : "it",
-             json_array_size(disks), size);
-    return cli_confirm(cli, question, fault);
-}
-
 bool vm_is_live(const json_t *vm)
 {
     const char *run = json_get_text(json_object_get(vm, "run"), "state");
 
     return run && !str_eq(run, "off") && !str_eq(run, "crashed") && !str_eq(run, "saved");
-}
-
-/* --force needs the end of the stop before it can delete, whatever --no-wait says. */
-static bool stop_first(struct cli *cli, const char *id, struct fault *fault)
-{
-    bool wait = cli->wait;
-    bool ok;
-
-    cli->wait = true;
-    ok = vm_action(cli, id, "stop", NULL, fault);
-    cli->wait = wait;
-    return ok;
-}
-
-bool vm_delete_one(struct cli *cli, const char *ref, struct fault *fault)
-{
-    CLEANUP(mem_freep) char *path = http_path("/vms/{}", ref);
-    CLEANUP(json_decrefp) json_t *vm = http_get(cli->http, path, fault);
-    CLEANUP(json_decrefp) json_t *operation = NULL;
-    const char *id = json_get_text(vm, "id");
-    CLEANUP(mem_freep) char *by_id = id ? http_path("/vms/{}", id) : NULL;
-    struct http_request request = {.method = "DELETE", .path = by_id};
-    bool force = args_has(cli->args, "force");
-
-    if (!vm)
-        return false;
-    if (!id)
-        return fault_set(fault, CLI_FAILED, "the reply is no VM; is this vmmd?");
-    if (vm_is_live(vm) && !force) {
-        fault_set(fault, CLI_CONFLICT, "%.63s is not off", ref);
-        return fault_hint(fault, "shut it down first, or switch it off and delete it by --force");
-    }
-    if (!confirm_delete(cli, vm, fault) || (vm_is_live(vm) && !stop_first(cli, id, fault)))
-        return false;
-    operation = http_json(cli->http, &request, fault);
-    if (!operation || !wait_follow(cli, operation, NULL, fault))
-        return false;
-    if (cli->wait && cli->quiet)
-        fprintf(cli->out, "%s\n", id);
-    if (cli->wait)
-        cli_say(cli, "%s is deleted", ref);
-    return true;
-}
-
-bool vm_delete_run(struct cli *cli, struct fault *fault)
-{
-    CLEANUP(targets_clear) struct targets targets = {0};
-    struct fault first = {0};
-
-    if (!targets_find(cli, &targets, fault))
-        return false;
-    for (size_t i = 0; i < targets.n && first.exit != CLI_INTERRUPTED; i++) {
-        struct fault one = {0};
-        if (!vm_delete_one(cli, targets.name[i], &one))
-            note_fault(cli, targets.name[i], &one, &first, targets.n > 1);
-    }
-    *fault = first;
-    return first.exit == CLI_OK;
 }
 
 /* ---- wait ---- */

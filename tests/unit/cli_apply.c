@@ -93,6 +93,26 @@ static void a_webhook_keeps_its_secret_and_gets_its_types(void **state)
     assert_string_equal(out, "webhook/ci unchanged\n");
 }
 
+static void a_pool_gets_its_quota(void **state)
+{
+    static const struct step steps[] = {
+        {.line = "GET /api/v1/pools/fast",
+         .status = 200,
+         .body = "{\"name\":\"fast\",\"root\":\"main\",\"quota_bytes\":0,\"reserve_bytes\":5,"
+                 "\"default_format\":\"qcow2\"}"},
+        {.line = "PATCH /api/v1/pools/fast?dry_run=true", .status = 200, .body = "{}"},
+        {.line = "PATCH /api/v1/pools/fast HTTP",
+         .status = 200,
+         .wants = "\r\n\r\n{\"quota_bytes\":1073741824}",
+         .body = "{}"},
+    };
+
+    assert_int_equal(
+        apply("{kind: pool, name: fast, root: main, quota: 1G}", "", steps, ARRAY_LEN(steps)),
+        CLI_OK);
+    assert_string_equal(out, "pool/fast changed\n  quota_bytes: 0 -> 1073741824\n");
+}
+
 static void a_pool_on_another_root_and_an_unknown_member_are_said(void **state)
 {
     static const struct step steps[] = {{.line = "GET /api/v1/pools/fast",
@@ -111,6 +131,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_meant_is_refused_before_any_request),
         cmocka_unit_test(pools_are_made_before_the_vms_that_lie_on_them),
         cmocka_unit_test(a_webhook_keeps_its_secret_and_gets_its_types),
+        cmocka_unit_test(a_pool_gets_its_quota),
         cmocka_unit_test(a_pool_on_another_root_and_an_unknown_member_are_said),
     };
 
