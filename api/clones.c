@@ -54,6 +54,23 @@ static void clone_args_clear(struct clone_args *args)
     model_clear(&clone_model, args);
 }
 
+/* What was refused says all that stands in its way. */
+static bool refused(struct request *rq, const struct clone_ask *ask, const struct err *err)
+{
+    struct err none = {0};
+
+    if (reply_is_blocked(err))
+        reply_blockers(rq, vm_clone_plan(rq->api->config.core, rq->ref, ask, &none), err);
+    return false;
+}
+
+static bool answer_plan(struct request *rq, const struct clone_ask *ask, struct err *err)
+{
+    json_t *plan = vm_clone_plan(rq->api->config.core, rq->ref, ask, err);
+
+    return plan && reply_dry_run(rq, "plan", plan);
+}
+
 bool vms_clone(struct request *rq, struct err *err)
 {
     CLEANUP(clone_args_clear) struct clone_args args = {0};
@@ -73,8 +90,10 @@ bool vms_clone(struct request *rq, struct err *err)
         return err_field(err, ERR_INVALID, "/bandwidth", "only a full clone copies anything");
     if (ask.limited)
         ask.bytes_per_s = (uint64_t)args.bandwidth;
+    if (origin.dry_run)
+        return answer_plan(rq, &ask, err);
     if (!vm_clone(rq->api->config.core, rq->ref, &ask, &origin, &op, &vm, err) &&
         !idem_lost_race(rq, &origin, "operation", &op, err))
-        return false;
-    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : operation_reply(rq, &op, err);
+        return refused(rq, &ask, err);
+    return operation_reply(rq, &op, err);
 }

@@ -90,6 +90,22 @@ static struct move_request request_of(const struct move_args *args, const char *
     return request;
 }
 
+/* What was refused says all that stands in its way. */
+static bool refused(struct request *rq, const struct move_request *request,
+                    const struct origin *origin, const struct err *err)
+{
+    struct origin dry = *origin;
+    struct err none = {0};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    dry.dry_run = true;
+    if (reply_is_blocked(err) &&
+        vm_move_storage(rq->api->config.core, rq->ref, request, &dry, &op, &plan, &none))
+        reply_blockers(rq, plan, err);
+    return false;
+}
+
 bool storage_move(struct request *rq, struct err *err)
 {
     CLEANUP(move_args_clear) struct move_args args = {0};
@@ -108,7 +124,7 @@ bool storage_move(struct request *rq, struct err *err)
     request = request_of(&args, disks);
     if (!vm_move_storage(rq->api->config.core, rq->ref, &request, &origin, &op, &plan, err) &&
         !idem_lost_race(rq, &origin, "operation", &op, err))
-        return false;
+        return refused(rq, &request, &origin, err);
     return origin.dry_run ? reply_dry_run(rq, "plan", plan) : operation_reply(rq, &op, err);
 }
 

@@ -28,7 +28,7 @@ static json_t *text_or_title(const char *text, const char *title)
 }
 
 json_t *problem_json(const struct err *err, const char *instance, const char *request_id,
-                     unsigned retry_s)
+                     unsigned retry_s, json_t *blockers)
 {
     json_t *p = json_object();
     const char *title = err_title(err->code);
@@ -43,6 +43,8 @@ json_t *problem_json(const struct err *err, const char *instance, const char *re
     json_put_text(p, "code", err_slug(err->code));
     if (err->field[0])
         json_put(p, "errors", culprits(err));
+    if (blockers)
+        json_put(p, "blockers", json_incref(blockers));
     json_put_text(p, "request_id", request_id);
     if (retry_s)
         json_put_u64(p, "retry_after_s", retry_s);

@@ -126,7 +126,26 @@ bool reply_problem(struct request *rq, const struct err *err)
     if (rq->reply.retry_s)
         reply_header(rq, "Retry-After", "%u", rq->reply.retry_s);
     return set_json(rq, (unsigned)err_status(err->code), PROBLEM_TYPE,
-                    problem_json(err, instance, rq->id, rq->reply.retry_s));
+                    problem_json(err, instance, rq->id, rq->reply.retry_s, rq->reply.blockers));
+}
+
+bool reply_is_blocked(const struct err *err)
+{
+    const int status = err_status(err->code);
+
+    return status == 409 || status == 501 || status == 503 || status == 507;
+}
+
+void reply_blockers(struct request *rq, json_t *take, const struct err *err)
+{
+    json_t *list = json_object_get(take, "blockers");
+
+    if (list) {
+        json_add_err(list, err);
+        json_decref(rq->reply.blockers);
+        rq->reply.blockers = json_incref(list);
+    }
+    json_decref(take);
 }
 
 static struct MHD_Response *make_response(struct reply *reply)
@@ -228,5 +247,6 @@ void reply_clear(struct reply *reply)
         MHD_destroy_response(reply->stream);
     if (reply->drop)
         reply->drop(reply->held);
+    json_decref(reply->blockers);
     *reply = (struct reply){0};
 }

@@ -28,6 +28,7 @@ struct reply {
     void *held;               /* … this when it has ended */
     unsigned retry_s;         /* for a problem: when to try again; 0: as its code says */
     char instance[96];        /* for a problem: what failed, "" for the request's path */
+    json_t *blockers;         /* for a problem: owned; NULL: it lists none */
 };
 
 /* All return true, so that a handler ends with "return reply_…". */
@@ -44,6 +45,11 @@ bool reply_upgrade(struct request *rq, struct MHD_Response *take, void *held,
 void reply_header(struct request *rq, const char *name, const char *fmt, ...) PRINTF(3, 4);
 /* {"dry_run":true} and, when 'key' is given, one member more. */
 bool reply_dry_run(struct request *rq, const char *key, json_t *take);
+/* Whether what was refused may be refused for more than that: then its plan says for what. */
+bool reply_is_blocked(const struct err *err);
+/* The problem document of 'err' lists what the plan ('take', may be NULL) has in "blockers", and
+ * 'err' itself, should it not be among them. */
+void reply_blockers(struct request *rq, json_t *take, const struct err *err);
 /* The problem document of 'err'. */
 bool reply_problem(struct request *rq, const struct err *err);
 

@@ -73,7 +73,7 @@ const struct route routes[] = {
     ROUTE(PATCH,  SNAP "/{id}",                                editSnapshot,            SNAPSHOT,      SNAPSHOT,   PATCH,              "dry_run",                       snapshots_edit, 0)
     ROUTE(DELETE, SNAP "/{id}",                                deleteSnapshot,          SNAPSHOT,      SNAPSHOT,   NONE,               "dry_run bandwidth",             snapshots_delete, 0)
     ROUTE(GET,    SNAP "/{id}/screenshot",                     getSnapshotScreenshot,   CONSOLE_SEE,   SNAPSHOT,   NONE,               "",                              snapshots_screenshot, 0)
-    ROUTE(GET,    SNAP "/{id}/diff",                           diffSnapshot,            VM_READ,       SNAPSHOT,   NONE,               "to",                            snapshots_diff, 0)
+    ROUTE(GET,    SNAP "/{id}/diff",                           diffSnapshot,            VM_READ,       SNAPSHOT,   NONE,               "to exact",                      snapshots_diff, 0)
     ROUTE(GET,    SNAP "/{id}/nbd",                            readSnapshotDisk,        DATA_READ,     SNAPSHOT,   NONE,               "disk",                          snapshots_nbd, 0)
     ROUTE(POST,   SNAP "/{id}/actions/export",                 exportSnapshot,          DATA_READ,     SNAPSHOT,   JSON_OPTIONAL,      "dry_run",                       snapshots_export, 0)
     ROUTE(GET,    "/api/v1/exports",                           listExports,             STORAGE_READ,  EXPORTS,    NONE,               LIST,                            exports_list, 0)

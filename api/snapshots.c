@@ -125,28 +125,35 @@ bool snapshots_diff(struct request *rq, struct err *err)
 {
     const char *to = request_query(rq, "to");
     char vm[UUID_TEXT];
+    bool exact = false;
     json_t *diff;
 
-    if (!snapshot_vm(rq->api->config.core, rq->ref, vm, err))
+    if (!request_query_bool(rq, "exact", &exact, err) ||
+        !snapshot_vm(rq->api->config.core, rq->ref, vm, err))
         return false;
-    diff = snapshot_diff(rq->api->config.core, vm, rq->ref, str_eq(to, "current") ? NULL : to, err);
+    diff = snapshot_diff(rq->api->config.core, vm, rq->ref, str_eq(to, "current") ? NULL : to,
+                         exact, err);
     return diff && reply_json(rq, 200, diff);
 }
 
-/* What all operations here end with. */
-static bool answer(struct request *rq, const struct origin *origin, struct uuid *op, bool ok,
-                   struct err *err)
+/* What all operations here end with. What was refused says all that stands in its way. */
+static bool answer(struct request *rq, const char *vm, const struct snapshot_act *act,
+                   const struct origin *origin, struct uuid *op, bool ok, struct err *err)
 {
-    if (!ok && !idem_lost_race(rq, origin, "operation", op, err))
-        return false;
-    return operation_reply(rq, op, err);
+    struct err none = {0};
+
+    if (ok || idem_lost_race(rq, origin, "operation", op, err))
+        return operation_reply(rq, op, err);
+    if (reply_is_blocked(err))
+        reply_blockers(rq, snapshot_plan(rq->api->config.core, vm, act, &none), err);
+    return false;
 }
 
 /* What the operation would do, in its place. */
-static bool answer_plan(struct request *rq, const char *vm, const char *snapshot, enum vm_verb verb,
-                        enum consistency consistency, struct err *err)
+static bool answer_plan(struct request *rq, const char *vm, const struct snapshot_act *act,
+                        struct err *err)
 {
-    json_t *plan = snapshot_plan(rq->api->config.core, vm, snapshot, verb, consistency, err);
+    json_t *plan = snapshot_plan(rq->api->config.core, vm, act, err);
 
     return plan && reply_dry_run(rq, "plan", plan);
 }
@@ -154,6 +161,9 @@ static bool answer_plan(struct request *rq, const char *vm, const char *snapshot
 bool snapshots_create(struct request *rq, struct err *err)
 {
     CLEANUP(snapshot_spec_clear) struct snapshot_spec spec = {0};
+    struct core *core = rq->api->config.core;
+    struct snapshot_act act = {.verb = VM_VERB_SNAPSHOT};
+    struct snapshot_ask ask;
     struct origin origin;
     struct uuid op = {0};
     bool replay;
@@ -163,15 +173,13 @@ bool snapshots_create(struct request *rq, struct err *err)
         return false;
     if (replay)
         return operation_reply(rq, &op, err);
+    ask = (struct snapshot_ask){spec.name, spec.notes, (enum consistency)spec.consistency};
+    act.snapshot = ask.name;
+    act.consistency = ask.consistency;
     if (origin.dry_run)
-        return answer_plan(rq, rq->ref, spec.name, VM_VERB_SNAPSHOT,
-                           (enum consistency)spec.consistency, err);
-    return answer(rq, &origin, &op,
-                  snapshot_take(rq->api->config.core, rq->ref,
-                                &(struct snapshot_ask){spec.name, spec.notes,
-                                                       (enum consistency)spec.consistency},
-                                &origin, &op, err),
-                  err);
+        return answer_plan(rq, rq->ref, &act, err);
+    return answer(rq, rq->ref, &act, &origin, &op,
+                  snapshot_take(core, rq->ref, &ask, &origin, &op, err), err);
 }
 
 bool snapshots_edit(struct request *rq, struct err *err)
@@ -196,6 +204,9 @@ bool snapshots_edit(struct request *rq, struct err *err)
 
 bool snapshots_delete(struct request *rq, struct err *err)
 {
+    const struct snapshot_act act = {.verb = VM_VERB_DELETE_SNAPSHOT, .snapshot = rq->ref};
+    struct core *core = rq->api->config.core;
+    const bool limited = request_query(rq, "bandwidth") != NULL;
     struct origin origin;
     struct uuid op = {0};
     char vm[UUID_TEXT];
@@ -205,15 +216,17 @@ bool snapshots_delete(struct request *rq, struct err *err)
         !request_origin(rq, &origin, err) || !snapshot_vm(rq->api->config.core, rq->ref, vm, err))
         return false;
     if (origin.dry_run)
-        return answer_plan(rq, vm, rq->ref, VM_VERB_DELETE_SNAPSHOT, CONSISTENCY_DISK, err);
-    return snapshot_delete(rq->api->config.core, vm, rq->ref,
-                           request_query(rq, "bandwidth") ? &bandwidth : NULL, &origin, &op, err) &&
-           operation_reply(rq, &op, err);
+        return answer_plan(rq, vm, &act, err);
+    return answer(
+        rq, vm, &act, &origin, &op,
+        snapshot_delete(core, vm, rq->ref, limited ? &bandwidth : NULL, &origin, &op, err), err);
 }
 
 bool snapshots_revert(struct request *rq, struct err *err)
 {
     CLEANUP(revert_args_clear) struct revert_args args = {0};
+    struct snapshot_act act = {.verb = VM_VERB_REVERT};
+    struct core *core = rq->api->config.core;
     struct origin origin;
     struct uuid op = {0};
     bool replay;
@@ -223,10 +236,11 @@ bool snapshots_revert(struct request *rq, struct err *err)
         return false;
     if (replay)
         return operation_reply(rq, &op, err);
+    act.snapshot = args.snapshot;
+    act.start = args.start;
     if (origin.dry_run)
-        return answer_plan(rq, rq->ref, args.snapshot, VM_VERB_REVERT, CONSISTENCY_DISK, err);
-    return answer(rq, &origin, &op,
-                  snapshot_revert_to(rq->api->config.core, rq->ref, args.snapshot, args.start,
-                                     &origin, &op, err),
+        return answer_plan(rq, rq->ref, &act, err);
+    return answer(rq, rq->ref, &act, &origin, &op,
+                  snapshot_revert_to(core, rq->ref, args.snapshot, args.start, &origin, &op, err),
                   err);
 }

@@ -75,6 +75,18 @@ static void add_where(struct fault *fault, const json_t *item)
              more ? ": " : "", more ? detail : "");
 }
 
+static void add_blocker(struct fault *fault, const json_t *item)
+{
+    const char *detail = json_get_text(item, "detail"), *code = json_get_text(item, "code");
+    const unsigned i = fault->n_others;
+
+    if (!detail || str_eq(detail, fault->detail) || i == FAULT_OTHERS_MAX)
+        return;
+    str_copy(fault->others[i].detail, sizeof fault->others[i].detail, detail);
+    str_copy(fault->others[i].code, sizeof fault->others[i].code, code ? code : "");
+    fault->n_others++;
+}
+
 static void from_document(struct fault *fault, const json_t *problem)
 {
     const char *detail = json_get_text(problem, "detail");
@@ -92,6 +104,8 @@ static void from_document(struct fault *fault, const json_t *problem)
         str_copy(fault->request_id, sizeof fault->request_id, request_id);
     json_array_foreach (json_object_get(problem, "errors"), i, item)
         add_where(fault, item);
+    json_array_foreach (json_object_get(problem, "blockers"), i, item)
+        add_blocker(fault, item);
 }
 
 /* What a person can do about it where the service, which does not know vmmctl, cannot say it. */
@@ -119,6 +133,15 @@ bool fault_problem(struct fault *fault, int status, const char *body, size_t len
     return false;
 }
 
+static void print_others(const struct fault *fault, FILE *to)
+{
+    for (unsigned i = 0; i < fault->n_others; i++) {
+        CLEANUP(mem_freep) char *detail = text_escape(fault->others[i].detail);
+        CLEANUP(mem_freep) char *code = text_escape(fault->others[i].code);
+        fprintf(to, "\n  also: %s [%s]", detail, code);
+    }
+}
+
 void fault_print(const struct fault *fault, FILE *to, bool colour)
 {
     CLEANUP(mem_freep) char *detail = text_escape(fault->detail);
@@ -134,6 +157,7 @@ void fault_print(const struct fault *fault, FILE *to, bool colour)
         fprintf(to, " [%s]", code);
     if (*where)
         fprintf(to, "\n  at: %s", where);
+    print_others(fault, to);
     if (*hint)
         fprintf(to, "\n  hint: %s", hint);
     if (*request)

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#define FAULT_OTHERS_MAX 8
+
 struct fault {
     enum cli_exit exit;
     char detail[600];    /* the sentence; "" when everything is on the screen already */
@@ -15,6 +17,10 @@ struct fault {
     char where[256];     /* JSON pointers of the members at fault, "" when none */
     char request_id[64]; /* finds the request in the service's log */
     char hint[320];      /* what to do next, "" when the detail says it */
+    struct {
+        char detail[400], code[40];
+    } others[FAULT_OTHERS_MAX]; /* what stands in the way besides that */
+    unsigned n_others;
 };
 
 /* All return false, so that "return fault_set(...)" is the whole error path. */

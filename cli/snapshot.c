@@ -103,11 +103,12 @@ const struct command snapshot_commands[] = {
      "How "
      "fast is changed meanwhile by vmmctl op limit.",
      "  vmmctl snapshot delete web before-update --bandwidth 50M", snapshot_delete_run, false},
-    {"diff", "VM SNAPSHOT [OTHER]", 2, 3, USES_OUTPUT, NULL,
+    {"diff", "VM SNAPSHOT [OTHER]", 2, 3, USES_OUTPUT, snapshot_diff_flags,
      "show how much of a VM's disks differs between two snapshots, or one and now",
      "At most: it counts what the files between them take, and a block that is written in part "
-     "counts as a whole.",
-     "  vmmctl snapshot diff web clean\n  vmmctl snapshot diff web clean updated",
+     "counts as a whole. With --exact also what was changed: blocks of 64 KiB that were written "
+     "or discarded on either side, each once.",
+     "  vmmctl snapshot diff web clean\n  vmmctl snapshot diff web clean updated --exact",
      snapshot_diff_run, false},
     {"screenshot", "VM SNAPSHOT", 2, 2, 0, snapshot_screenshot_flags,
      "save what a VM's screen showed when a snapshot was taken, as PNG",

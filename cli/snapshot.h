@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 extern const struct flag snapshot_export_flags[];
+extern const struct flag snapshot_diff_flags[];
 extern const struct flag snapshot_screenshot_flags[];
 bool snapshot_screenshot_run(struct cli *cli, struct fault *fault) MUST_USE;
 extern const struct flag snapshot_serve_flags[];

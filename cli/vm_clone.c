@@ -52,6 +52,20 @@ static json_t *make_request(struct cli *cli, struct fault *fault)
     return put_bandwidth(cli, request, fault) ? TAKE(request) : NULL;
 }
 
+/* What the dry run came to: a conflict, of which all is said, unless it would be possible. */
+static bool say_plan(struct cli *cli, const json_t *reply, struct fault *fault)
+{
+    const json_t *blockers = json_object_get(json_object_get(reply, "plan"), "blockers"), *one;
+    size_t i;
+
+    json_array_foreach (blockers, i, one)
+        fprintf(cli->out, "not possible: %s\n", json_get_text(one, "detail"));
+    if (json_array_size(blockers))
+        return fault_set(fault, CLI_CONFLICT, "%s", "");
+    cli_say(cli, "nothing was created; it would be possible");
+    return true;
+}
+
 bool vm_clone_run(struct cli *cli, struct fault *fault)
 {
     const bool dry = args_has(cli->args, "dry-run");
@@ -64,11 +78,8 @@ bool vm_clone_run(struct cli *cli, struct fault *fault)
 
     if (!request)
         return false;
-    if (dry) {
-        if (reply)
-            cli_say(cli, "nothing was created; it would be possible");
-        return reply != NULL;
-    }
+    if (dry)
+        return reply && say_plan(cli, reply, fault);
     if (!wait_post(cli, path, request, &end, fault) || !end)
         return fault->exit == CLI_OK;
     cli_say(cli, "%s is a clone of %s", cli_word(cli, 1), cli_word(cli, 0));

@@ -24,7 +24,8 @@ bool machine_serve(struct machine *m, unsigned disk, int listener, struct err *e
                                 SOCKET_NAME, "max-connections", 1),
                       err) &&
            layers_qmp(m, "block-export-add",
-                      json_pack("{s:s,s:s,s:s,s:s,s:b}", "type", "nbd", "id", SOCKET_NAME,
-                                "node-name", top.node, "name", "", "writable", 0),
+                      json_pack("{s:s,s:s,s:s,s:s,s:b,s:b}", "type", "nbd", "id", SOCKET_NAME,
+                                "node-name", top.node, "name", "", "writable", 0,
+                                "allocation-depth", 1),
                       err);
 }

@@ -130,16 +130,33 @@ void json_put(json_t *object, const char *key, json_t *value)
     json_object_set_new(object, key, value ? value : json_null());
 }
 
+static json_t *from_err(const struct err *err)
+{
+    json_t *value = json_object();
+
+    json_put_text(value, "code", err_slug(err->code));
+    json_put_text(value, "detail", err->detail);
+    json_put_text(value, "pointer", err->field[0] ? err->field : NULL);
+    return value;
+}
+
 void json_put_err(json_t *object, const char *key, const struct err *err)
 {
-    json_t *value = err->code ? json_object() : NULL;
+    json_put(object, key, err->code ? from_err(err) : NULL);
+}
 
-    if (value) {
-        json_put_text(value, "code", err_slug(err->code));
-        json_put_text(value, "detail", err->detail);
-        json_put_text(value, "pointer", err->field[0] ? err->field : NULL);
-    }
-    json_put(object, key, value);
+void json_add_err(json_t *list, const struct err *err)
+{
+    json_t *value = from_err(err);
+    const json_t *other;
+    size_t i;
+
+    json_array_foreach (list, i, other)
+        if (json_equal(other, value)) {
+            json_decref(value);
+            return;
+        }
+    json_array_append_new(list, value);
 }
 
 void json_put_time(json_t *object, const char *key, int64_t wall_ms)

@@ -30,6 +30,8 @@ void json_put_bool(json_t *object, const char *key, bool value);
 void json_put(json_t *object, const char *key, json_t *value); /* takes 'value'; NULL gives null */
 /* {"code","detail","pointer"} as in schema OperationError; null when there is no error. */
 void json_put_err(json_t *object, const char *key, const struct err *err);
+/* The same as one more item of a list, unless it is there already. */
+void json_add_err(json_t *list, const struct err *err);
 /* RFC 7396: 'target' is changed by the merge patch 'patch' in place; both are objects. */
 void json_merge(json_t *target, const json_t *patch);
 void json_put_time(json_t *object, const char *key, int64_t wall_ms); /* 0 gives null */

@@ -175,12 +175,7 @@ bool move_plan(struct move *m, const struct move_request *request, struct err *e
 
 static void block(json_t *list, struct err *first, const struct err *why)
 {
-    json_t *one = json_object();
-
-    json_put_text(one, "code", err_slug(why->code));
-    json_put_text(one, "pointer", why->field[0] ? why->field : NULL);
-    json_put_text(one, "detail", why->detail);
-    json_array_append_new(list, one);
+    json_add_err(list, why);
     if (!first->code)
         *first = *why;
 }
@@ -260,19 +255,32 @@ static uint64_t estimate_s(const struct move *m, uint64_t bytes_per_s)
     return bytes_of(m) / rate + 1;
 }
 
-json_t *move_plan_json(const struct move *m, const struct move_request *request, json_t *blockers)
+/* Of the target's file system, whether anything moves there or not. */
+static uint64_t free_there(const struct move *m)
 {
     uint64_t total = 0, free_bytes = 0;
     struct err ignored = {0};
+    struct pool *pool;
+    int dir;
+
+    lock_take(&m->core->registry.lock);
+    pool = pool_find(m->core, UUID_STR(&m->pool));
+    dir = pool ? pool->dir : -1;
+    lock_drop(&m->core->registry.lock);
+    if (dir >= 0)
+        err_ignore(fs_space(dir, &total, &free_bytes, &ignored), &ignored);
+    return free_bytes;
+}
+
+json_t *move_plan_json(const struct move *m, const struct move_request *request, json_t *blockers)
+{
     json_t *plan = json_object();
 
-    if (m->n && m->files[0].to.dir >= 0)
-        err_ignore(fs_space(m->files[0].to.dir, &total, &free_bytes, &ignored), &ignored);
     json_put(plan, "blockers", blockers);
     json_put_text(plan, "pool", m->pool_name);
     json_put_u64(plan, "files", m->n);
     json_put_u64(plan, "bytes", bytes_of(m));
-    json_put_u64(plan, "free_bytes", free_bytes);
+    json_put_u64(plan, "free_bytes", free_there(m));
     json_put_u64(plan, "estimate_s", m->n ? estimate_s(m, request->bytes_per_s) : 0);
     return plan;
 }

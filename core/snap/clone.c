@@ -342,3 +342,64 @@ bool vm_clone(struct core *core, const char *ref, const struct clone_ask *ask,
         *op = *id = (struct uuid){0};
     return ok;
 }
+
+/* ---- what stands in the way ---- */
+
+static void look(json_t *blockers, bool ok, struct err *why)
+{
+    if (!ok)
+        json_add_err(blockers, why);
+    *why = (struct err){0};
+}
+
+/* Of what the new VM would be. What is asked for and makes no sense is no blocker. */
+static bool look_at_spec(struct request *r, json_t *blockers, struct err *err)
+{
+    char name[NAME_MAX_BYTES + 1];
+    struct err why = {0};
+
+    if (!make_spec(r, &why)) {
+        if (why.code == ERR_NOT_FOUND || why.code == ERR_INVALID) {
+            *err = why;
+            return false;
+        }
+        look(blockers, false, &why);
+        return true;
+    }
+    look(blockers, check_depth(r, &why), &why);
+    if (r->ask->snapshot)
+        return true;
+    name_snapshot(r, name);
+    look(blockers, taking_plan(r->core, r->from, name, "", &r->taking, &why), &why);
+    return true;
+}
+
+json_t *vm_clone_plan(struct core *core, const char *ref, const struct clone_ask *ask,
+                      struct err *err)
+{
+    const struct uuid nobody = {0};
+    CLEANUP(request_clear)
+    struct request r = {.core = core,
+                        .ask = ask,
+                        .from = vm_get(core, ref, err),
+                        .taking = {.job = &nobody, .args = json_object()}};
+    json_t *blockers, *plan;
+    struct err why = {0};
+    bool ok;
+
+    if (!r.from)
+        return NULL;
+    blockers = json_array();
+    lock_take(&r.from->writing);
+    look(blockers, check_source(&r, &why), &why);
+    look(blockers, check_name_is_free(&r, &why), &why);
+    if (!ask->snapshot)
+        look(blockers, vm_claim(core, r.from, VM_VERB_CLONE, &nobody, NULL, &why), &why);
+    ok = look_at_spec(&r, blockers, err);
+    lock_drop(&r.from->writing);
+    plan = json_object();
+    json_put(plan, "blockers", blockers);
+    if (!ok)
+        json_decref(plan);
+    return ok ? plan : NULL;
+}

@@ -14,6 +14,9 @@ struct clone_ask {
     uint64_t bytes_per_s; /* 0: as fast as it goes */
 };
 
+/* What stands in the way of that: schema ClonePlan, owned by the caller. NOT_FOUND, INVALID. */
+json_t *vm_clone_plan(struct core *core, const char *ref, const struct clone_ask *ask,
+                      struct err *err) MUST_USE;
 /* Submits "vm.clone" or "vm.clone-full", whose object is the new VM, '*vm'. EXISTS for a name that
  * is taken, NOT_FOUND, WRONG_STATE, BUSY while an operation on the VM removes files, NO_SPACE. With
  * origin->dry_run nothing is submitted and '*op' is zero. */

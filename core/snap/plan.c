@@ -31,12 +31,7 @@ struct plan {
 
 static void block(struct plan *p, const struct err *why)
 {
-    json_t *one = json_object();
-
-    json_put_text(one, "code", err_slug(why->code));
-    json_put_text(one, "pointer", why->field[0] ? why->field : NULL);
-    json_put_text(one, "detail", why->detail);
-    json_array_append_new(p->blockers, one);
+    json_add_err(p->blockers, why);
 }
 
 /* ---- space ---- */
@@ -141,7 +136,7 @@ static bool plan_delete(struct plan *p, const char *ref, struct err *err)
     return s != NULL;
 }
 
-static bool plan_revert(struct plan *p, const char *ref, struct err *err)
+static bool plan_revert(struct plan *p, const char *ref, bool start, struct err *err)
 {
     struct err why = {0};
     bool found;
@@ -149,7 +144,7 @@ static bool plan_revert(struct plan *p, const char *ref, struct err *err)
     lock_take(&p->core->registry.lock);
     found = snapshot_need(p->core, p->vm, ref, err) != NULL;
     lock_drop(&p->core->registry.lock);
-    if (found && !revert_check(p->core, p->vm, ref, true, &why))
+    if (found && !revert_check(p->core, p->vm, ref, start, &why))
         block(p, &why);
     look_at_leaves(p, true);
     return found;
@@ -185,8 +180,8 @@ static json_t *plan_json(struct plan *p)
     return json;
 }
 
-json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, enum vm_verb verb,
-                      enum consistency consistency, struct err *err)
+json_t *snapshot_plan(struct core *core, const char *ref, const struct snapshot_act *act,
+                      struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     CLEANUP(json_decrefp) json_t *blockers = json_array();
@@ -197,13 +192,13 @@ json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, 
 
     if (!hold.vm)
         return NULL;
-    if (!vm_claim(core, hold.vm, verb, &nobody, NULL, &why))
+    if (!vm_claim(core, hold.vm, act->verb, &nobody, NULL, &why))
         block(&p, &why);
-    if (verb == VM_VERB_SNAPSHOT)
-        plan_take(&p, snapshot, consistency);
-    else if (verb == VM_VERB_REVERT)
-        ok = plan_revert(&p, snapshot, err);
+    if (act->verb == VM_VERB_SNAPSHOT)
+        plan_take(&p, act->snapshot, act->consistency);
+    else if (act->verb == VM_VERB_REVERT)
+        ok = plan_revert(&p, act->snapshot, act->start, err);
     else
-        ok = plan_delete(&p, snapshot, err);
+        ok = plan_delete(&p, act->snapshot, err);
     return ok ? plan_json(&p) : NULL;
 }

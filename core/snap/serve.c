@@ -36,6 +36,7 @@ struct serve {
     struct machine *helper; /* the same */
     int backend;            /* enum vm_backend */
     bool enlisted, written; /* the overlay is in memory, and in the database */
+    bool counts;            /* of SERVES_MAX */
 };
 
 static atomic_uint serving; /* in this process */
@@ -43,21 +44,16 @@ static struct lock socket_lock = {PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- the overlay ---- */
 
-/* The snapshot's file is lent from here on. */
-static bool enlist(struct serve *s, struct vm *vm, const char *ref, unsigned disk, json_t *event,
-                   struct err *err) REQUIRES(s->core->registry.lock);
-static bool enlist(struct serve *s, struct vm *vm, const char *ref, unsigned disk, json_t *event,
-                   struct err *err)
+/* The file is lent from here on. */
+static bool lend(struct serve *s, struct vm *vm, const struct uuid *id, struct err *err)
+    REQUIRES(s->core->registry.lock);
+static bool lend(struct serve *s, struct vm *vm, const struct uuid *id, struct err *err)
 {
-    struct snapshot *snapshot = snapshot_need(s->core, vm, ref, err);
     struct file *below, *file;
 
-    if (!snapshot || !clone_source_is_free(vm, err))
+    if (!clone_source_is_free(vm, err))
         return false;
-    if (disk >= snapshot->n_disks)
-        return err_field(err, ERR_NOT_FOUND, "?disk", "the snapshot has %zu disks",
-                         snapshot->n_disks);
-    below = file_find(s->core, &snapshot->disks[disk].file);
+    below = file_find(s->core, id);
     if (!below)
         return err_set(err, ERR_INTERNAL, "a disk of the snapshot has no file");
     s->overlay = layer_of_file(s->core, below);
@@ -74,12 +70,30 @@ static bool enlist(struct serve *s, struct vm *vm, const char *ref, unsigned dis
                           .removing = true}; /* by serve_end(), not before */
     file_index_add(s->core, file);
     s->enlisted = true;
+    return true;
+}
+
+static bool enlist(struct serve *s, struct vm *vm, const char *ref, unsigned disk, json_t *event,
+                   struct err *err) REQUIRES(s->core->registry.lock);
+static bool enlist(struct serve *s, struct vm *vm, const char *ref, unsigned disk, json_t *event,
+                   struct err *err)
+{
+    struct snapshot *snapshot = snapshot_need(s->core, vm, ref, err);
+
+    if (!snapshot)
+        return false;
+    if (disk >= snapshot->n_disks)
+        return err_field(err, ERR_NOT_FOUND, "?disk", "the snapshot has %zu disks",
+                         snapshot->n_disks);
+    if (!lend(s, vm, &snapshot->disks[disk].file, err))
+        return false;
     json_put_text(event, "name", snapshot->name);
     json_put_text(event, "vm", UUID_STR(&vm->id));
     json_put_u64(event, "disk", disk);
     return true;
 }
 
+/* 'event' NULL: it is none. */
 static bool write_row(struct serve *s, const struct uuid *snapshot, json_t *event, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(s->core->store, err);
@@ -88,7 +102,8 @@ static bool write_row(struct serve *s, const struct uuid *snapshot, json_t *even
     if (!txn)
         return false;
     s->written = layer_write(txn, &s->overlay, "creating", &none, err) &&
-                 event_add(txn, "snapshot.served", "snapshot", snapshot, json_incref(event), err) &&
+                 (!event || event_add(txn, "snapshot.served", "snapshot", snapshot,
+                                      json_incref(event), err)) &&
                  FAILPOINT("serve.rows", err) && store_commit(&txn, err);
     return s->written;
 }
@@ -198,7 +213,7 @@ bool snapshot_serve(struct core *core, const char *ref, const char *snapshot, un
     if (!hold.vm)
         return false;
     s = mem_alloc(sizeof *s);
-    *s = (struct serve){.core = core, .backend = hold.vm->backend};
+    *s = (struct serve){.core = core, .backend = hold.vm->backend, .counts = true};
     json_put_text(event, "by", origin->principal);
     if (atomic_fetch_add(&serving, 1) >= SERVES_MAX)
         err_set(err, ERR_BUSY, "%d disks of snapshots are served already: end one first",
@@ -207,6 +222,32 @@ bool snapshot_serve(struct core *core, const char *ref, const char *snapshot, un
              begin(s, fd, err)) {
         log_info("a disk of a snapshot of %s is served to %s", VM_NAME(core, hold.vm),
                  origin->principal);
+        *out = s;
+        return true;
+    }
+    serve_end(s);
+    return false;
+}
+
+static bool lend_it(struct serve *s, struct vm *vm, const struct uuid *file, struct err *err)
+{
+    bool ok;
+
+    lock_take(&s->core->registry.lock);
+    ok = lend(s, vm, file, err);
+    lock_drop(&s->core->registry.lock);
+    return ok;
+}
+
+bool serve_file(struct core *core, struct vm *vm, const struct uuid *file, struct serve **out,
+                int *fd, struct err *err)
+{
+    struct serve *s = mem_alloc(sizeof *s);
+
+    *s = (struct serve){.core = core, .backend = vm->backend};
+    *out = NULL;
+    *fd = -1;
+    if (lend_it(s, vm, file, err) && write_row(s, NULL, NULL, err) && begin(s, fd, err)) {
         *out = s;
         return true;
     }
@@ -224,6 +265,7 @@ void serve_end(struct serve *s)
         helper_shadow_free(s->core, s->shadow);
     if (s->enlisted)
         drop_overlay(s);
-    atomic_fetch_sub(&serving, 1);
+    if (s->counts)
+        atomic_fetch_sub(&serving, 1);
     free(s);
 }

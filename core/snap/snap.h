@@ -58,10 +58,19 @@ bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
 bool snapshot_picture(struct core *core, const char *ref, const char *snapshot, char **png,
                       size_t *len, struct err *err) MUST_USE;
 /* How much of the disks differs between two snapshots, at most; 'to' NULL: and now. Schema
- * SnapshotDiff, owned by the caller. NOT_FOUND. Looks at files. */
+ * SnapshotDiff, owned by the caller. NOT_FOUND. Looks at files. 'exact': and how much it is, of two
+ * snapshots only (INVALID): starts QEMUs, blocks until they have said it; BUSY, TIMEOUT,
+ * HYPERVISOR, UNAVAILABLE. */
 json_t *snapshot_diff(struct core *core, const char *ref, const char *from, const char *to,
+                      bool exact, struct err *err) MUST_USE;
+/* What would be done: VM_VERB_SNAPSHOT, VM_VERB_REVERT or VM_VERB_DELETE_SNAPSHOT. */
+struct snapshot_act {
+    enum vm_verb verb;
+    const char *snapshot;         /* its id or name; taking one: the name that it would have */
+    enum consistency consistency; /* taking one */
+    bool start;                   /* reverting */
+};
+/* What it would do, and all that stands in its way: schema SnapshotPlan, owned by the caller.
+ * NOT_FOUND. Asks the backend and looks at files. */
+json_t *snapshot_plan(struct core *core, const char *ref, const struct snapshot_act *act,
                       struct err *err) MUST_USE;
-/* What taking one of this name, or reverting to or deleting 'snapshot', would do, and what stands
- * in its way: schema SnapshotPlan, owned by the caller. NOT_FOUND. Looks at files. */
-json_t *snapshot_plan(struct core *core, const char *ref, const char *snapshot, enum vm_verb verb,
-                      enum consistency consistency, struct err *err) MUST_USE;

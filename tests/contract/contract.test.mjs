@@ -276,6 +276,9 @@ describe('snapshots', () => {
         assert.deepEqual([diff.from, diff.to, diff.disks.length, diff.disks[0].files], [a.id, b.id, 1, 1]);
         assert.equal((await api.expect(200, 'GET', `${path}/diff`)).json.to, null);
         await api.refused(404, 'not-found', 'GET', `${path}/diff?to=none`);
+        assert.equal((await api.expect(200, 'GET', `${path}/diff?to=${a.name}&exact=true`)).json.changed_bytes, 0);
+        await api.refused(502, 'hypervisor', 'GET', `${path}/diff?to=${b.name}&exact=true`); // which the backend here cannot say
+        await api.refused(422, 'invalid', 'GET', `${path}/diff?exact=true`);
         assert.equal(a.has_screenshot, false);
         await api.refused(404, 'not-found', 'GET', `${path}/screenshot`);
         await api.expect(200, 'POST', `${VMS}/shot/actions/start`, {headers: WAIT});
@@ -338,7 +341,9 @@ describe('snapshots', () => {
         const plan = async (...request) => (await api.expect(200, ...request)).json.plan;
         const going = await plan('POST', `${VMS}/shot/actions/revert?dry_run=true`, {json: {snapshot: 'first'}});
         assert.deepEqual([going.blockers, going.bytes, going.kept_for], [[], 0, null]);
-        assert.equal((await plan('POST', `${SHOTS}?dry_run=true`, {json: {name: 'first'}})).blockers[0].code, 'exists');
+        const {blockers} = await plan('POST', `${SHOTS}?dry_run=true`, {json: {name: 'first', consistency: 'running'}});
+        assert.deepEqual(blockers.map((b) => b.code), ['wrong-state', 'exists']);
+        assert.deepEqual((await api.refused(409, 'wrong-state', 'POST', SHOTS, {json: {name: 'first', consistency: 'running'}})).blockers, blockers);
         const gone = await plan('DELETE', `${V1}/snapshots/${(await list())[0].id}?dry_run=true`);
         assert.ok(gone.bytes > 0 && gone.freed_bytes > 0 && gone.estimate_s > 0 && gone.free_bytes > 0);
         await api.expect(200, 'POST', `${VMS}/shot/actions/start`, {headers: WAIT});
@@ -367,7 +372,9 @@ describe('clones', () => {
         assert.notEqual(made.generation_id, gold.generation_id);
         await api.expect(201, ...clone('gold', {name: 'c2', snapshot: 'clone-c1', full: true, bandwidth: 1e9}));
         assert.deepEqual((await api.expect(200, 'GET', `${VMS}/gold/snapshots`)).json.items.map((s) => [s.name, s.clones]), [['clone-c1', 1]]);
-        await api.refused(409, 'exists', ...clone('gold', {name: 'c2'}));
+        const [, again, body] = clone('gold', {name: 'c2'}), {plan} = (await api.expect(200, 'POST', `${again}?dry_run=true`, body)).json;
+        assert.deepEqual(plan.blockers.map((b) => [b.code, b.pointer]), [['exists', '/name']]);
+        assert.deepEqual((await api.refused(409, 'exists', ...clone('gold', {name: 'c2'}))).blockers, plan.blockers);
         await api.refused(404, 'not-found', ...clone('gold', {name: 'c3', snapshot: 'none'}));
         await api.refused(422, 'invalid', ...clone('gold', {name: 'no good'}));
         await api.refused(422, 'invalid', ...clone('gold', {name: 'c3', bandwidth: 1})); // a linked one copies nothing
@@ -391,7 +398,7 @@ describe('moves', () => {
         assert.deepEqual([plan.blockers, plan.pool, plan.files], [[], 'far', 2]);
         const none = (await api.expect(200, 'POST', `${MOVE}?dry_run=true`, {json: {pool: 'near'}})).json.plan;
         assert.deepEqual(none.blockers.map((b) => b.code), ['wrong-state']);
-        await api.refused(409, 'wrong-state', 'POST', MOVE, {json: {pool: 'near'}});
+        assert.deepEqual((await api.refused(409, 'wrong-state', 'POST', MOVE, {json: {pool: 'near'}})).blockers, none.blockers);
         await api.refused(404, 'not-found', 'POST', MOVE, {json: {pool: 'nowhere'}});
         await api.refused(404, 'not-found', 'POST', MOVE, {json: {pool: 'far', disks: ['9']}});
         await api.refused(422, 'invalid', 'POST', MOVE, {json: {pool: 'far', format: 'vmdk2'}});

@@ -8,6 +8,7 @@
 #include "core/job/job.h"
 #include "core/snap/clone.h"
 #include "core/snap/snap.h"
+#include "core/vm/registry.h"
 
 #include <string.h>
 
@@ -66,7 +67,7 @@ static const char *clone_as(const char *vm, const struct clone_ask *ask)
     return outcome(vm_clone(w.core, vm, ask, &world_admin, &op, &id, &err), &op, &err);
 }
 
-static const char *clone(const char *vm, const char *snapshot, const char *name)
+static const char *clone_from(const char *vm, const char *snapshot, const char *name)
 {
     const struct clone_ask ask = {.name = name, .snapshot = snapshot};
 
@@ -93,10 +94,10 @@ static void a_clone_is_a_file_on_each_file_of_the_snapshot(void **state)
 {
     assert_string_equal(take("web", "a"), "succeeded");
     assert_int_equal(world_files(&w), 4);
-    assert_string_equal(clone("web", "a", "two"), "succeeded");
+    assert_string_equal(clone_from("web", "a", "two"), "succeeded");
     assert_int_equal(world_files(&w), 6);
-    assert_string_equal(clone("web", "a", "two"), "exists");
-    assert_string_equal(clone("web", "b", "three"), "not-found");
+    assert_string_equal(clone_from("web", "a", "two"), "exists");
+    assert_string_equal(clone_from("web", "b", "three"), "not-found");
     start("web");
     start("two");
     restart();
@@ -108,7 +109,7 @@ static void a_clone_has_an_identity_of_its_own(void **state)
 {
     char one[80], two[80];
 
-    assert_string_equal(clone("web", NULL, "two"), "succeeded");
+    assert_string_equal(clone_from("web", NULL, "two"), "succeeded");
     str_copy(one, sizeof one, world_vm(&w, "web", "generation_id"));
     str_copy(two, sizeof two, world_vm(&w, "two", "generation_id"));
     assert_string_not_equal(one, two);
@@ -124,22 +125,22 @@ static void a_vm_is_cloned_as_it_is_while_it_runs(void **state)
     CLEANUP(json_decrefp) json_t *s = NULL;
 
     start("web");
-    assert_string_equal(clone("web", NULL, "two"), "succeeded");
-    assert_string_equal(clone("web", NULL, "three"), "succeeded");
+    assert_string_equal(clone_from("web", NULL, "two"), "succeeded");
+    assert_string_equal(clone_from("web", NULL, "three"), "succeeded");
     assert_string_equal(world_vm(&w, "web", "state"), "running");
     assert_int_equal(world_files(&w), 10);
     s = snapshot_show(w.core, "web", "clone-three", &err);
     assert_non_null(s);
     start("two");
     start("three");
-    assert_string_equal(clone("two", NULL, "four"), "succeeded");
+    assert_string_equal(clone_from("two", NULL, "four"), "succeeded");
     assert_int_equal(world_files(&w), 14);
 }
 
 static void whoever_goes_first_the_others_keep_what_they_lie_on(void **state)
 {
-    assert_string_equal(clone("web", NULL, "two"), "succeeded");
-    assert_string_equal(clone("two", NULL, "three"), "succeeded");
+    assert_string_equal(clone_from("web", NULL, "two"), "succeeded");
+    assert_string_equal(clone_from("two", NULL, "three"), "succeeded");
     assert_int_equal(world_files(&w), 2 + 2 + 2 + 2 + 2);
     assert_string_equal(world_delete(&w, "web"), "succeeded");
     assert_int_equal(world_files(&w), 8); /* its leaves went */
@@ -157,7 +158,7 @@ static void whoever_goes_first_the_others_keep_what_they_lie_on(void **state)
 
 static void the_clone_may_go_first_as_well(void **state)
 {
-    assert_string_equal(clone("web", NULL, "two"), "succeeded");
+    assert_string_equal(clone_from("web", NULL, "two"), "succeeded");
     assert_string_equal(world_delete(&w, "two"), "succeeded");
     assert_int_equal(world_files(&w), 4);
     assert_string_equal(drop("web", "clone-two"), "succeeded");
@@ -168,7 +169,7 @@ static void a_deleted_snapshot_leaves_its_files_to_its_clones(void **state)
 {
     assert_string_equal(take("web", "a"), "succeeded");
     assert_string_equal(take("web", "b"), "succeeded");
-    assert_string_equal(clone("web", "b", "two"), "succeeded");
+    assert_string_equal(clone_from("web", "b", "two"), "succeeded");
     assert_int_equal(world_files(&w), 8);
     assert_string_equal(drop("web", "b"), "succeeded");
     assert_string_equal(drop("web", "a"),
@@ -188,7 +189,7 @@ static void a_deleted_snapshot_leaves_its_files_to_its_clones(void **state)
 
 static void an_independent_clone_lies_on_nothing(void **state)
 {
-    assert_string_equal(clone("web", NULL, "two"), "succeeded");
+    assert_string_equal(clone_from("web", NULL, "two"), "succeeded");
     start("two");
     assert_string_equal(flatten("two"), "succeeded");
     assert_string_equal(flatten("two"), "succeeded"); /* nothing to do */
@@ -235,20 +236,51 @@ static void a_pool_with_files_that_clones_use_stays(void **state)
 
 static void a_plan_says_what_stays_for_whom(void **state)
 {
+    const struct snapshot_act act = {.verb = VM_VERB_DELETE_SNAPSHOT, .snapshot = "a"};
+    const struct snapshot_act none = {.verb = VM_VERB_DELETE_SNAPSHOT, .snapshot = "none"};
     struct err err = {0};
     CLEANUP(json_decrefp) json_t *plan = NULL, *next = NULL;
 
     assert_string_equal(take("web", "a"), "succeeded");
-    plan = snapshot_plan(w.core, "web", "a", VM_VERB_DELETE_SNAPSHOT, CONSISTENCY_DISK, &err);
+    plan = snapshot_plan(w.core, "web", &act, &err);
     assert_true(json_get_u64(plan, "bytes", 0) > 0);
     assert_int_equal(json_get_u64(plan, "freed_bytes", 0), json_get_u64(plan, "bytes", 1));
-    assert_string_equal(clone("web", "a", "two"), "succeeded");
+    assert_string_equal(clone_from("web", "a", "two"), "succeeded");
     start("web");
-    next = snapshot_plan(w.core, "web", "a", VM_VERB_DELETE_SNAPSHOT, CONSISTENCY_DISK, &err);
+    next = snapshot_plan(w.core, "web", &act, &err);
     assert_int_equal(json_get_u64(next, "bytes", 1), 0);
     assert_string_equal(json_get_text(next, "kept_for"), "two");
-    assert_null(
-        snapshot_plan(w.core, "web", "none", VM_VERB_DELETE_SNAPSHOT, CONSISTENCY_DISK, &err));
+    assert_null(snapshot_plan(w.core, "web", &none, &err));
+    assert_int_equal(err.code, ERR_NOT_FOUND);
+}
+
+static json_t *blockers_of(const struct clone_ask *ask)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *plan = vm_clone_plan(w.core, "web", ask, &err);
+
+    assert_non_null(plan);
+    return json_incref(json_object_get(plan, "blockers"));
+}
+
+static void all_that_stands_in_the_way_is_listed(void **state)
+{
+    const struct clone_ask good = {.name = "two"}, bad = {.name = "two", .snapshot = "none"};
+    const struct clone_ask taken = {.name = "web"};
+    CLEANUP(json_decrefp) json_t *no = blockers_of(&good), *one = blockers_of(&taken), *two = NULL;
+    CLEANUP(vm_drop) struct vm_hold hold = {w.core, vm_get(w.core, "web", &(struct err){0})};
+    const struct uuid holder = uuid_new();
+    struct err err = {0};
+
+    assert_int_equal(json_array_size(no), 0);
+    assert_int_equal(json_array_size(one), 1);
+    assert_true(vm_claim_free(w.core, hold.vm, &holder, "vm.move-storage", &err));
+    two = blockers_of(&taken);
+    vm_unclaim(w.core, hold.vm, &holder);
+    assert_int_equal(json_array_size(two), 2);
+    assert_true(json_equal(json_array_get(two, 0), json_array_get(one, 0)));
+    assert_string_equal(json_get_text(json_array_get(two, 1), "code"), "busy");
+    assert_null(vm_clone_plan(w.core, "web", &bad, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
@@ -282,6 +314,7 @@ int main(void)
         T(a_full_clone_shares_nothing),
         T(a_pool_with_files_that_clones_use_stays),
         T(a_plan_says_what_stays_for_whom),
+        T(all_that_stands_in_the_way_is_listed),
         T(a_dry_run_changes_nothing),
     };
 

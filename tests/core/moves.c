@@ -228,6 +228,7 @@ static void a_dry_run_lists_what_stands_in_the_way(void **state)
     assert_int_equal(json_array_size(json_object_get(good, "blockers")), 0);
     assert_int_equal(json_get_u64(good, "files", 0), 2);
     assert_true(json_get_u64(good, "free_bytes", 0) > 0);
+    assert_true(json_get_u64(bad, "free_bytes", 0) > 0);
     assert_string_equal(json_get_text(blocker, "code"), "wrong-state");
     assert_string_equal(json_get_text(blocker, "pointer"), "/pool");
     assert_int_equal(files_in("second"), 0);

@@ -352,7 +352,7 @@ static void a_snapshot_of_a_running_vm_has_a_picture_that_goes_with_it(void **st
 static uint64_t differs(const char *from, const char *to)
 {
     struct err err = {0};
-    CLEANUP(json_decrefp) json_t *diff = snapshot_diff(w.core, "web", from, to, &err);
+    CLEANUP(json_decrefp) json_t *diff = snapshot_diff(w.core, "web", from, to, false, &err);
 
     assert_non_null(diff);
     assert_int_equal(json_array_size(json_object_get(diff, "disks")), 2);
@@ -377,8 +377,10 @@ static void what_lies_between_two_snapshots_is_told(void **state)
     assert_string_equal(take("c"), "succeeded");
     world_fatten(&w);
     assert_true(differs("b", "c") >= 4 * mib && differs("b", "c") < 5 * mib);
-    assert_null(snapshot_diff(w.core, "web", "a", "none", &err));
+    assert_null(snapshot_diff(w.core, "web", "a", "none", false, &err));
     assert_int_equal(err.code, ERR_NOT_FOUND);
+    assert_null(snapshot_diff(w.core, "web", "a", NULL, true, &err));
+    assert_int_equal(err.code, ERR_INVALID);
 }
 
 #ifdef VMMD_FAILPOINTS

@@ -1,13 +1,16 @@
 /* Disks of snapshots by NBD, with the real daemon, a real QEMU whose guest writes meanwhile, and
  * programs of others that read. */
+#include "tests/lib/chain.h"
 #include "tests/lib/counter.h"
 #include "tests/lib/rig.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
+#include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+#include <errno.h>
 #include <glob.h>
 #include <poll.h>
 #include <signal.h>
@@ -108,13 +111,19 @@ static void end_server(void)
     assert_int_equal(matches("d.sock"), 0);
 }
 
+/* The socket has its name a moment before anybody listens. */
 static int connect_here(void)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int64_t deadline_ms = clock_mono_ms() + SOON_MS;
 
     snprintf(at.sun_path, sizeof at.sun_path, "%s/d.sock", rig.dir);
-    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    while (connect(fd, (struct sockaddr *)&at, sizeof at) < 0) {
+        if (errno != ECONNREFUSED || clock_mono_ms() > deadline_ms)
+            fail_msg("nobody listens: %s", strerror(errno));
+        (void)poll(NULL, 0, 20); /* asked again until somebody does */
+    }
     return fd;
 }
 
@@ -220,6 +229,82 @@ static void what_is_no_nbd_ends_the_connection_and_nothing_else(void **state)
     expect_files(2);
 }
 
+/* ---- how much differs ---- */
+
+/* Writes into what the disk of a VM that is off writes to. */
+static void write_to(unsigned disk, const char *commands)
+{
+    struct chain chain;
+    CLEANUP(mem_freep) char *line = NULL;
+
+    assert_true(chain_of_disk(&rig, "plain", disk, &chain));
+    line = str_format("qemu-io -f %s %s %s", chain.files[0].is_qcow2 ? "qcow2" : "raw", commands,
+                      chain.files[0].path);
+    must(line);
+}
+
+/* Clusters of 64 KiB; '*at_most' is the bound. */
+static uint64_t clusters(const char *from, const char *to, uint64_t *at_most)
+{
+    CLEANUP(mem_freep)
+    char *line = str_format("vmmctl snapshot diff plain %s %s --exact -o json", from, to);
+    CLEANUP(json_decrefp) json_t *list = NULL;
+    uint64_t sum = 0;
+    json_t *one;
+    size_t i;
+
+    must(line);
+    list = json_loads(out, 0, NULL);
+    assert_true(json_is_array(list));
+    *at_most = 0;
+    json_array_foreach (list, i, one) {
+        sum += json_get_u64(one, "changed_bytes", 0);
+        *at_most += json_get_u64(one, "at_most_bytes", 0);
+    }
+    assert_int_equal(sum % 65536, 0);
+    return sum / 65536;
+}
+
+static void expect_clusters(const char *from, const char *to, uint64_t n)
+{
+    uint64_t at_most;
+
+    assert_int_equal(clusters(from, to, &at_most), n);
+    assert_true(at_most >= n * 65536);
+    assert_int_equal(clusters(to, from, &at_most), n);
+}
+
+static void what_differs_is_counted_once(void **state)
+{
+    uint64_t at_most;
+
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms",
+                       "{\"name\":\"plain\",\"accel\":\"tcg\",\"disks\":[{\"size_bytes\":16777728,"
+                       "\"format\":\"raw\"}]}",
+                       201));
+    must("vmmctl snapshot create plain s0 -q");
+    write_to(0, "-c 'write 0 64k' -c 'write 1M 64k'");
+    must("vmmctl snapshot create plain s1 -q");
+    write_to(0, "-c 'write 1M 64k' -c 'write 2M 64k' -c 'write 3M 4k'");
+    must("vmmctl snapshot create plain s2 -q");
+    must("vmmctl snapshot revert plain s0 -y -q");
+    write_to(0, "-c 'write 0 4k' -c 'write 1M 64k' -c 'write 4M 4k' -c 'write -z 5M 64k'");
+    must("vmmctl snapshot create plain s3 -q");
+    must("vmmctl disk add plain 8M,format=raw -q");
+    write_to(1, "-c 'write 7M 64k'");
+    must("vmmctl snapshot create plain s4 -q");
+    expect_clusters("s0", "s1", 2);
+    expect_clusters("s1", "s2", 3);
+    expect_clusters("s0", "s2", 4);
+    expect_clusters("s2", "s3", 6); /* on two branches, two of them on both */
+    expect_clusters("s3", "s4", 1); /* a disk that only one of them has */
+    assert_int_equal(clusters("s1", "s1", &at_most), 0);
+    assert_int_equal(at_most, 0);
+    assert_int_not_equal(shell("vmmctl snapshot diff plain s1 --exact"), 0);
+    must("vmmctl vm delete plain -y -q");
+    expect_files(2);
+}
+
 static void a_daemon_that_dies_leaves_nothing_of_it(void **state)
 {
     CLEANUP(closep) int client = -1;
@@ -260,6 +345,7 @@ int main(void)
         T(nothing_can_be_written),
         T(a_snapshot_that_is_deleted_meanwhile_is_served_on),
         T(what_is_no_nbd_ends_the_connection_and_nothing_else),
+        T(what_differs_is_counted_once),
         T(a_daemon_that_dies_leaves_nothing_of_it),
         T(a_daemon_that_ends_ends_it),
     };

@@ -70,6 +70,24 @@ static void a_problem_is_printed_with_code_pointer_and_request(void **state)
     free(text);
 }
 
+static void whatever_stands_in_the_way_has_a_line(void **state)
+{
+    static const char body[] =
+        "{\"code\":\"busy\",\"detail\":\"held\",\"blockers\":["
+        "{\"code\":\"no-space\",\"detail\":\"the pool has\\n5 B\",\"pointer\":\"/pool\"},"
+        "{\"code\":\"busy\",\"detail\":\"held\",\"pointer\":null},"
+        "{\"code\":\"wrong-state\",\"detail\":\"it runs\",\"pointer\":null}]}";
+    struct fault fault = {0};
+    char *text;
+
+    assert_false(fault_problem(&fault, 409, body, sizeof body - 1, NULL));
+    text = printed(&fault);
+    assert_string_equal(text, "vmmctl: held [busy]\n"
+                              "  also: the pool has\\n5 B [no-space]\n"
+                              "  also: it runs [wrong-state]\n");
+    free(text);
+}
+
 static void a_reply_that_is_no_problem_is_quoted_harmlessly(void **state)
 {
     static const char body[] = "<h1>\033[31mBad Gateway</h1>";
@@ -121,6 +139,7 @@ int main(void)
         cmocka_unit_test(every_error_of_the_service_has_its_exit_code),
         cmocka_unit_test(every_status_from_400_on_is_a_failure),
         cmocka_unit_test(a_problem_is_printed_with_code_pointer_and_request),
+        cmocka_unit_test(whatever_stands_in_the_way_has_a_line),
         cmocka_unit_test(a_reply_that_is_no_problem_is_quoted_harmlessly),
         cmocka_unit_test(a_huge_problem_does_not_overrun),
         cmocka_unit_test(what_is_on_the_screen_already_is_not_said_again),

@@ -178,7 +178,8 @@ static bool is_lent_socket(const json_t *arguments, struct err *err)
 
 static bool is_reader(const json_t *arguments, struct err *err)
 {
-    static const char *const known[] = {"type", "id", "node-name", "name", "writable"};
+    static const char *const known[] = {"type", "id",       "node-name",
+                                        "name", "writable", "allocation-depth"};
 
     return has_members(arguments, known, ARRAY_LEN(known), "block-export-add", err) &&
            ((str_eq(json_get_text(arguments, "type"), "nbd") &&

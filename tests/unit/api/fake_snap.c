@@ -70,7 +70,7 @@ void serve_end(struct serve *serve)
 {
 }
 
-json_t *snapshot_diff(struct core *c, const char *ref, const char *from, const char *to,
+json_t *snapshot_diff(struct core *c, const char *ref, const char *from, const char *to, bool exact,
                       struct err *err)
 {
     return named(POOL_ID);
@@ -83,8 +83,13 @@ bool vm_clone(struct core *c, const char *ref, const struct clone_ask *ask,
     return uuid_parse(POOL_ID, op);
 }
 
-json_t *snapshot_plan(struct core *c, const char *ref, const char *snapshot, enum vm_verb verb,
-                      enum consistency consistency, struct err *err)
+json_t *vm_clone_plan(struct core *c, const char *ref, const struct clone_ask *ask, struct err *err)
+{
+    return json_object();
+}
+
+json_t *snapshot_plan(struct core *c, const char *ref, const struct snapshot_act *act,
+                      struct err *err)
 {
     return json_object();
 }
