@@ -22,7 +22,7 @@ LAYERS = {
     "api/": ("core/", "api/"),
     "vmmd/config/": BASE + ("vmmd/config/",),
     "vmmd/main/": ("core/", "api/", "store/", "net/", "backends/", "vmmd/"),
-    "vmmd/preload/": ("backends/qemu/preload.h",),
+    "vmmd/preload/": ("backends/qemu/preload.h", "vmmd/preload/"),
     "vmmd/": PORT + ("net/", "backends/qemu/worker_wire.h", "backends/qemu/preload.h", "vmmd/"),
     "cli/": MODEL + ("core/inspect/", "backends/qemu/kvm_verdict.h", "cli/"),
     "tests/": ("",),
