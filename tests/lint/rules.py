@@ -21,6 +21,7 @@ LAYERS = {
     "backends/": PORT + ("backends/",),
     "api/": ("core/", "api/"),
     "vmmd/config/": BASE + ("vmmd/config/",),
+    "vmmd/filter/": BASE + ("vmmd/filter/",),
     "vmmd/main/": ("core/", "api/", "store/", "net/", "backends/", "vmmd/"),
     "vmmd/preload/": ("backends/qemu/preload.h", "vmmd/preload/"),
     "vmmd/": PORT + ("net/", "backends/qemu/worker_wire.h", "backends/qemu/preload.h", "vmmd/"),

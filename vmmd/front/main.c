@@ -14,6 +14,7 @@
 #include "core/base/sock.h"
 #include "core/base/str.h"
 #include "vmmd/config/config.h"
+#include "vmmd/filter/filter.h"
 #include "vmmd/front/conn.h"
 #include "vmmd/front/count.h"
 #include "vmmd/front/gate.h"
@@ -67,7 +68,7 @@ static bool confine(struct err *err)
 #ifndef VMMD_FAILPOINTS
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 #endif
-    return true;
+    return filter_only_bytes(err);
 }
 
 /* False when the parent is gone. */

@@ -15,6 +15,7 @@
 #include "core/core/core.h"
 #include "net/post/guard.h"
 #include "vmmd/config/config.h"
+#include "vmmd/filter/filter.h"
 #include "vmmd/main/doors.h"
 #include "vmmd/main/helper.h"
 #include "vmmd/priv/proto.h"
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -38,6 +40,15 @@ static void keep_descriptors(void)
 {
     if (close_range(MAIN_FD_PRIV, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         log_warn("descriptors may reach programs that vmmd-main runs: %s", strerror(errno));
+}
+
+/* The parent has taken what rights there were, and given us a root of our own (as root). */
+static bool confine(struct err *err)
+{
+#ifndef VMMD_FAILPOINTS
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+    return filter_refuse_power(err);
 }
 
 static int block_signals(void)
@@ -130,6 +141,8 @@ int main(int argc, char **argv)
     log_init("vmmd-main");
     keep_memory_small();
     keep_descriptors();
+    if (!confine(&err))
+        return leave("confinement", &err);
     signals = block_signals();
     config = config_read(MAIN_FD_CONFIG, &err);
     if (!config)

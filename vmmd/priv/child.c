@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/sock.h"
 #include "vmmd/priv/exec.h"
+#include "vmmd/priv/view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,8 @@ _Noreturn static void become_main(const struct host *h, int sock)
                              .keep_cap = -1};
     struct err err = {0};
 
-    exec_program(&plan, &err);
+    if (!h->root || view_enter(h, &err))
+        exec_program(&plan, &err);
     leave(&err);
 }
 

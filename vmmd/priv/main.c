@@ -13,6 +13,7 @@
  *   exec.c        rights and descriptors of a new program */
 #include "core/base/log.h"
 #include "core/base/str.h"
+#include "vmmd/filter/filter.h"
 #include "vmmd/priv/exec.h"
 #include "vmmd/priv/host.h"
 #include "vmmd/priv/leaf.h"
@@ -144,7 +145,7 @@ static int run(const struct config *config)
         return EXIT_INTERNAL;
     if (!host_open(&host, config, &err))
         return fail(&err);
-    if (!trim(&err)) {
+    if (!trim(&err) || !filter_refuse_rare(&err)) {
         log_error("%s", err.detail);
         return EXIT_INTERNAL;
     }
