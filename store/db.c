@@ -6,6 +6,7 @@
  *   lock            held by the one daemon that uses the directory
  *   vmmd.db         and -wal, -shm: only together are they the database
  *   vmmd.db.v<n>    copy from before a migration
+ *   vmmd.db.lost-…  what a rebuilt one has replaced: rebuild.c
  *   reserve         see reserve.h */
 #include "store/db.h"
 
@@ -23,16 +24,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool take_lock(struct store *store, struct err *err)
+int store_dir_lock(int dir, struct err *err)
 {
-    store->lock_fd = fs_open(store->dir, "lock", O_RDWR | O_CREAT, 0600, err);
-    if (store->lock_fd < 0)
-        return false;
-    if (fs_lock(store->lock_fd, err))
-        return true;
+    CLEANUP(closep) int fd = fs_open(dir, "lock", O_RDWR | O_CREAT, 0600, err);
+
+    if (fd >= 0 && fs_lock(fd, err))
+        return TAKE_FD(fd);
     if (err->code == ERR_BUSY)
         err_set(err, ERR_BUSY, "another vmmd uses this state directory: stop that one first");
-    return false;
+    return -1;
+}
+
+static bool take_lock(struct store *store, struct err *err)
+{
+    store->lock_fd = store_dir_lock(store->dir, err);
+    return store->lock_fd >= 0 && rebuild_settle(store->dir, err);
 }
 
 /* Makes the file if there is none: SQLite would, but with the umask's rights. Nobody has it open
@@ -74,7 +80,9 @@ static bool check_content(struct store *store, struct err *err)
     if (str_eq(verdict, "ok"))
         return true;
     log_error("quick_check of the database: %s", verdict);
-    return err_set(err, ERR_INTERNAL, "the database is damaged: put back a copy of it");
+    return err_set(err, ERR_INTERNAL,
+                   "the database is damaged: put back a copy of it, or let 'vmmctl recover "
+                   "--scan' make a new one of what the VMs' copies say");
 }
 
 static bool raise_epoch(struct store *store, struct err *err)

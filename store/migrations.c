@@ -429,7 +429,16 @@ static const char accounts[] =
     "ALTER TABLE token ADD COLUMN rights TEXT CHECK (rights IS NULL OR json_valid(rights));"
     "CREATE INDEX token_owner ON token (owner) WHERE owner IS NOT NULL;";
 
+/* What lay in the pools when the database was rebuilt, and no copy named: the sweep leaves it to
+ * people. A pool that goes takes its rows along. */
+static const char spared[] = "CREATE TABLE spared ("
+                             "    pool BLOB NOT NULL REFERENCES pool (id) ON DELETE CASCADE,"
+                             "    name TEXT NOT NULL,"
+                             "    PRIMARY KEY (pool, name)"
+                             ") STRICT, WITHOUT ROWID;";
+
 const char *const migrations[] = {first,      open_reasons, vm_restarts, webhooks,
                                   idem_note,  parents,      templates,   snapshots,
-                                  open_disks, pool_limits,  memories,    accounts};
+                                  open_disks, pool_limits,  memories,    accounts,
+                                  spared};
 const unsigned n_migrations = ARRAY_LEN(migrations);

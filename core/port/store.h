@@ -244,5 +244,6 @@ bool store_template_each(struct store *store,
                          struct err *err) MUST_USE;
 
 #include "core/port/store_memory.h"
+#include "core/port/store_rebuild.h"
 #include "core/port/store_snap.h"
 #include "core/port/store_who.h"
