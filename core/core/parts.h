@@ -44,8 +44,7 @@ struct vm {
     int backend; /* enum vm_backend */
     int64_t created_ms;
 
-    struct lock writing;      /* see above */
-    uint64_t copied_revision; /* of the disaster copy, as far as is known; under 'writing' */
+    struct lock writing; /* see above */
 
     /* registry lock; 'name' and 'spec' are also stable under 'writing' */
     unsigned refs;
@@ -145,6 +144,7 @@ struct core {
     struct users *users;         /* core/user */
     struct janitor *janitor;
     struct copies *copies;       /* core/vm */
+    atomic_uint copies_written;  /* by this daemon: with the epoch they are numbered by it */
     struct restarter *restarter; /* core/vm/restart.h */
     struct autostart *autostart; /* core/vm/autostart.h; NULL when nothing is to be started */
     char boot_id[64];            /* of the host, "" when it does not tell */

@@ -14,6 +14,7 @@
 #include "core/disk/space.h"
 #include "core/model/page.h"
 #include "core/ram/image.h"
+#include "core/vm/registry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -288,6 +289,7 @@ bool pool_create_as(struct core *core, const struct pool_settings *settings,
     }
     add_pool(core, pool);
     events_ring(core);
+    host_copy_later(core);
     return true;
 }
 
@@ -424,5 +426,6 @@ bool pool_delete(struct core *core, const char *ref, const struct origin *origin
         log_warn("the directory of the pool %s stays: %s", pool->name, strerror(errno));
     pool_free(pool);
     events_ring(core);
+    host_copy_later(core);
     return true;
 }

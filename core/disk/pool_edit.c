@@ -6,6 +6,7 @@
 #include "core/disk/disks.h"
 #include "core/disk/pool.h"
 #include "core/disk/space.h"
+#include "core/vm/registry.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,7 @@ json_t *pool_edit(struct core *core, const char *ref, const json_t *patch,
         return NULL;
     if (!origin->dry_run) {
         events_ring(core);
+        host_copy_later(core);
         space_watch(core);
     }
     return pool_show(core, UUID_STR(&id), err);

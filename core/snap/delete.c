@@ -264,7 +264,7 @@ static bool commit(struct work *w, const struct layer *files, size_t n, struct e
     lock_drop(&w->vm->writing);
     if (ok) {
         events_ring(w->core);
-        vm_copy_later(w->core, &w->vm->id);
+        vm_copy_now(w->core, w->vm); /* the snapshot's files are merged into from here on */
     }
     return ok;
 }

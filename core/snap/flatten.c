@@ -89,6 +89,7 @@ bool flatten_vm(struct core *core, struct vm *vm, struct pace *pace, struct err 
         if (!flatten_one(core, vm, pace, &child, &base, err))
             return false;
     }
+    vm_copy_now(core, vm);
     files_settle_nobodys(core);
     return true;
 }

@@ -70,15 +70,31 @@ static bool is_over(struct core *core, const struct uuid *id, bool all)
     return over;
 }
 
+static void write_copy(struct core *core, const struct uuid *id)
+{
+    struct err gone = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, id, &gone)};
+
+    if (hold.vm)
+        vm_copy_now(core, hold.vm);
+}
+
+/* The VM's copy may name a file that goes, until it is written anew. */
 static void settle_vm(struct core *core, const struct uuid *vm, bool all)
 {
     CLEANUP(mem_freep) struct layer *layers = NULL;
+    bool written = false;
     size_t n;
 
     layers = layers_of_vm(core, vm, &n);
-    while (n--) /* children before their parents */
-        if (is_over(core, &layers[n].id, all))
-            settle_one(core, &layers[n]);
+    while (n--) { /* children before their parents */
+        if (!is_over(core, &layers[n].id, all))
+            continue;
+        if (!written)
+            write_copy(core, vm);
+        written = true;
+        settle_one(core, &layers[n]);
+    }
 }
 
 void files_settle_vm(struct core *core, const struct uuid *vm)

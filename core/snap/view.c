@@ -218,5 +218,7 @@ json_t *snapshot_edit(struct core *core, const char *ref, const char *snapshot, 
     lock_drop(&hold.vm->writing);
     if (ok)
         events_ring(core);
+    if (ok && !origin->dry_run)
+        vm_copy_later(core, &hold.vm->id);
     return v;
 }

@@ -10,6 +10,7 @@
 #include "core/model/page.h"
 #include "core/model/profile.h"
 #include "core/model/rules.h"
+#include "core/vm/registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -160,6 +161,19 @@ static bool load(void *ctx, const struct template_record *r)
     place(l->all, t);
     lock_drop(&l->all->lock);
     return true;
+}
+
+bool template_is_sound(const json_t *json, const char *name)
+{
+    struct content content;
+    struct err err = {0};
+    bool ok;
+
+    if (!model_decode(&model, json, MODEL_STORED, &content, &err))
+        return false;
+    ok = str_eq(content.name, name);
+    content_clear(&content);
+    return ok;
 }
 
 bool templates_load(struct core *core, struct err *err)
@@ -361,6 +375,7 @@ static bool create(struct core *core, const json_t *body, const struct origin *o
         return false;
     insert(core->templates, TAKE(t));
     events_ring(core);
+    host_copy_later(core);
     return true;
 }
 
@@ -419,6 +434,7 @@ static bool edit(struct core *core, struct template *old, const json_t *patch,
     lock_drop(&all->lock);
     template_free(old);
     events_ring(core);
+    host_copy_later(core);
     return true;
 }
 
@@ -469,6 +485,7 @@ bool template_delete(struct core *core, const char *ref, const uint64_t *if_revi
         lock_drop(&all->lock);
         template_free(t);
         events_ring(core);
+        host_copy_later(core);
     }
     lock_drop(&all->writing);
     return ok;

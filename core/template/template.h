@@ -22,5 +22,7 @@ bool template_edit(struct core *core, const char *ref, const json_t *patch,
                    struct err *err) MUST_USE;
 bool template_delete(struct core *core, const char *ref, const uint64_t *if_revision,
                      const struct origin *origin, struct err *err) MUST_USE;
+/* Whether what a row says can be taken up: its content, under this name. */
+bool template_is_sound(const json_t *content, const char *name);
 /* Its "spec", for a new VM; owned by the caller. NOT_FOUND. */
 json_t *template_spec(struct core *core, const char *ref, struct err *err) MUST_USE;

@@ -1,28 +1,31 @@
-/* A VM's own directory below the state directory, and the disaster copy of its configuration in it:
- * config.json holds what is needed to define the VM again if the database is lost.
+/* A VM's own directory below the state directory, and the disaster copies (docs/recovery.md): what
+ * is needed to make the database again if it is lost.
+ *
+ *   <state>/vm/<id>/config.json      and, with the images, <pool root>/vmmd-copies/<id>.json
+ *   <state>/host.json                and <pool root>/vmmd-copies/host.json: pools and templates
  *
  * Copies are written by a thread of their own, a moment after the change: nobody waits for them,
- * and a crowd of changes must not wait for two flushes each. None is forgotten: a daemon that
- * starts compares the revision of every copy and writes those that are old. */
+ * and a crowd of changes must not wait for two flushes each. But what frees data that a copy names,
+ * or lets a guest go on that a copy calls saved, has the copy written first: vm_copy_now(). None is
+ * forgotten: a daemon that starts compares all copies and writes those that are old. */
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/base/str.h"
 #include "core/disk/disks.h"
-#include "core/disk/file.h"
-#include "core/snap/tree.h"
+#include "core/rebuild/fill.h"
 #include "core/vm/registry.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define COPY_MAX  (4u << 20) /* bytes of a copy that is worth reading */
 #define GATHER_MS 200
 #define STOP_MS   2000
-
-static const char name[] = "config.json";
 
 int vm_dir_make(struct core *core, const struct vm *vm, struct err *err)
 {
@@ -41,104 +44,148 @@ int vm_dir_open(struct core *core, const struct vm *vm, bool create, struct err 
     return fd;
 }
 
-static json_t *chain_of(struct core *core, const struct uuid *vm)
+/* ---- where they lie ---- */
+
+static int folder_open(struct core *core, unsigned root, bool create, struct err *err)
 {
-    json_t *list = json_array();
+    struct err none = {0};
+    int fd = fs_open(core->root_dirs[root], COPY_FOLDER, O_RDONLY | O_DIRECTORY, 0, &none);
 
-    lock_take(&core->registry.lock);
-    for (struct disk *d = disks_of(core, vm); d; d = d->next) {
-        json_t *one = json_object(), *files = json_array();
+    if (fd < 0 && create && none.code == ERR_NOT_FOUND)
+        return fs_dir(core->root_dirs[root], COPY_FOLDER, 0700, err);
+    if (fd < 0)
+        *err = none;
+    return fd;
+}
 
-        json_put_text(one, "id", UUID_STR(&d->id));
-        json_put_text(one, "pool", UUID_STR(&d->pool));
-        json_put_u64(one, "position", d->position);
-        json_put_text(one, "format", disk_format_names[d->format]);
-        for (struct file *f = file_find(core, &d->leaf); f; f = file_find(core, &f->parent))
-            json_array_append_new(files, json_string(UUID_STR(&f->id)));
-        json_put(one, "chain", files);
-        json_array_append_new(list, one);
+static char *name_in_folder(const struct uuid *vm)
+{
+    return str_format("%s.json", UUID_STR(vm));
+}
+
+/* Whether a pool that the copy names lies in it. */
+static bool root_is_used(unsigned root, const struct copy_pool *pools, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq(host_root_id(root), pools[i].root))
+            return true;
+    return false;
+}
+
+/* Entries named <UUID><ending> with 'path' in or behind them. */
+static unsigned count_in(int dir, const char *ending, const char *path)
+{
+    int fd = dir < 0 ? -1 : openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = fd < 0 ? NULL : fdopendir(fd);
+    char text[UUID_TEXT];
+    struct uuid id;
+    unsigned n = 0;
+
+    if (!list)
+        closep(&fd);
+    for (struct dirent *e; list && (e = readdir(list));) {
+        CLEANUP(mem_freep) char *file = str_format("%s%s", e->d_name, path);
+        str_copy(text, sizeof text, e->d_name);
+        n += uuid_parse(text, &id) && strcmp(e->d_name + UUID_TEXT - 1, ending) == 0 &&
+             faccessat(dir, file, F_OK, 0) == 0;
     }
-    lock_drop(&core->registry.lock);
-    return list;
+    if (list)
+        closedir(list);
+    return n;
 }
 
-/* What the snapshots froze, by disk; the files' parents are among the files. */
-static json_t *snapshots_of(struct core *core, const struct vm *vm)
+static unsigned count_in_root(unsigned root)
 {
-    json_t *list = json_array();
+    CLEANUP(closep) int dir = -1;
+    CLEANUP(closep) int folder = -1;
+    struct err err = {0};
 
-    lock_take(&core->registry.lock);
-    for (struct snapshot *s = vm->snapshots; s; s = s->next) {
-        json_t *one = json_object(), *disks = json_object();
+    if (!host_root_open(root, &dir, &err))
+        return 0;
+    folder = fs_open(dir, COPY_FOLDER, O_RDONLY | O_DIRECTORY, 0, &err);
+    return count_in(folder, ".json", "");
+}
 
-        json_put_text(one, "id", UUID_STR(&s->id));
-        json_put_text(one, "name", s->name);
-        json_put_text(one, "parent", uuid_is_zero(&s->parent) ? NULL : UUID_STR(&s->parent));
-        for (size_t i = 0; i < s->n_disks; i++)
-            json_put_text(disks, UUID_STR(&s->disks[i].disk), UUID_STR(&s->disks[i].file));
-        json_put(one, "disks", disks);
-        json_put_text(one, "memory", uuid_is_zero(&s->memory) ? NULL : UUID_STR(&s->memory));
-        json_array_append_new(list, one);
+unsigned copies_count(const struct core *core)
+{
+    unsigned n = count_in(core->vms_fd, "", "/" COPY_NAME);
+
+    for (unsigned i = 0; i < host_roots(); i++) {
+        unsigned there = count_in_root(i);
+        n = n > there ? n : there;
     }
-    lock_drop(&core->registry.lock);
-    return list;
+    return n;
 }
 
-static json_t *file_json(const struct file *f)
+/* Nothing there is what is wanted. */
+static bool forget(int dir, const char *name, struct err *err)
 {
-    json_t *one = json_object();
-
-    json_put_text(one, "id", UUID_STR(&f->id));
-    json_put_text(one, "pool", UUID_STR(&f->pool));
-    json_put_text(one, "format", f->role == FILE_MEMORY ? "memory" : disk_format_names[f->format]);
-    json_put_text(one, "parent", uuid_is_zero(&f->parent) ? NULL : UUID_STR(&f->parent));
-    return one;
+    return faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 || fs_remove(dir, name, err);
 }
 
-/* The files of others that one of this VM lies on: for each disk from there down to the base. */
-static void add_borrowed(struct core *core, const struct uuid *vm, json_t *list)
-    REQUIRES(core->registry.lock);
-static void add_borrowed(struct core *core, const struct uuid *vm, json_t *list)
+static bool forget_in_root(struct core *core, unsigned root, const char *name, struct err *err)
 {
-    for (struct disk *d = disks_of(core, vm); d; d = d->next)
-        for (struct file *f = file_find(core, &d->leaf); f; f = file_find(core, &f->parent)) {
-            json_t *one = uuid_eq(&f->vm, vm) ? NULL : file_json(f);
-            if (!one)
-                continue;
-            json_put_text(one, "vm", uuid_is_zero(&f->vm) ? NULL : UUID_STR(&f->vm));
-            json_array_append_new(list, one);
+    struct err none = {0};
+    CLEANUP(closep) int dir = folder_open(core, root, false, &none);
+
+    return dir < 0 || forget(dir, name, err);
+}
+
+bool vm_copy_forget(struct core *core, const struct vm *vm, struct err *err)
+{
+    CLEANUP(mem_freep) char *name = name_in_folder(&vm->id);
+    struct err none = {0};
+    CLEANUP(closep) int dir = vm_dir_open(core, vm, false, &none);
+    bool ok = dir < 0 || forget(dir, COPY_NAME, err);
+
+    for (unsigned i = 0; ok && i < host_roots(); i++)
+        ok = core->root_dirs[i] < 0 || forget_in_root(core, i, name, err);
+    return ok;
+}
+
+/* ---- writing ---- */
+
+static uint64_t next_generation(struct core *core)
+{
+    return (uint64_t)(store_epoch(core->store) & INT32_MAX) << 32 |
+           (uint32_t)atomic_fetch_add(&core->copies_written, 1);
+}
+
+static bool publish_text(int dir, const char *name, const char *text, struct err *err)
+{
+    return dir >= 0 && fs_publish(dir, name, text, strlen(text), 0600, err);
+}
+
+/* Into the roots that the pools lie in, and ('only') out of the others. */
+static bool publish_in_roots(struct core *core, const char *name, const char *text,
+                             const struct copy_pool *pools, size_t n, bool only, struct err *err)
+{
+    bool ok = true;
+
+    for (unsigned i = 0; i < host_roots(); i++) {
+        CLEANUP(closep) int dir = -1;
+        if (core->root_dirs[i] < 0)
+            continue;
+        if (!root_is_used(i, pools, n)) {
+            ok = (!only || forget_in_root(core, i, name, err)) && ok;
+            continue;
         }
+        dir = folder_open(core, i, true, err);
+        ok = publish_text(dir, name, text, err) && ok;
+    }
+    return ok;
 }
 
-static json_t *files_of(struct core *core, const struct uuid *vm)
+static bool write_everywhere(struct core *core, const struct vm *vm, const struct vm_copy *copy,
+                             struct err *err)
 {
-    json_t *list = json_array();
-    struct disk_owner *owner;
+    CLEANUP(json_decrefp) json_t *json = vm_copy_json(copy);
+    CLEANUP(mem_freep) char *text = json_dumps(json, JSON_INDENT(1));
+    CLEANUP(mem_freep) char *name = name_in_folder(&vm->id);
+    CLEANUP(closep) int dir = vm_dir_open(core, vm, true, err);
+    bool here = publish_text(dir, COPY_NAME, text, err);
 
-    lock_take(&core->registry.lock);
-    owner = disk_owner_find(core, vm);
-    for (struct file *f = owner ? owner->files : NULL; f; f = f->next)
-        json_array_append_new(list, file_json(f));
-    add_borrowed(core, vm, list);
-    lock_drop(&core->registry.lock);
-    return list;
-}
-
-static char *copy_text(struct core *core, const struct vm *vm)
-{
-    CLEANUP(json_decrefp) json_t *copy = json_object();
-
-    json_put_u64(copy, "version", 1);
-    json_put_text(copy, "id", UUID_STR(&vm->id));
-    json_put(copy, "chains", chain_of(core, &vm->id));
-    json_put(copy, "files", files_of(core, &vm->id));
-    json_put(copy, "snapshots", snapshots_of(core, vm));
-    lock_take(&core->registry.lock);
-    json_put_u64(copy, "revision", vm->revision);
-    json_put(copy, "spec", model_encode(&vm_model, &vm->spec));
-    json_put_text(copy, "memory", uuid_is_zero(&vm->memory) ? NULL : UUID_STR(&vm->memory));
-    lock_drop(&core->registry.lock);
-    return json_dumps(copy, JSON_INDENT(2));
+    return publish_in_roots(core, name, text, copy->pools, copy->n_pools, true, err) && here;
 }
 
 static bool is_defined(const struct vm *vm, void *ctx)
@@ -146,41 +193,114 @@ static bool is_defined(const struct vm *vm, void *ctx)
     return vm->phase == VM_DEFINED;
 }
 
-/* Under vm->writing, so that copies come in the order of the revisions, and none after the
- * directory was removed. */
-static void publish(struct core *core, struct vm *vm)
+/* Under vm->writing, so that copies come in the order of the changes, and none after the directory
+ * was removed. */
+static bool publish(struct core *core, struct vm *vm)
 {
-    CLEANUP(mem_freep) char *text = NULL;
-    CLEANUP(closep) int dir = -1;
+    CLEANUP(vm_copy_clear) struct vm_copy copy = {0};
     struct err err = {0};
 
     if (!vm_is(core, vm, is_defined, NULL))
+        return true;
+    vm_copy_fill(core, vm, &copy);
+    copy.generation = next_generation(core);
+    if (FAILPOINT_AROUND("vm.copy", write_everywhere(core, vm, &copy, &err), &err))
+        return true;
+    log_warn("a copy of %s's configuration was not written: %s", vm->name, err.detail);
+    return false;
+}
+
+void vm_copy_now(struct core *core, struct vm *vm)
+{
+    struct err err = {0};
+
+    lock_take(&vm->writing);
+    if (!publish(core, vm) && !store_is_poisoned(core->store) && !vm_copy_forget(core, vm, &err))
+        log_error("an old copy of %s's configuration stays, and must not be used: %s", vm->name,
+                  err.detail);
+    lock_drop(&vm->writing);
+}
+
+static void publish_host(struct core *core)
+{
+    CLEANUP(host_copy_clear) struct host_copy copy = {0};
+    CLEANUP(json_decrefp) json_t *json = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
+    struct err err = {0};
+
+    if (!host_copy_fill(core, &copy, &err)) {
+        log_warn("the copy of pools and templates was not written: %s", err.detail);
         return;
-    text = copy_text(core, vm);
-    dir = vm_dir_open(core, vm, true, &err);
-    if (dir >= 0 &&
-        FAILPOINT_AROUND("vm.copy", fs_publish(dir, name, text, strlen(text), 0600, &err), &err))
-        vm->copied_revision = vm->revision;
-    else
-        log_warn("the copy of %s's configuration was not written: %s", vm->name, err.detail);
+    }
+    copy.generation = next_generation(core);
+    json = host_copy_json(&copy);
+    text = json_dumps(json, JSON_INDENT(1));
+    if (!publish_text(core->state_fd, HOST_COPY, text, &err) ||
+        !publish_in_roots(core, HOST_COPY, text, copy.pools, copy.n_pools, false, &err))
+        log_warn("a copy of pools and templates was not written: %s", err.detail);
+}
+
+/* ---- which are old ---- */
+
+/* The same but for the generation. */
+static bool is_same(int dir, const char *name, json_t *wanted)
+{
+    struct err err = {0};
+    CLEANUP(closep) int fd = dir < 0 ? -1 : fs_open(dir, name, O_RDONLY, 0, &err);
+    CLEANUP(json_decrefp) json_t *there = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
+    size_t len;
+
+    if (fd < 0 || !fs_read_all(fd, COPY_MAX, &text, &len, &err))
+        return false;
+    there = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    json_object_del(there, "generation");
+    json_object_del(wanted, "generation");
+    return json_equal(there, wanted);
+}
+
+static bool is_same_in_roots(struct core *core, const char *name, json_t *wanted,
+                             const struct copy_pool *pools, size_t n)
+{
+    struct err err = {0};
+
+    for (unsigned i = 0; i < host_roots(); i++) {
+        CLEANUP(closep) int dir = -1;
+        if (core->root_dirs[i] < 0 || !root_is_used(i, pools, n))
+            continue;
+        dir = folder_open(core, i, false, &err);
+        if (!is_same(dir, name, wanted))
+            return false;
+    }
+    return true;
 }
 
 static bool is_current(struct core *core, const struct vm *vm)
 {
-    CLEANUP(json_decrefp) json_t *copy = NULL;
-    CLEANUP(mem_freep) char *text = NULL;
+    CLEANUP(vm_copy_clear) struct vm_copy copy = {0};
+    CLEANUP(mem_freep) char *name = name_in_folder(&vm->id);
+    CLEANUP(json_decrefp) json_t *wanted = NULL;
     CLEANUP(closep) int dir = -1;
-    CLEANUP(closep) int fd = -1;
     struct err err = {0};
-    size_t len;
 
+    vm_copy_fill(core, vm, &copy);
+    wanted = vm_copy_json(&copy);
     dir = vm_dir_open(core, vm, false, &err);
-    fd = dir >= 0 ? fs_open(dir, name, O_RDONLY, 0, &err) : -1;
-    if (fd < 0 || !fs_read_all(fd, COPY_MAX, &text, &len, &err))
+    return is_same(dir, COPY_NAME, wanted) &&
+           is_same_in_roots(core, name, wanted, copy.pools, copy.n_pools);
+}
+
+static bool host_is_current(struct core *core)
+{
+    CLEANUP(host_copy_clear) struct host_copy copy = {0};
+    CLEANUP(json_decrefp) json_t *wanted = NULL;
+    struct err err = {0};
+
+    if (!host_copy_fill(core, &copy, &err))
         return false;
-    copy = json_read(text, len, &err);
-    return copy &&
-           json_integer_value(json_object_get(copy, "revision")) == (json_int_t)vm->revision;
+    wanted = host_copy_json(&copy);
+    return is_same(core->state_fd, HOST_COPY, wanted) &&
+           is_same_in_roots(core, HOST_COPY, wanted, copy.pools, copy.n_pools);
 }
 
 /* ---- in the background ---- */
@@ -192,6 +312,7 @@ struct copies {
     struct cond woken;
     struct uuid *due GUARDED_BY(lock);
     size_t n GUARDED_BY(lock), cap GUARDED_BY(lock);
+    bool host_due GUARDED_BY(lock);
     bool stopping GUARDED_BY(lock);
     int64_t until_ms GUARDED_BY(lock); /* when stopping: no longer than this */
 };
@@ -212,17 +333,18 @@ static void refresh_all(struct core *core)
     struct vm **vms;
     size_t n;
 
+    if (!host_is_current(core))
+        publish_host(core);
     vms = vm_get_all(core, &n);
     for (size_t i = 0; i < n && !atomic_load(&core->closing); i++) {
         lock_take(&vms[i]->writing);
         if (!is_current(core, vms[i]))
-            publish(core, vms[i]);
+            (void)publish(core, vms[i]);
         lock_drop(&vms[i]->writing);
     }
     vm_put_all(core, vms);
 }
 
-/* A VM that changed several times meanwhile is written once. */
 static void write_copy(struct core *core, const struct uuid *id)
 {
     struct err gone = {0};
@@ -231,39 +353,42 @@ static void write_copy(struct core *core, const struct uuid *id)
     if (!hold.vm)
         return;
     lock_take(&hold.vm->writing);
-    if (hold.vm->copied_revision != hold.vm->revision)
-        publish(core, hold.vm);
+    (void)publish(core, hold.vm);
     lock_drop(&hold.vm->writing);
 }
 
-/* What is due, after a moment in which more may come; NULL when there is none and no more to come.
- */
-static struct uuid *next_batch(struct copies *c, size_t *n)
+/* What is due, after a moment in which more may come. A VM that changed several times meanwhile is
+ * there once. False when there is none and no more to come. */
+static bool next_batch(struct copies *c, struct uuid **due, size_t *n, bool *host)
 {
     int64_t until;
-    struct uuid *due;
 
     lock_take(&c->lock);
-    while (!c->n && !c->stopping)
+    while (!c->n && !c->host_due && !c->stopping)
         cond_wait(&c->woken, &c->lock);
     until = clock_mono_ms() + GATHER_MS;
     while (!c->stopping && cond_wait_until(&c->woken, &c->lock, until))
         ;
-    due = TAKE(c->due);
+    *due = TAKE(c->due);
     *n = c->n;
+    *host = c->host_due;
     c->n = c->cap = 0;
+    c->host_due = false;
     lock_drop(&c->lock);
-    return due;
+    return *n || *host;
 }
 
 static void *copies_main(void *arg)
 {
     struct copies *c = arg;
     struct uuid *due;
+    bool host;
     size_t n;
 
     refresh_all(c->core);
-    while ((due = next_batch(c, &n))) {
+    while (next_batch(c, &due, &n, &host)) {
+        if (host && !must_end(c))
+            publish_host(c->core);
         for (size_t i = 0; i < n && !must_end(c); i++)
             write_copy(c->core, &due[i]);
         free(due);
@@ -306,6 +431,16 @@ void copies_stop(struct copies *c)
     copies_free(c);
 }
 
+/* The last ones only: a storm of changes to one VM is what this is for. */
+static bool is_due(const struct copies *c, const struct uuid *id) REQUIRES(c->lock);
+static bool is_due(const struct copies *c, const struct uuid *id)
+{
+    for (size_t i = c->n; i-- && c->n - i <= 64;)
+        if (uuid_eq(&c->due[i], id))
+            return true;
+    return false;
+}
+
 void vm_copy_later(struct core *core, const struct uuid *id)
 {
     struct copies *c = core->copies;
@@ -313,12 +448,26 @@ void vm_copy_later(struct core *core, const struct uuid *id)
     if (!c)
         return; /* not begun yet: the first round looks at all */
     lock_take(&c->lock);
-    if (c->n == c->cap) {
-        c->cap = c->cap ? 2 * c->cap : 16;
-        c->due = mem_resize(c->due, c->cap, sizeof *c->due);
+    if (!is_due(c, id)) {
+        if (c->n == c->cap) {
+            c->cap = c->cap ? 2 * c->cap : 16;
+            c->due = mem_resize(c->due, c->cap, sizeof *c->due);
+        }
+        c->due[c->n++] = *id;
     }
-    c->due[c->n++] = *id;
     if (c->n == 1)
         cond_wake_one(&c->woken);
+    lock_drop(&c->lock);
+}
+
+void host_copy_later(struct core *core)
+{
+    struct copies *c = core->copies;
+
+    if (!c)
+        return;
+    lock_take(&c->lock);
+    c->host_due = true;
+    cond_wake_one(&c->woken);
     lock_drop(&c->lock);
 }

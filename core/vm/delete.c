@@ -2,8 +2,8 @@
  *
  *   1 * VM 'deleting', files 'trash', job        one transaction, at the request: the commit point;
  *     files that clones lie on belong to nobody (core/disk/lent.h)
- *   2 files unlinked, directories flushed, the VM's own directory removed
- *   3 rows removed
+ *   2 its disaster copies go, then files unlinked, directories flushed, the VM's own directory
+ * removed 3 rows removed
  *
  * From 1 on it goes only forward: a failure leaves the VM 'deleting', and the next daemon (or the
  * next request to delete) goes on. */
@@ -103,7 +103,8 @@ static bool run(struct core *core, struct job *job, struct err *err)
     if (!vm)
         return true; /* entered again after the rows had gone */
     leave_lent_files(core, vm);
-    if (!FAILPOINT("vm.delete.files", err) || !disks_unlink(core, &vm->id, err) ||
+    if (!FAILPOINT("vm.delete.files", err) || !vm_copy_forget(core, vm, err) ||
+        !disks_unlink(core, &vm->id, err) ||
         !FAILPOINT_AROUND("vm.delete.tree", fs_remove_tree(core->vms_fd, UUID_STR(&vm->id), err),
                           err) ||
         !remove_rows(core, vm, err))

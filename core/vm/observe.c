@@ -237,6 +237,8 @@ bool vm_change_state(struct core *core, struct vm *vm, const struct vm_change *w
             apply(core, vm, &change, &w);
     }
     lock_drop(&vm->writing);
+    if (ok && change.memory)
+        vm_copy_later(core, &vm->id);
     if (w.verdict == RESTART_DUE && (ok || change.regardless))
         restart_arm(core, &vm->id, w.restarts.due_ms);
     json_decref(w.event); /* left when the transaction did not come so far */

@@ -141,9 +141,19 @@ size_t names_after(const struct registry *r, const char *name) REQUIRES(r->lock)
 const char *shown_text(struct core *core, struct vm *vm, size_t *len) REQUIRES(core->registry.lock);
 void shown_drop(struct registry *r, struct vm *vm) REQUIRES(r->lock);
 
-/* ---- copy.c: <state>/vm/<id>/config.json, the disaster copies of configurations ---- */
+/* ---- copy.c: the disaster copies ---- */
+/* How many VMs have one, at least; before the database is opened. */
+unsigned copies_count(const struct core *core);
 /* Begins writing them, in the background: first those that an earlier daemon left old. */
 struct copies *copies_start(struct core *core, struct err *err) MUST_USE;
 void copies_stop(struct copies *copies); /* what is due is written first, for 2 s at most */
 /* Has a VM's copy written soon. Call it when the change is durable. */
 void vm_copy_later(struct core *core, const struct uuid *id);
+/* The same of pools and templates. */
+void host_copy_later(struct core *core);
+/* Writes a VM's copy and waits: before data goes that the last one may name (R11), and before a
+ * guest runs that it may call saved. If it cannot be written, there is none afterwards: no copy is
+ * better than one that would bring back what is no longer true. Takes vm->writing. */
+void vm_copy_now(struct core *core, struct vm *vm);
+/* Removes a VM's copies: before its files go. */
+bool vm_copy_forget(struct core *core, const struct vm *vm, struct err *err) MUST_USE;

@@ -110,6 +110,7 @@ bool resume_commit(struct core *core, struct job *job, struct vm *vm, struct err
     if (!uuid_is_zero(&left))
         return err_set(err, ERR_HYPERVISOR, "QEMU ended before the guest could go on");
     ram_image_left(core, &u.image, u.last);
+    vm_copy_now(core, vm); /* else it would be saved again, once the guest has written */
     ram_images_sweep(core);
     return FAILPOINT("vm.resume.committed", err);
 }

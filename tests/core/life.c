@@ -280,7 +280,7 @@ static void a_disaster_copy_follows_every_change_and_goes_with_the_vm(void **sta
     str_copy(id, sizeof id, world_vm(&w, "web", "id"));
     first = world_copy_of(&w, id, 1);
     assert_string_equal(json_get_text(json_object_get(first, "spec"), "notes"), "first");
-    assert_int_equal(json_array_size(json_object_get(first, "chains")), 1);
+    assert_int_equal(json_array_size(json_object_get(first, "disks")), 1);
     vm = vm_edit(w.core, "web", patch, NULL, &world_admin, &etag, &err);
     assert_non_null(vm);
     second = world_copy_of(&w, id, 2);

@@ -88,7 +88,7 @@ static void erase(const char *vm)
 
 static size_t files(void)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.*", rig.dir);
+    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*-*-*/*.*", rig.dir);
     glob_t seen;
     size_t n = 0;
 

@@ -125,7 +125,7 @@ static void await_step(const char *op, const char *step)
 
 static size_t files_in(const char *root)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/%s/*/*.*", rig.dir, root);
+    CLEANUP(mem_freep) char *pattern = str_format("%s/%s/*-*-*/*.*", rig.dir, root);
     glob_t found;
     size_t n = 0;
 

@@ -134,7 +134,7 @@ static void drop(const char *name)
 
 static size_t files(void)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.*", rig.dir);
+    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*-*-*/*.*", rig.dir);
     glob_t found;
     size_t n = 0;
 

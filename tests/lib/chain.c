@@ -138,7 +138,7 @@ static bool has_row(sqlite3 *db, const char *path)
 
 static char *find_file_without_row(struct rig *r, sqlite3 *db)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/{main,second}/*/*", r->dir);
+    CLEANUP(mem_freep) char *pattern = str_format("%s/{main,second}/*-*-*/*", r->dir);
     CLEANUP(mem_freep) char *media = str_format("%s/main/media/", r->dir);
     glob_t found = {0};
     char *why = NULL;

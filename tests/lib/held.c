@@ -8,6 +8,7 @@
 #include "core/core/parts.h"
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
+#include "core/rebuild/document.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -213,7 +214,8 @@ const char *held_look_at_files(const char *root, unsigned *n)
 
     for (struct dirent *p; dir && !wrong && (p = readdir(dir));) {
         CLEANUP(mem_freep) char *path = str_format("%s/%s", root, p->d_name);
-        DIR *pool = p->d_name[0] == '.' ? NULL : opendir(path);
+        bool is_pool = p->d_name[0] != '.' && strcmp(p->d_name, COPY_FOLDER) != 0;
+        DIR *pool = is_pool ? opendir(path) : NULL;
         for (struct dirent *f; pool && !wrong && (f = readdir(pool));) {
             CLEANUP(mem_freep) char *file = str_format("%s/%s", path, f->d_name);
             if (f->d_name[0] == '.')

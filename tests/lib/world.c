@@ -14,6 +14,7 @@
 #include "core/model/profile.h"
 #include "core/port/host.h"
 #include "core/port/store.h"
+#include "core/rebuild/document.h"
 #include "core/user/token.h"
 
 #include <dirent.h>
@@ -420,7 +421,7 @@ static void each_image(void (*visit)(void *ctx, const char *path), void *ctx)
         for (struct dirent *p; (p = readdir(root));) {
             CLEANUP(mem_freep) char *path = str_format("%s/%s", roots[i], p->d_name);
             bool is_pool = p->d_name[0] != '.' && strcmp(p->d_name, "media") != 0 &&
-                           strcmp(p->d_name, "exports") != 0;
+                           strcmp(p->d_name, "exports") != 0 && strcmp(p->d_name, COPY_FOLDER) != 0;
             DIR *pool = is_pool ? opendir(path) : NULL;
             for (struct dirent *f; pool && (f = readdir(pool));) {
                 CLEANUP(mem_freep) char *file = str_format("%s/%s", path, f->d_name);
