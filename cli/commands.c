@@ -21,6 +21,7 @@ const struct noun nouns[] = {
     {"disk", "disks of VMs", disk_commands, NULL},
     {"host", "the machine the service runs on", host_commands, "show"},
     {"doctor", "what is wrong with the host, and the fix", doctor_commands, NULL},
+    {"recover", "a new database of what the VMs' copies say", recover_commands, NULL},
     {"api", "any request to the API", api_commands, NULL},
     {"context", "services by name", context_commands, "list"},
     {"login", "connect to a service elsewhere and remember it", login_commands, NULL},

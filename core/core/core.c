@@ -35,8 +35,24 @@ static bool open_dirs(struct core *core, struct err *err)
     return core->vms_fd >= 0;
 }
 
+/* Without the database the daemon would begin with nothing, and end the guests that still run. */
+static bool has_database(struct core *core, struct err *err)
+{
+    unsigned n = store_is_there(core->state_dir) ? 0 : copies_count(core);
+
+    return !n ||
+           err_set(err, ERR_WRONG_STATE,
+                   "the database is gone, but there are copies of %u VMs: 'vmmctl recover --scan' "
+                   "says what they hold, and with --apply makes a new database of them "
+                   "(docs/recovery.md); to begin with nothing, move %s/vm and the folders "
+                   "vmmd-copies in the pool roots away",
+                   n, core->state_dir);
+}
+
 static bool open_services(struct core *core, const struct core_config *config, struct err *err)
 {
+    if (!has_database(core, err))
+        return false;
     core->store = store_open(core->state_dir, err);
     if (!core->store)
         return false;

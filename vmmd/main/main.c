@@ -18,6 +18,7 @@
 #include "vmmd/filter/filter.h"
 #include "vmmd/main/doors.h"
 #include "vmmd/main/helper.h"
+#include "vmmd/main/recover.h"
 #include "vmmd/priv/proto.h"
 
 #include <errno.h>
@@ -136,9 +137,12 @@ int main(int argc, char **argv)
     char kvmtest[32];
     struct config *config;
     struct core *core;
+    bool apply, doubtful;
     int signals, code;
 
     log_init("vmmd-main");
+    if (recover_asked(argc, argv, &apply, &doubtful))
+        return recover_main(apply, doubtful);
     keep_memory_small();
     keep_descriptors();
     if (!confine(&err))
@@ -155,6 +159,10 @@ int main(int argc, char **argv)
     if (!guard_init(config->webhook_allow, (struct sockaddr *)&config->listen, &err))
         return leave("the configuration", &err);
     core = core_open(&options, &err);
+    if (!core && err.code == ERR_WRONG_STATE) { /* that does not pass by itself */
+        log_error("the daemon cannot start: %s", err.detail);
+        return EXIT_CONFIG;
+    }
     if (!core)
         return leave("the daemon cannot start", &err);
     log_info("ready after %lld ms", (long long)(clock_mono_ms() - begin));

@@ -22,7 +22,7 @@
 
 #define FIRST_FD 3
 #define ABOVE    64 /* descriptors are moved up there before they are put in their places */
-#define MAX_FDS  8
+#define MAX_FDS  40
 
 static char *environment[16];
 
@@ -133,10 +133,16 @@ static bool give_rights(const struct exec_plan *plan, struct err *err)
 
 void exec_program(const struct exec_plan *plan, struct err *err)
 {
+    int program = fcntl(plan->program, F_DUPFD_CLOEXEC, ABOVE); /* out of the others' places */
+
     reset_signals();
+    if (program < 0) {
+        err_errno(err, errno, "duplicate a descriptor");
+        return;
+    }
     if (!place_fds(plan, err) || !give_rights(plan, err))
         return;
-    syscall(SYS_execveat, plan->program, "", plan->argv, environment, AT_EMPTY_PATH);
+    syscall(SYS_execveat, program, "", plan->argv, environment, AT_EMPTY_PATH);
     err_errno(err, errno, "execute %s", plan->argv[0]);
 }
 

@@ -10,7 +10,8 @@
  *   supervisor.c  the loop, signals, restarts    child.c  starting main and the front
  *   helper.c      requests of main (proto.h)     spawn.c  a worker and its jail
  *   leaf.c        cgroups of workers             pidfile.c the same without cgroups
- *   exec.c        rights and descriptors of a new program */
+ *   exec.c        rights and descriptors of a new program
+ *   recover.c     vmmd --recover */
 #include "core/base/log.h"
 #include "core/base/str.h"
 #include "vmmd/filter/filter.h"
@@ -18,6 +19,7 @@
 #include "vmmd/priv/host.h"
 #include "vmmd/priv/leaf.h"
 #include "vmmd/priv/notify.h"
+#include "vmmd/priv/recover.h"
 #include "vmmd/priv/supervisor.h"
 
 #include <fcntl.h>
@@ -31,11 +33,15 @@
 #include <unistd.h>
 
 static const char usage_text[] =
-    "Usage: vmmd [--config FILE] [--check-config]\n"
+    "Usage: vmmd [--config FILE] [--check-config | --recover [--apply] [--doubtful]]\n"
     "The VM manager's daemon. As root it uses /etc/vmmd, /var/lib/vmmd and /run/vmmd, as a user\n"
     "the XDG directories; see docs/configuration.md.\n"
     "  --config FILE    read this file instead of vmmd.conf in the default place\n"
     "  --check-config   read the configuration, say what is wrong, and leave\n"
+    "  --recover        say as JSON what the VMs' copies hold, while no vmmd runs; see\n"
+    "                   docs/recovery.md and vmmctl recover, which is for people\n"
+    "  --apply          and make a new database of them\n"
+    "  --doubtful       with VMs whose copy seems to be older than their disks\n"
     "  --version        print the version\n"
     "  --help           print this\n"
     "Exit codes: 64 usage, 70 internal failure, 73 another daemon runs, 78 configuration.\n";
@@ -43,16 +49,17 @@ static const char usage_text[] =
 struct options {
     const char *config;
     bool check;
+    bool recover, apply, doubtful;
 };
 
 /* -1: go on; otherwise the exit code. */
 static int parse_options(int argc, char **argv, struct options *out)
 {
-    static const struct option names[] = {{"config", required_argument, NULL, 'c'},
-                                          {"check-config", no_argument, NULL, 'k'},
-                                          {"version", no_argument, NULL, 'v'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
+        {"recover", no_argument, NULL, 'r'},      {"apply", no_argument, NULL, 'a'},
+        {"doubtful", no_argument, NULL, 'd'},     {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     int c;
 
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -62,6 +69,15 @@ static int parse_options(int argc, char **argv, struct options *out)
             break;
         case 'k':
             out->check = true;
+            break;
+        case 'r':
+            out->recover = true;
+            break;
+        case 'a':
+            out->apply = true;
+            break;
+        case 'd':
+            out->doubtful = true;
             break;
         case 'v':
             puts("vmmd " VMMD_VERSION);
@@ -74,9 +90,10 @@ static int parse_options(int argc, char **argv, struct options *out)
             return EXIT_USAGE;
         }
     }
-    if (optind == argc)
+    if (optind == argc && (out->recover || !(out->apply || out->doubtful)))
         return -1;
-    fprintf(stderr, "vmmd: unexpected argument %s\n%s", argv[optind], usage_text);
+    fprintf(stderr, "vmmd: unexpected argument %s\n%s",
+            optind < argc ? argv[optind] : "without --recover", usage_text);
     return EXIT_USAGE;
 }
 
@@ -178,5 +195,7 @@ int main(int argc, char **argv)
         puts("the configuration is valid");
         return 0;
     }
+    if (options.recover)
+        return recover_run(config, options.apply, options.doubtful);
     return run(config);
 }
