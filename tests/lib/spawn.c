@@ -1,5 +1,6 @@
 /* A minimal spawner of workers: see spawn.h. The real one is vmmd/priv. */
 #include "tests/lib/spawn.h"
+#include "vmmd/filter/filter.h"
 
 #include "core/base/clock.h"
 #include "core/base/str.h"
@@ -126,8 +127,10 @@ static void run_worker(const struct spawned *s, const struct programs *p, int ru
                        int tell)
 {
     int pair[2], lifeline[2];
+    struct err err = {0};
     pid_t pid;
 
+    NEED(filter_refuse_rare(&err)); /* what vmmd has set for itself goes on to all of them */
     if (s->rootless)
         drop_to(SPAWN_ROOTLESS_UID);
     NEED(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
