@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define BLOCK_BYTES 65536
+#define PAGE_BYTES  4096 /* of a guest's memory: each of zeroes is a hole */
 #define PIECE_BYTES (1u << 20)
 #define HASH_BYTES  32
 
@@ -28,6 +29,7 @@ static void digest_freep(EVP_MD_CTX **digest)
 
 struct walk {
     int from, to; /* 'to' -1: nothing is written */
+    size_t block; /* what is skipped where it is zero */
     char *buffer; /* PIECE_BYTES */
     EVP_MD_CTX *digest;
     copy_piece *piece;
@@ -54,21 +56,32 @@ static bool write_at(int fd, const char *data, size_t len, off_t at, struct err 
     return true;
 }
 
+/* What is left of the buffer from 'begin' to 'end' belongs at that place of the copy. */
+static bool write_run(struct walk *w, off_t at, size_t begin, size_t end, struct err *err)
+{
+    return w->to < 0 || begin == end ||
+           write_at(w->to, w->buffer + begin, end - begin, at + (off_t)begin, err);
+}
+
 /* A piece was read: what of it is not zero is hashed with its place, and written. */
 static bool take_piece(struct walk *w, off_t at, size_t len, struct err *err)
 {
-    for (size_t i = 0; i < len; i += BLOCK_BYTES) {
-        const size_t part = len - i < BLOCK_BYTES ? len - i : BLOCK_BYTES;
+    size_t run = 0; /* where what is not written yet begins */
+
+    for (size_t i = 0; i < len; i += w->block) {
+        const size_t part = len - i < w->block ? len - i : w->block;
         const uint64_t place = (uint64_t)at + i;
-        if (is_zero(w->buffer + i, part))
+        if (is_zero(w->buffer + i, part)) {
+            if (!write_run(w, at, run, i, err))
+                return false;
+            run = i + part;
             continue;
+        }
         if (!EVP_DigestUpdate(w->digest, &place, sizeof place) ||
             !EVP_DigestUpdate(w->digest, w->buffer + i, part))
             abort(); /* no SHA-256: nothing here can be trusted */
-        if (w->to >= 0 && !write_at(w->to, w->buffer + i, part, (off_t)place, err))
-            return false;
     }
-    return w->piece(w->ctx, len, err);
+    return write_run(w, at, run, len, err) && w->piece(w->ctx, len, err);
 }
 
 /* Data from 'at' up to 'end', which begins and ends at a whole block or at the file's end. */
@@ -107,9 +120,9 @@ static bool walk_file(struct walk *w, off_t size, unsigned char hash[HASH_BYTES]
         hole = data < 0 ? -1 : lseek(w->from, data, SEEK_HOLE);
         if (hole < 0)
             return err_errno(err, errno, "the image cannot be read");
-        data -= data % BLOCK_BYTES;
+        data -= data % (off_t)w->block;
         data = data < at ? at : data;
-        hole += (BLOCK_BYTES - hole % BLOCK_BYTES) % BLOCK_BYTES;
+        hole += ((off_t)w->block - hole % (off_t)w->block) % (off_t)w->block;
         hole = hole > size ? size : hole;
         if (!walk_data(w, data, hole, err))
             return false;
@@ -120,11 +133,12 @@ static bool walk_file(struct walk *w, off_t size, unsigned char hash[HASH_BYTES]
     return true;
 }
 
-static bool copy_and_compare(int from, int to, copy_piece *piece, void *ctx, struct err *err)
+static bool copy_and_compare(int from, int to, size_t block, copy_piece *piece, void *ctx,
+                             struct err *err)
 {
     CLEANUP(digest_freep) EVP_MD_CTX *digest = EVP_MD_CTX_new();
     CLEANUP(mem_freep) char *buffer = mem_alloc(PIECE_BYTES);
-    struct walk w = {from, to, buffer, digest, piece, ctx};
+    struct walk w = {from, to, block, buffer, digest, piece, ctx};
     unsigned char wanted[HASH_BYTES], got[HASH_BYTES];
     struct stat st;
 
@@ -149,12 +163,14 @@ bool layer_copy(const struct layer *from, const struct layer *to, copy_piece *pi
 {
     CLEANUP(closep) int source = layer_open(from, O_RDONLY, err);
     CLEANUP(closep) int copy = -1;
+    const size_t block = from->role == FILE_MEMORY ? PAGE_BYTES : BLOCK_BYTES;
 
     if (source < 0)
         return false;
     copy = layer_open(to, O_RDWR | O_CREAT | O_TRUNC, err);
     return copy >= 0 &&
-           FAILPOINT_AROUND("disk.copy", copy_and_compare(source, copy, piece, ctx, err), err) &&
+           FAILPOINT_AROUND("disk.copy", copy_and_compare(source, copy, block, piece, ctx, err),
+                            err) &&
            fs_sync(to->dir, "the pool's directory", err);
 }
 
