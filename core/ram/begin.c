@@ -217,3 +217,10 @@ void ram_vm_set(struct core *core, struct vm *vm, const struct uuid *image, cons
     vm->memory_leaves = str_dup(leaves);
     lock_drop(&core->registry.lock);
 }
+
+void ram_vm_turn(struct core *core, struct vm *vm, const struct uuid *image)
+{
+    lock_take(&core->registry.lock);
+    vm->memory = *image;
+    lock_drop(&core->registry.lock);
+}

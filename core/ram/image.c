@@ -304,6 +304,26 @@ bool ram_image_let_go(struct store_txn *txn, const struct uuid *image, bool *las
     return uuid_is_zero(image) || store_memory_release(txn, image, last, err);
 }
 
+static bool refers(const struct vm *vm, const struct uuid *image)
+{
+    if (uuid_eq(&vm->memory, image))
+        return true;
+    for (const struct snapshot *s = vm->snapshots; s; s = s->next)
+        if (uuid_eq(&s->memory, image))
+            return true;
+    return false;
+}
+
+bool ram_image_is_borrowed(struct core *core, const struct file *image)
+{
+    struct vm *vm, *next;
+
+    HASH_ITER (by_id, core->registry.vms_by_id, vm, next)
+        if (!uuid_eq(&vm->id, &image->vm) && refers(vm, &image->id))
+            return true;
+    return false;
+}
+
 void ram_image_left(struct core *core, const struct uuid *image, bool last)
 {
     struct file *file;
@@ -312,18 +332,20 @@ void ram_image_left(struct core *core, const struct uuid *image, bool last)
     file = last ? file_find(core, image) : NULL;
     if (file) {
         file->state = FILE_TRASH;
+        file->job = (struct uuid){0};
         core->registry.ram_rubbish = true;
     }
     lock_drop(&core->registry.lock);
 }
 
-/* Whose VM goes, goes with it. */
+/* Whose VM goes, goes with it; what an operation has put there is left to it. */
 static bool is_rubbish(struct core *core, const struct file *file) REQUIRES(core->registry.lock);
 static bool is_rubbish(struct core *core, const struct file *file)
 {
     struct vm *vm;
 
-    if (file->role != FILE_MEMORY || file->state != FILE_TRASH || file->removing)
+    if (file->role != FILE_MEMORY || file->state != FILE_TRASH || file->removing ||
+        job_is_open(core, &file->job))
         return false;
     HASH_FIND(by_id, core->registry.vms_by_id, &file->vm, sizeof file->vm, vm);
     return !vm || vm->phase != VM_DELETING;
@@ -426,6 +448,7 @@ void ram_images_gone(struct core *core, struct vm *vm)
         struct file *file = file_find(core, &list[i]);
         if (file && !file->kept) {
             file->state = FILE_TRASH;
+            file->job = (struct uuid){0};
             core->registry.ram_rubbish = true;
         }
     }

@@ -73,6 +73,9 @@ bool ram_image_hold(struct store_txn *txn, const struct uuid *image, struct err 
 bool ram_image_let_go(struct store_txn *txn, const struct uuid *image, bool *last,
                       struct err *err) MUST_USE;
 void ram_image_left(struct core *core, const struct uuid *image, bool last);
+/* A VM other than its own goes on with it, or has a snapshot that does. */
+bool ram_image_is_borrowed(struct core *core, const struct file *image)
+    REQUIRES(core->registry.lock);
 /* Removes those that are in the trash; what cannot be removed now is at the next start. */
 void ram_images_sweep(struct core *core);
 /* The same for all that a VM which goes refers to, once its own row refers to none; and memory,
@@ -84,6 +87,8 @@ void ram_images_gone(struct core *core, struct vm *vm);
 /* ---- a VM that goes on with one ---- */
 /* 'vm->memory' and its leaves, once they are durable; zero and NULL: none. Copies. */
 void ram_vm_set(struct core *core, struct vm *vm, const struct uuid *image, const char *leaves);
+/* It goes on with another image of the same memory. */
+void ram_vm_turn(struct core *core, struct vm *vm, const struct uuid *image);
 /* What its disks write to, as {"disks":[{"disk","position","file"}…]}; owned by the caller. */
 char *ram_leaves_now(struct core *core, const struct uuid *vm);
 char *ram_leaves_text(const struct disk *disks, size_t n);

@@ -24,6 +24,7 @@ struct request {
     struct uuid *parents; /* a file for each of its disks */
     struct uuid snapshot; /* zero: one is to be taken */
     struct uuid memory;   /* of that snapshot, with which the new VM goes on; zero: none */
+    struct layer image;   /* a copy of it that is to be made; its id is zero: none */
     struct taking_plan taking;
     struct vm_new made;
     const struct job_kind *kind;
@@ -232,6 +233,13 @@ static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
            (!uuid_is_zero(&r->snapshot) || taking_plan_rows(txn, &r->taking, err));
 }
 
+/* A full clone's memory lies with its disks, where those lie elsewhere. */
+static bool plan_image(struct request *r, struct err *err)
+{
+    return uuid_is_zero(&r->memory) || !r->ask->full || !r->spec.n_disks ||
+           clone_image_plan(r->core, &r->memory, r->spec.disks[0].pool, &r->image, err);
+}
+
 /* Saved from the beginning: whoever lets go of the image before it is defined sees that. */
 static void give_memory(struct request *r, struct vm *vm)
 {
@@ -242,6 +250,10 @@ static void give_memory(struct request *r, struct vm *vm)
     leaves = ram_leaves_now(r->core, &vm->id);
     ram_vm_set(r->core, vm, &r->memory, leaves);
     lock_take(&r->core->registry.lock);
+    if (!uuid_is_zero(&r->image.id)) {
+        r->image.vm = vm->id;
+        layer_enlist(r->core, &r->image, r->made.job);
+    }
     vm->run = VM_SAVED;
     vm->desired = VM_DESIRED_SAVED;
     lock_drop(&r->core->registry.lock);
@@ -256,6 +268,8 @@ static json_t *args_of(struct request *r)
         json_put(args, "take", json_incref(r->taking.args));
     else
         json_put_text(args, "snapshot", UUID_STR(&r->snapshot));
+    if (!uuid_is_zero(&r->image.id))
+        json_put(args, "image", ram_image_args(&r->image));
     if (r->ask->start)
         json_put_bool(args, "start", true);
     if (r->ask->limited)
@@ -336,8 +350,8 @@ bool vm_clone(struct core *core, const char *ref, const struct clone_ask *ask,
     if (!ask->snapshot)
         ok = take_and_submit(&r, origin, op, id, err);
     else
-        ok = make_spec(&r, err) && check_depth(&r, err) && check_source(&r, err) &&
-             (origin->dry_run || submit(&r, origin, op, id, err));
+        ok = make_spec(&r, err) && check_depth(&r, err) && plan_image(&r, err) &&
+             check_source(&r, err) && (origin->dry_run || submit(&r, origin, op, id, err));
     if (!ok)
         *op = *id = (struct uuid){0};
     return ok;

@@ -7,7 +7,8 @@
  *   4 * VM 'defined', files 'live', and the rows of the snapshot    one transaction
  *
  * A full clone is not defined at 4. It goes on with
- *   5 step "copy"; what lies below is streamed into each disk's file, by a QEMU that runs no guest
+ *   5 step "copy"; what lies below is streamed into each disk's file, by a QEMU that runs no guest;
+ * the memory that it is to go on with is copied, when its disks are in another pool
  *   6 * VM 'defined', files 'live'                                  one transaction
  */
 #include "core/base/failpoint.h"
@@ -16,6 +17,8 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
+#include "core/disk/space.h"
+#include "core/ram/image.h"
 #include "core/snap/cloning.h"
 #include "core/snap/taking.h"
 #include "core/vm/kinds.h"
@@ -69,16 +72,14 @@ static bool write_defined(struct store_txn *txn, void *ctx, struct err *err)
 
 static bool define(struct work *w, struct err *err)
 {
-    CLEANUP(store_rollback) struct store_txn *txn = NULL;
     bool ok;
 
     lock_take(&w->vm->writing);
-    txn = store_begin(w->core->store, err);
-    ok = txn && write_defined(txn, w, err) && FAILPOINT("vm.clone.row", err) &&
-         store_commit(&txn, err);
+    ok = clone_image_commit(w->core, w->vm, w->job, write_defined, w, err);
     if (ok)
         vm_now_defined(w->core, w->vm);
     lock_drop(&w->vm->writing);
+    ram_images_sweep(w->core);
     return ok;
 }
 
@@ -135,7 +136,8 @@ static bool copy(struct work *w, struct err *err)
         return false;
     pace_begin_at_once(&pace, w->core, w->from ? w->from : w->vm,
                        w->job); /* its guest goes first */
-    return flatten_vm(w->core, w->vm, &pace, err) && define(w, err);
+    return flatten_vm(w->core, w->vm, &pace, err) && clone_image_copy(w->core, w->vm, &pace, err) &&
+           define(w, err);
 }
 
 static bool make(struct work *w, struct err *err)
@@ -169,6 +171,7 @@ static void settle(struct core *core, struct job *job, bool ok)
     struct err err = {0};
     bool begun = begin(&w, &err);
 
+    space_release(core, job_id(job));
     if (begun && !ok && w.vm->phase == VM_CREATING) {
         if (w.taking.vm)
             taking_undo(&w.taking);

@@ -1,5 +1,6 @@
 /* What files of core/snap share about clones. */
 #pragma once
+#include "core/disk/file.h"
 #include "core/disk/pace.h"
 
 /* Whether files may be put on those of the VM's snapshots: no operation removes or moves them.
@@ -8,3 +9,18 @@ bool clone_source_is_free(const struct vm *vm, struct err *err) MUST_USE;
 /* Streams into every file of the VM that lies on another's all that is below; a failure leaves what
  * is done. CANCELLED when the job of 'pace' is asked to end. For clone_run.c and flatten.c. */
 bool flatten_vm(struct core *core, struct vm *vm, struct pace *pace, struct err *err) MUST_USE;
+
+/* ---- clone_memory.c: a full clone's copy of the memory that it goes on with ---- */
+/* Zero 'out->id' when the image lies in that pool (a reference) already, so that it can be shared.
+ * NO_SPACE and UNAVAILABLE of the pool. 'out->vm' is the caller's to set. */
+bool clone_image_plan(struct core *core, const struct uuid *image, const char *pool,
+                      struct layer *out, struct err *err) MUST_USE;
+/* Copies what the VM is to go on with into the job's image, if it has one: file only. Puts the
+ * space by: space_release() is the job's settle(). */
+bool clone_image_copy(struct core *core, struct vm *vm, struct pace *pace,
+                      struct err *err) MUST_USE;
+/* The VM goes on with its copy from the transaction that 'write' fills on, and lets go of the other
+ * one. A failure leaves it with that. Under vm->writing. */
+bool clone_image_commit(struct core *core, struct vm *vm, struct job *job,
+                        bool (*write)(struct store_txn *txn, void *ctx, struct err *err), void *ctx,
+                        struct err *err) MUST_USE;

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/str.h"
+#include "core/disk/pool.h"
 #include "core/job/job.h"
 #include "core/snap/clone.h"
 #include "core/snap/snap.h"
@@ -259,15 +260,20 @@ static void an_image_stays_as_long_as_somebody_needs_it(void **state)
     assert_int_equal(world_files(&w), 0);
 }
 
-static const char *clone(const char *name, bool full)
+static const char *clone_into(const char *name, bool full, const char *pool)
 {
-    const struct clone_ask ask = {.name = name, .snapshot = "clean", .full = full};
+    const struct clone_ask ask = {.name = name, .snapshot = "clean", .full = full, .pool = pool};
     struct err err = {0};
     struct uuid op, id;
 
     if (!vm_clone(w.core, "web", &ask, &world_admin, &op, &id, &err))
         return err_slug(err.code);
     return outcome(&op);
+}
+
+static const char *clone(const char *name, bool full)
+{
+    return clone_into(name, full, NULL);
 }
 
 static void a_clone_goes_on_with_the_same_memory(void **state)
@@ -294,6 +300,29 @@ static void a_full_clone_keeps_the_memory_of_a_snapshot_that_is_gone(void **stat
     assert_int_equal(world_files(&w), 5);
     assert_string_equal(world_delete(&w, "twin"), "succeeded");
     assert_int_equal(world_files(&w), 2);
+}
+
+static void a_full_clone_in_another_pool_has_a_memory_of_its_own(void **state)
+{
+    struct err err = {0};
+    struct uuid id;
+
+    assert_true(pool_create(w.core, "away", "second", &world_admin, &id, &err));
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(clone_into("twin", true, "away"), "succeeded");
+    assert_int_equal(world_files(&w), 8);
+    assert_string_equal(world_vm(&w, "twin", "saved.pool"), "away");
+    assert_string_equal(clone_into("child", false, "away"), "succeeded");
+    assert_string_equal(world_vm(&w, "child", "saved.pool"), "main"); /* linked: shared */
+    assert_string_equal(world_delete(&w, "child"), "succeeded");
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(world_files(&w), 3);
+    restart();
+    assert_string_equal(world_act(&w, "twin", VM_VERB_START), "succeeded");
+    assert_int_equal(world_files(&w), 2);
+    assert_string_equal(world_act(&w, "twin", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_delete(&w, "twin"), "succeeded");
+    assert_int_equal(world_files(&w), 0);
 }
 
 static void a_snapshot_of_the_disks_boots_a_vm_that_ran(void **state)
@@ -339,6 +368,7 @@ int main(void)
         T(an_image_stays_as_long_as_somebody_needs_it),
         T(a_clone_goes_on_with_the_same_memory),
         T(a_full_clone_keeps_the_memory_of_a_snapshot_that_is_gone),
+        T(a_full_clone_in_another_pool_has_a_memory_of_its_own),
         T(a_snapshot_of_the_disks_boots_a_vm_that_ran),
         T(a_revert_from_the_saved_state_to_disks_gives_that_state_up),
     };

@@ -5,6 +5,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/pool.h"
 #include "core/snap/clone.h"
 #include "core/snap/snap.h"
 
@@ -48,6 +49,15 @@ static void is_off_with_one(struct world *w)
     assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
 }
 
+static void is_off_beside_a_pool(struct world *w)
+{
+    struct err err = {0};
+    struct uuid id;
+
+    assert_true(pool_create(w->core, "away", "second", &world_admin, &id, &err));
+    is_off_with_one(w);
+}
+
 /* ---- what is done ---- */
 
 /* Fakes end with their daemon: one that is killed starts its guest itself. */
@@ -83,6 +93,15 @@ static bool clone(struct world *w)
     return steps_ended_well(w, vm_clone(w->core, "web", &ask, &world_admin, &op, &id, &err), &op);
 }
 
+static bool clone_fully(struct world *w)
+{
+    const struct clone_ask ask = {.name = "twin", .snapshot = "busy", .full = true, .pool = "away"};
+    struct err err = {0};
+    struct uuid op, id;
+
+    return steps_ended_well(w, vm_clone(w->core, "web", &ask, &world_admin, &op, &id, &err), &op);
+}
+
 /* ---- what must hold ---- */
 
 /* The state of the snapshot's memory; "" without a snapshot. */
@@ -100,7 +119,7 @@ static const char *memory(struct world *w)
 /* A snapshot and its image; a clone with files of its own on the same. */
 static void files_are_those_that_are_needed(struct world *w)
 {
-    unsigned snapshots, images;
+    unsigned snapshots, images, twins = 0;
     const char *state;
 
     steps_all_ended(w, "web");
@@ -108,8 +127,9 @@ static void files_are_those_that_are_needed(struct world *w)
     snapshots = state[0] != 0;
     images = str_eq(state, "ready");
     assert_string_not_equal(state, "streaming");
-    assert_int_equal(world_files(w),
-                     N_DISKS * (1 + snapshots) + images + (world_has_vm(w, "twin") ? N_DISKS : 0));
+    if (world_has_vm(w, "twin"))
+        twins = N_DISKS + str_eq(world_vm(w, "twin", "saved.pool"), "away");
+    assert_int_equal(world_files(w), N_DISKS * (1 + snapshots) + images + twins);
 }
 
 /* The image is the last that goes, whoever of the two goes last. */
@@ -153,6 +173,8 @@ static const struct step_row rows[] = {
     {"revert to memory", is_off_with_one, go_back, it_is_saved, it_is_whole, true, true},
     {"revert to memory, running", runs_with_one, go_back, it_is_saved, it_is_whole, true, false},
     {"clone with memory", is_off_with_one, clone, its_twin_is_saved, it_is_whole, true, true},
+    {"full clone with memory", is_off_beside_a_pool, clone_fully, its_twin_is_saved, it_is_whole,
+     true, true},
     {"delete with memory", is_off_with_one, drop, it_is_gone, NULL, true, true},
 };
 
