@@ -20,14 +20,6 @@ bool move_write_copies(struct store_txn *txn, const struct move *m, const struct
     return true;
 }
 
-static const struct move_file *find_from(const struct move *m, const struct uuid *id)
-{
-    for (size_t i = 0; i < m->n; i++)
-        if (uuid_eq(&m->files[i].from.id, id))
-            return &m->files[i];
-    return NULL;
-}
-
 static const struct move_file *leaf_of(const struct move *m, const struct uuid *disk)
 {
     for (size_t i = 0; i < m->n; i++)
@@ -72,12 +64,13 @@ static bool write_files(struct store_txn *txn, const struct move *m, struct err 
     const struct uuid none = {0};
 
     for (size_t i = 0; i < m->n; i++)
-        if (!layer_write(txn, &m->files[i].to, "live", &none, err))
+        if (!move_is_image(&m->files[i]) && !layer_write(txn, &m->files[i].to, "live", &none, err))
             return false;
     for (size_t i = 0; i < m->n; i++)
-        if (!layer_write(txn, &m->files[i].from, "trash", job_id(m->job), err))
+        if (!move_is_image(&m->files[i]) &&
+            !layer_write(txn, &m->files[i].from, "trash", job_id(m->job), err))
             return false;
-    return true;
+    return move_write_images(txn, m, err);
 }
 
 static bool write_disks(struct store_txn *txn, const struct move *m, struct err *err)
@@ -97,7 +90,7 @@ static struct snapshot_disk_record *changed_disks(const struct move *m, const st
     bool changed = false;
 
     for (size_t i = 0; i < s->n_disks; i++) {
-        const struct move_file *f = find_from(m, &disks[i].file);
+        const struct move_file *f = move_find(m, &disks[i].file);
         if (!f)
             continue;
         disks[i].file = f->to.id;
@@ -114,12 +107,15 @@ static bool write_snapshots(struct store_txn *txn, const struct move *m, struct 
         CLEANUP(mem_freep) struct snapshot_disk_record *disks = changed_disks(m, s);
         CLEANUP(mem_freep) char *spec = NULL;
         struct snapshot_record row;
-        if (!disks)
+        if (!disks && !move_find(m, &s->memory))
             continue;
-        spec = changed_text(m, s->spec);
         snapshot_record_fill(s, &row);
-        row.disks = disks;
-        row.spec = spec;
+        row.memory = move_file_now(m, &s->memory);
+        if (disks) {
+            spec = changed_text(m, s->spec);
+            row.disks = disks;
+            row.spec = spec;
+        }
         if (!store_snapshot_put(txn, &row, err))
             return false;
     }
@@ -143,15 +139,19 @@ static bool write_vm(struct store_txn *txn, const struct move *m, const struct v
     CLEANUP(json_decrefp) json_t *active_json = active ? model_encode(&vm_model, active) : NULL;
     CLEANUP(mem_freep) char *text = json_write(json);
     CLEANUP(mem_freep) char *active_text = active ? json_write(active_json) : NULL;
+    CLEANUP(mem_freep) char *leaves = NULL;
     struct vm_record record;
     struct vm_texts texts;
     bool ok;
 
     lock_take(&m->core->registry.lock);
     vm_record_fill(m->vm, &record, &texts);
+    leaves = move_leaves_now(m, m->vm->memory_leaves);
     lock_drop(&m->core->registry.lock);
     record.spec = text;
     record.active = active_text;
+    record.memory = move_file_now(m, &record.memory);
+    record.memory_leaves = leaves;
     record.revision++;
     record.state_revision++;
     record.updated_ms = clock_wall_ms();
@@ -168,7 +168,8 @@ static bool write_all(struct move *m, const struct vm_spec *spec, const struct v
 
     return txn && write_files(txn, m, err) && write_disks(txn, m, err) &&
            write_snapshots(txn, m, err) && write_vm(txn, m, spec, active, err) &&
-           FAILPOINT("move.commit", err) && store_commit(&txn, err);
+           move_let_images_go(txn, m, err) && FAILPOINT("move.commit", err) &&
+           store_commit(&txn, err);
 }
 
 /* ---- memory ---- */
@@ -179,6 +180,8 @@ static void apply_files(struct move *m)
     for (size_t i = 0; i < m->n; i++) {
         struct file *from = file_find(m->core, &m->files[i].from.id);
         struct file *to = file_find(m->core, &m->files[i].to.id);
+        if (move_is_image(&m->files[i]))
+            continue;
         if (from)
             from->state = FILE_TRASH;
         if (to)
@@ -211,6 +214,7 @@ static void apply(struct move *m)
     lock_take(&m->core->registry.lock);
     apply_files(m);
     apply_snapshots(m);
+    move_apply_images(m);
     change_spec(m, &vm->spec);
     change_spec(m, vm->active);
     vm->revision++;

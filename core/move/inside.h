@@ -8,8 +8,9 @@
 struct move_file {
     struct layer from, to;
     bool is_leaf;     /* a disk writes to it */
-    struct uuid disk; /* the disk whose tree it belongs to */
+    struct uuid disk; /* the disk whose tree it belongs to; zero: a memory image */
     uint64_t bytes;   /* on the disk */
+    bool kept;        /* an old image that another VM needs */
 };
 
 struct move {
@@ -31,6 +32,11 @@ struct move {
 /* Under vm->writing. NOT_FOUND, INVALID, UNAVAILABLE. */
 bool move_plan(struct move *m, const struct move_request *request, struct err *err) MUST_USE;
 void move_clear(struct move *m);
+/* The entry of a file that moves; NULL. */
+struct move_file *move_find(const struct move *m, const struct uuid *from);
+/* One more; 'disk' NULL for a memory image. 'format' -1: as it is. */
+void move_add(struct move *m, const struct file *file, const struct disk *disk, int format)
+    REQUIRES(m->core->registry.lock);
 json_t *move_args(const struct move *m, const struct move_request *request);
 /* From the job's arguments; the copies are put into memory where they are not yet. '*over' when the
  * VM's disks are in the copies already. */
@@ -57,6 +63,25 @@ void move_forget(struct move *m);
 
 /* ---- convert.c: leaves that get another format while the VM is off ---- */
 bool move_convert(struct move *m, const struct move_file *f, struct err *err) MUST_USE;
+
+/* ---- images.c: memory images (docs/memory.md) ---- */
+/* All that the VM's snapshots and the VM itself go on with and that are its own. */
+void move_add_images(struct move *m) REQUIRES(m->core->registry.lock);
+static inline bool move_is_image(const struct move_file *f)
+{
+    return f->to.role == FILE_MEMORY;
+}
+/* Rows of the copies, with what is known of each. */
+bool move_write_images(struct store_txn *txn, const struct move *m, struct err *err) MUST_USE;
+/* Once no row refers to the old ones any more: they are trash, unless somebody else needs them;
+ * 'kept' says so. */
+bool move_let_images_go(struct store_txn *txn, struct move *m, struct err *err) MUST_USE;
+/* Memory follows. */
+void move_apply_images(struct move *m) REQUIRES(m->core->registry.lock);
+/* 'id' as it is called after the move. */
+struct uuid move_file_now(const struct move *m, const struct uuid *id);
+/* vm.memory_leaves after the move: the caller's; NULL stays NULL. */
+char *move_leaves_now(const struct move *m, const char *leaves);
 
 /* ---- commit.c: the rows ---- */
 bool move_write_copies(struct store_txn *txn, const struct move *m, const struct uuid *job,

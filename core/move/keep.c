@@ -32,15 +32,17 @@ static bool remove_rows(struct move *m, struct err *err)
     return txn && store_commit(&txn, err);
 }
 
-/* The files that are still known: after a restart some are not. */
+/* The files that are still known, after a restart some are not, and that nobody needs. */
 static void drop_gone(struct move *m)
 {
     size_t kept = 0;
 
     lock_take(&m->core->registry.lock);
-    for (size_t i = 0; i < m->n; i++)
-        if (file_find(m->core, &m->files[i].from.id))
+    for (size_t i = 0; i < m->n; i++) {
+        const struct file *file = file_find(m->core, &m->files[i].from.id);
+        if (file && file->state == FILE_TRASH)
             m->files[kept++] = m->files[i];
+    }
     m->n = kept;
     lock_drop(&m->core->registry.lock);
 }

@@ -128,7 +128,8 @@ static void call_all_off(struct move *m)
         if (m->files[i].is_leaf)
             call_off(m, &m->files[i]);
     for (size_t i = m->n; i--;) /* children before their parents */
-        drop_file(m, &m->files[i].to.id);
+        if (!move_is_image(&m->files[i]))
+            drop_file(m, &m->files[i].to.id);
 }
 
 static bool call_mirror(struct move *m, const struct move_file *f, struct plan_disk *chain,
@@ -481,5 +482,6 @@ enum move_end move_live(struct move *m, struct err *err)
 void move_forget(struct move *m)
 {
     for (size_t i = m->n; i--;)
-        drop_file(m, &m->files[i].from.id);
+        if (!move_is_image(&m->files[i]))
+            drop_file(m, &m->files[i].from.id);
 }

@@ -22,6 +22,7 @@
 #include "core/snap/tree.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
+#include "core/vm/save.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,11 @@ static bool copy_all(struct move *m, bool leaves, struct err *err)
 static bool is_off(const struct vm *vm, void *ctx)
 {
     return !vm->machine && !vm->ending && !vm_run_is_live(vm->run);
+}
+
+static bool is_saved(const struct vm *vm, void *ctx)
+{
+    return vm->run == VM_SAVED;
 }
 
 static bool never(const struct vm *vm, void *ctx)
@@ -223,6 +229,8 @@ static bool run(struct core *core, struct job *job, struct err *err)
     bool over;
 
     if (!hold.vm || !move_of_job(&m, &over, err))
+        return false;
+    if (vm_is(core, hold.vm, is_saved, NULL) && !save_end_machine(core, hold.vm, err))
         return false;
     if (!over &&
         (!reserve(&m, err) || move_files(&m, err) != MOVE_PIVOTED || !commit_surely(&m, err)))

@@ -1,7 +1,8 @@
 /* Which files a move copies, from where to where: see inside.h.
  *
  * Of each disk that moves: the chain of its leaf and those of all snapshots. What is in the target
- * already stays if all below it stays as well; so does what another VM's files lie on. */
+ * already stays if all below it stays as well; so does what another VM's files lie on. When all
+ * disks move, memory images go along: images.c. */
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -64,7 +65,7 @@ static bool know_all(struct move *m, const struct move_request *request, struct 
 
 /* ---- which files ---- */
 
-static struct move_file *find_file(const struct move *m, const struct uuid *from)
+struct move_file *move_find(const struct move *m, const struct uuid *from)
 {
     for (size_t i = 0; i < m->n; i++)
         if (uuid_eq(&m->files[i].from.id, from))
@@ -81,28 +82,28 @@ static bool stays(struct move *m, const struct file *file)
         return false;
     for (const struct file *f = file_find(m->core, &file->parent); f;
          f = file_find(m->core, &f->parent))
-        if (find_file(m, &f->id))
+        if (move_find(m, &f->id))
             return false;
     return true;
 }
 
-static void add_file(struct move *m, const struct file *file, const struct disk *disk, int format)
-    REQUIRES(m->core->registry.lock);
-static void add_file(struct move *m, const struct file *file, const struct disk *disk, int format)
+void move_add(struct move *m, const struct file *file, const struct disk *disk, int format)
 {
     struct pool *pool = pool_find(m->core, UUID_STR(&m->pool));
     const struct move_file *parent;
-    struct move_file f = {.from = layer_of_file(m->core, file),
-                          .disk = disk->id,
-                          .is_leaf = uuid_eq(&disk->leaf, &file->id)};
+    struct move_file f = {.from = layer_of_file(m->core, file)};
 
+    if (disk) {
+        f.disk = disk->id;
+        f.is_leaf = uuid_eq(&disk->leaf, &file->id);
+    }
     f.to = f.from;
     f.to.id = uuid_new();
     f.to.pool = m->pool;
     f.to.dir = pool ? pool->dir : -1;
     if (format >= 0)
         f.to.format = format;
-    parent = find_file(m, &file->parent);
+    parent = move_find(m, &file->parent);
     if (parent)
         f.to.parent = parent->to.id;
     m->files = mem_resize(m->files, m->n + 1, sizeof *m->files);
@@ -121,8 +122,8 @@ static void add_chain(struct move *m, const struct uuid *leaf, const struct disk
          f = file_find(m->core, &f->parent))
         path[depth++] = f;
     while (depth--)
-        if (!find_file(m, &path[depth]->id) && !stays(m, path[depth]))
-            add_file(m, path[depth], disk, format);
+        if (!move_find(m, &path[depth]->id) && !stays(m, path[depth]))
+            move_add(m, path[depth], disk, format);
 }
 
 static bool has_layers(struct move *m, const struct disk *disk) REQUIRES(m->core->registry.lock);
@@ -164,6 +165,8 @@ bool move_plan(struct move *m, const struct move_request *request, struct err *e
         for (struct disk *d = disks_of(m->core, &m->vm->id); d; d = d->next)
             if (moves(d, request))
                 add_disk(m, d, request);
+        if (!request->n_disks)
+            move_add_images(m);
     }
     lock_drop(&m->core->registry.lock);
     for (size_t i = 0; i < m->n; i++)
@@ -204,6 +207,20 @@ static bool check_formats(const struct move *m, const struct move_request *reque
                            "as it is");
 }
 
+/* What the guest's memory says of its disks is true of the same bytes in the same format. */
+static bool check_saved(const struct move *m, const struct move_request *request, struct err *err)
+{
+    bool saved;
+
+    lock_take(&m->core->registry.lock);
+    saved = !uuid_is_zero(&m->vm->memory);
+    lock_drop(&m->core->registry.lock);
+    return !saved || request->format < 0 ||
+           err_field(err, ERR_WRONG_STATE, "/format",
+                     "the disks of a saved VM keep their format: start it or discard its state "
+                     "first, or move it as it is");
+}
+
 static bool check_reach(const struct move *m, struct err *err)
 {
     for (size_t i = 0; i < m->n; i++)
@@ -238,6 +255,9 @@ json_t *move_blockers(const struct move *m, const struct move_request *request, 
         block(list, first, &err);
     err = (struct err){0};
     if (!check_formats(m, request, &err))
+        block(list, first, &err);
+    err = (struct err){0};
+    if (!check_saved(m, request, &err))
         block(list, first, &err);
     err = (struct err){0};
     if (!check_room(m, &err))
@@ -346,7 +366,7 @@ static bool read_file(struct move *m, const json_t *one, struct move_file *f)
     f->to.pool = m->pool;
     f->to.dir = pool ? pool->dir : -1;
     f->to.format = format_named(json_get_text(one, "format"));
-    parent = find_file(m, &f->from.parent);
+    parent = move_find(m, &f->from.parent);
     if (parent)
         f->to.parent = parent->to.id;
     layer_enlist(m->core, &f->to, job_id(m->job));

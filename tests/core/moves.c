@@ -1,13 +1,15 @@
 /* Moving storage on the fake backend: which files there are where, what the records say, and what
  * restarts, limits and refusals make of it. That the guest's data is right is shown with a real
  * one: tests/integration/moves.c. */
-#include "tests/lib/world.h"
+#include "tests/lib/ticks.h"
 
+#include "backends/fake/fake.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
 #include "core/move/move.h"
+#include "core/snap/clone.h"
 #include "core/snap/snap.h"
 
 #include <dirent.h>
@@ -248,6 +250,122 @@ static void the_old_files_stay_when_that_is_wanted(void **state)
     assert_int_equal(files_in("second"), 0);
 }
 
+/* ---- the guest's memory goes along ---- */
+
+static const char *take_memory(const char *name)
+{
+    const struct snapshot_ask ask = {.name = name, .consistency = CONSISTENCY_RUNNING};
+    struct err err = {0};
+    struct uuid op;
+
+    return outcome(snapshot_take(w.core, "web", &ask, &world_admin, &op, &err), &op, &err);
+}
+
+/* It runs, and has a snapshot with its memory: 5 files. */
+static void it_is_kept_while_it_runs(void)
+{
+    fake_tick_ms = 5;
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    ticks_await(&w, "web", 3);
+    assert_string_equal(take_memory("busy"), "succeeded");
+    assert_int_equal(files_in("main"), 5);
+}
+
+/* The snapshot's memory is believed: the guest goes on with it. */
+static void it_goes_on_from_its_snapshot(void)
+{
+    assert_string_equal(revert("busy"), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+    assert_int_equal(ticks_read(&w, "web").boots, 1);
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+}
+
+static void memory_goes_where_the_running_vm_goes(void **state)
+{
+    it_is_kept_while_it_runs();
+    assert_string_equal(move_to("away"), "succeeded");
+    assert_int_equal(files_in("main"), 0);
+    assert_int_equal(files_in("second"), 5);
+    restart();
+    assert_int_equal(files_in("second"), 5);
+    it_goes_on_from_its_snapshot();
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(files_in("second"), 0);
+}
+
+static void a_saved_vm_moves_and_goes_on_there(void **state)
+{
+    struct move_request raw = {.pool = "away", .format = DISK_RAW};
+
+    it_is_kept_while_it_runs();
+    assert_string_equal(world_act(&w, "web", VM_VERB_SAVE), "succeeded");
+    assert_string_equal(move_as(&raw), "wrong-state");
+    assert_string_equal(move_to("away"), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "saved");
+    assert_string_equal(world_vm(&w, "web", "saved.pool"), "away");
+    assert_int_equal(files_in("main"), 0);
+    assert_int_equal(files_in("second"), 6);
+    restart();
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_int_equal(ticks_read(&w, "web").boots, 1);
+    assert_int_equal(files_in("second"), 5);
+    it_goes_on_from_its_snapshot();
+}
+
+static void single_disks_leave_the_memory_and_all_of_it_takes_it_later(void **state)
+{
+    const char *const both[] = {"0", "1"};
+    const struct move_request request = {.pool = "away", .disks = both, .n_disks = 2, .format = -1};
+    const struct move_request rest = {.pool = "away", .format = -1};
+    CLEANUP(json_decrefp) json_t *plan = NULL;
+
+    it_is_kept_while_it_runs();
+    assert_string_equal(move_as(&request), "succeeded");
+    assert_int_equal(files_in("main"), 1);
+    plan = plan_for(&rest);
+    assert_int_equal(json_get_u64(plan, "files", 0), 1);
+    assert_true(json_get_u64(plan, "bytes", 0) > 0);
+    assert_string_equal(move_to("away"), "succeeded");
+    assert_int_equal(files_in("main"), 0);
+    it_goes_on_from_its_snapshot();
+}
+
+static void a_memory_that_a_clone_goes_on_with_stays(void **state)
+{
+    const struct clone_ask ask = {.name = "twin", .snapshot = "busy"};
+    struct err err = {0};
+    struct uuid op, id;
+
+    it_is_kept_while_it_runs();
+    assert_string_equal(
+        outcome(vm_clone(w.core, "web", &ask, &world_admin, &op, &id, &err), &op, &err),
+        "succeeded");
+    assert_string_equal(move_to("away"), "succeeded");
+    assert_int_equal(files_in("main"), 5); /* the twin's, the frozen ones below, the memory */
+    assert_int_equal(files_in("second"), 2);
+    assert_string_equal(world_act(&w, "twin", VM_VERB_START), "succeeded");
+    assert_string_equal(world_act(&w, "twin", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_delete(&w, "twin"), "succeeded");
+    assert_string_equal(move_to("away"), "succeeded");
+    assert_int_equal(files_in("main"), 0);
+    it_goes_on_from_its_snapshot();
+}
+
+static void the_old_memory_stays_when_that_is_wanted(void **state)
+{
+    const struct move_request request = {.pool = "away", .format = -1, .keep_source = true};
+
+    it_is_kept_while_it_runs();
+    assert_string_equal(move_as(&request), "succeeded");
+    assert_int_equal(files_in("main"), 5);
+    restart();
+    assert_int_equal(files_in("main"), 5);
+    it_goes_on_from_its_snapshot();
+    assert_string_equal(world_delete(&w, "web"), "succeeded");
+    assert_int_equal(files_in("main"), 5);
+    assert_int_equal(files_in("second"), 0);
+}
+
 /* ---- in the middle of it: a limit that makes it take for ever ---- */
 
 #define CRAWL 10 /* bytes a second */
@@ -414,6 +532,11 @@ int main(void)
         T(what_cannot_be_is_refused_with_the_reason),
         T(a_dry_run_lists_what_stands_in_the_way),
         T(the_old_files_stay_when_that_is_wanted),
+        T(memory_goes_where_the_running_vm_goes),
+        T(a_saved_vm_moves_and_goes_on_there),
+        T(single_disks_leave_the_memory_and_all_of_it_takes_it_later),
+        T(a_memory_that_a_clone_goes_on_with_stays),
+        T(the_old_memory_stays_when_that_is_wanted),
         T(cancelled_it_has_changed_nothing),
         T(a_limit_that_is_lifted_lets_it_go),
         T(a_restart_goes_on_at_the_same_limit),

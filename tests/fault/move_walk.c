@@ -1,5 +1,6 @@
 /* The fault walk over moves of storage (tests/lib/steps.h). The disks are where they were or where
- * they were to go, whole, with all snapshots; no other file is left, and the VM can be used. */
+ * they were to go, whole, with all snapshots and the guest's memory; no other file is left, and the
+ * VM can be used. */
 #include "tests/lib/steps.h"
 
 #include "core/base/mem.h"
@@ -16,27 +17,30 @@
 
 static void take(struct world *w, const char *name)
 {
+    const struct snapshot_ask ask = {.name = name, .consistency = CONSISTENCY_RUNNING};
     struct err err = {0};
     struct uuid op;
 
-    assert_true(steps_ended_well(
-        w, snapshot_create(w->core, "web", name, NULL, &world_admin, &op, &err), &op));
+    assert_true(
+        steps_ended_well(w, snapshot_take(w->core, "web", &ask, &world_admin, &op, &err), &op));
 }
 
-static void it_has_a_snapshot(struct world *w)
+/* With a snapshot of its disks and its memory. */
+static void it_runs(struct world *w)
 {
     struct err err = {0};
     struct uuid id;
 
     assert_true(pool_create(w->core, "away", "second", &world_admin, &id, &err));
     world_create(w, "web", DISKS);
+    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
     take(w, "one");
 }
 
-static void it_runs(struct world *w)
+static void it_is_saved(struct world *w)
 {
-    it_has_a_snapshot(w);
-    assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
+    it_runs(w);
+    assert_string_equal(world_act(w, "web", VM_VERB_SAVE), "succeeded");
 }
 
 /* ---- what is done ---- */
@@ -75,9 +79,14 @@ static const char *pool_of(struct world *w)
 
 static void it_is_here_or_there(struct world *w)
 {
+    const bool saved = str_eq(world_vm(w, "web", "run.state"), "saved");
+
     steps_all_ended(w, "web");
-    (void)pool_of(w);
-    assert_int_equal(world_files(w), 4);
+    if (saved)
+        assert_string_equal(world_vm(w, "web", "saved.pool"), pool_of(w));
+    else
+        (void)pool_of(w);
+    assert_int_equal(world_files(w), saved ? 6 : 5);
 }
 
 static void it_is_there(struct world *w)
@@ -90,6 +99,8 @@ static void it_can_be_used(struct world *w)
     struct err err = {0};
     struct uuid op;
 
+    if (str_eq(world_vm(w, "web", "run.state"), "saved"))
+        assert_string_equal(world_act(w, "web", VM_VERB_START), "succeeded");
     if (str_eq(world_vm(w, "web", "run.state"), "running"))
         assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
     assert_true(
@@ -99,7 +110,7 @@ static void it_can_be_used(struct world *w)
 }
 
 static const struct step_row rows[] = {
-    {"move", it_has_a_snapshot, move_all, it_is_there, NULL, false, true},
+    {"move, saved", it_is_saved, move_all, it_is_there, NULL, false, true},
     {"move, running", it_runs, move_all, it_is_there, NULL, true, false},
 };
 
