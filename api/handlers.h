@@ -25,6 +25,7 @@ route_handler snapshots_screenshot, snapshots_diff;                             
 route_handler vms_clone;                                                          /* clones.c */
 route_handler snapshots_export, exports_list, exports_content, exports_delete;    /* exports.c */
 route_handler snapshots_delete, snapshots_revert;                                 /* snapshots.c */
+route_handler snapshots_archive, snapshots_unarchive;                             /* snapshots.c */
 route_handler pools_list, pools_create, pools_get, pools_edit, pools_delete;      /* pools.c */
 route_handler pools_files;                                                        /* pools.c */
 route_handler disks_list, disks_list_of_vm, disks_get, disks_create, disks_delete; /* disks.c */

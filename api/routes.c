@@ -75,6 +75,8 @@ const struct route routes[] = {
     ROUTE(GET,    SNAP "/{id}/screenshot",                     getSnapshotScreenshot,   CONSOLE_SEE,   SNAPSHOT,   NONE,               "",                              snapshots_screenshot, 0)
     ROUTE(GET,    SNAP "/{id}/diff",                           diffSnapshot,            VM_READ,       SNAPSHOT,   NONE,               "to exact",                      snapshots_diff, 0)
     ROUTE(GET,    SNAP "/{id}/nbd",                            readSnapshotDisk,        DATA_READ,     SNAPSHOT,   NONE,               "disk",                          snapshots_nbd, 0)
+    ROUTE(POST,   SNAP "/{id}/actions/archive",                 archiveSnapshot,          SNAPSHOT,      SNAPSHOT,   NONE,               "dry_run",                       snapshots_archive, 0)
+    ROUTE(POST,   SNAP "/{id}/actions/unarchive",                 unarchiveSnapshot,          SNAPSHOT,      SNAPSHOT,   NONE,               "dry_run",                       snapshots_unarchive, 0)
     ROUTE(POST,   SNAP "/{id}/actions/export",                 exportSnapshot,          DATA_READ,     SNAPSHOT,   JSON_OPTIONAL,      "dry_run",                       snapshots_export, 0)
     ROUTE(GET,    "/api/v1/exports",                           listExports,             STORAGE_READ,  EXPORTS,    NONE,               LIST,                            exports_list, 0)
     ROUTE(GET,    "/api/v1/exports/{id}/content",              getExportContent,        DATA_READ,     EXPORT,     NONE,               "",                              exports_content, 0)

@@ -244,3 +244,33 @@ bool snapshots_revert(struct request *rq, struct err *err)
                   snapshot_revert_to(core, rq->ref, args.snapshot, args.start, &origin, &op, err),
                   err);
 }
+
+static bool archive(struct request *rq, bool pack, struct err *err)
+{
+    struct core *core = rq->api->config.core;
+    struct origin origin;
+    struct uuid op = {0};
+    char vm[UUID_TEXT];
+    bool replay;
+
+    if (!request_origin(rq, &origin, err) ||
+        !idem_find(rq, &origin, "operation", &replay, &op, err))
+        return false;
+    if (replay)
+        return operation_reply(rq, &op, err);
+    if ((!snapshot_vm(core, rq->ref, vm, err) ||
+         !snapshot_archive(core, vm, rq->ref, pack, &origin, &op, err)) &&
+        !idem_lost_race(rq, &origin, "operation", &op, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : operation_reply(rq, &op, err);
+}
+
+bool snapshots_archive(struct request *rq, struct err *err)
+{
+    return archive(rq, true, err);
+}
+
+bool snapshots_unarchive(struct request *rq, struct err *err)
+{
+    return archive(rq, false, err);
+}

@@ -33,6 +33,8 @@ static const struct column columns[] = {
     {"TOOK MS", "memory.took_ms", CELL_TEXT, true},
     {"WAY", "memory.way", CELL_TEXT, true},
     {"MEMORY", "memory.state", CELL_TEXT, true},
+    {"ARCHIVED", "memory.archived_bytes", CELL_BYTES, true},
+    {"PLAIN", "memory.plain_bytes", CELL_BYTES, true},
     {"NOTE", "memory.note", CELL_TEXT, true},
     {"DISKS", "disks", CELL_TEXT, true},
     {"CLONES", "clones", CELL_TEXT, true},
@@ -103,6 +105,14 @@ const struct command snapshot_commands[] = {
      "How "
      "fast is changed meanwhile by vmmctl op limit.",
      "  vmmctl snapshot delete web before-update --bandwidth 50M", snapshot_delete_run, false},
+    {"archive", "VM SNAPSHOT", 2, 2, USES_WAIT, snapshot_archive_flags,
+     "compress the guest's memory of a snapshot",
+     "It takes less of its pool then. Nothing goes on with it until it is expanded again by "
+     "unarchive.",
+     "  vmmctl snapshot archive web before-update", snapshot_archive_run, false},
+    {"unarchive", "VM SNAPSHOT", 2, 2, USES_WAIT, snapshot_archive_flags,
+     "expand the guest's memory of an archived snapshot", "It can be reverted to and cloned again.",
+     NULL, snapshot_unarchive_run, false},
     {"diff", "VM SNAPSHOT [OTHER]", 2, 3, USES_OUTPUT, snapshot_diff_flags,
      "show how much of a VM's disks differs between two snapshots, or one and now",
      "At most: it counts what the files between them take, and a block that is written in part "

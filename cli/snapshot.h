@@ -9,6 +9,9 @@ bool snapshot_screenshot_run(struct cli *cli, struct fault *fault) MUST_USE;
 extern const struct flag snapshot_serve_flags[];
 bool snapshot_serve_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool snapshot_diff_run(struct cli *cli, struct fault *fault) MUST_USE;
+extern const struct flag snapshot_archive_flags[];
+bool snapshot_archive_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool snapshot_unarchive_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool snapshot_export_run(struct cli *cli, struct fault *fault) MUST_USE;
 /* "/snapshots/<id>" of the snapshot that the second word of the command line means; owned by the
  * caller. NULL with NOT_FOUND. */

@@ -5,10 +5,11 @@ bool store_memory_put(struct store_txn *txn, const struct memory_record *memory,
 {
     static const char sql[] =
         "INSERT INTO memory (file, made, spec, leaves, way, held_bytes, pause_us, took_ms,"
-        " created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " created_ms, packed_bytes, plain_bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (file) DO UPDATE SET made = excluded.made, spec = excluded.spec,"
         " leaves = excluded.leaves, way = excluded.way, held_bytes = excluded.held_bytes,"
-        " pause_us = excluded.pause_us, took_ms = excluded.took_ms";
+        " pause_us = excluded.pause_us, took_ms = excluded.took_ms,"
+        " packed_bytes = excluded.packed_bytes, plain_bytes = excluded.plain_bytes";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
@@ -22,6 +23,8 @@ bool store_memory_put(struct store_txn *txn, const struct memory_record *memory,
     stmt_bind_int(&s, (int64_t)memory->pause_us);
     stmt_bind_int(&s, (int64_t)memory->took_ms);
     stmt_bind_int(&s, memory->created_ms);
+    stmt_bind_int(&s, (int64_t)memory->packed_bytes);
+    stmt_bind_int(&s, (int64_t)memory->plain_bytes);
     return stmt_put(&s, "memory image", NULL, err);
 }
 
@@ -29,8 +32,8 @@ bool store_memory_each(struct store *store, bool (*each)(void *ctx, const struct
                        void *ctx, struct err *err)
 {
     static const char sql[] =
-        "SELECT file, made, spec, leaves, way, held_bytes, pause_us, took_ms, created_ms"
-        " FROM memory ORDER BY created_ms, file";
+        "SELECT file, made, spec, leaves, way, held_bytes, pause_us, took_ms, created_ms,"
+        " packed_bytes, plain_bytes FROM memory ORDER BY created_ms, file";
     CLEANUP(read_end) struct read r = {0};
     int n;
 
@@ -47,6 +50,8 @@ bool store_memory_each(struct store *store, bool (*each)(void *ctx, const struct
             .pause_us = (uint64_t)stmt_int(&r.stmt, 6),
             .took_ms = (uint64_t)stmt_int(&r.stmt, 7),
             .created_ms = stmt_int(&r.stmt, 8),
+            .packed_bytes = (uint64_t)stmt_int(&r.stmt, 9),
+            .plain_bytes = (uint64_t)stmt_int(&r.stmt, 10),
         };
         if (!each(ctx, &memory))
             break;

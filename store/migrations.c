@@ -437,8 +437,15 @@ static const char spared[] = "CREATE TABLE spared ("
                              "    PRIMARY KEY (pool, name)"
                              ") STRICT, WITHOUT ROWID;";
 
+/* Memory images that are archived: packed, what the file takes and what it took before. */
+static const char archives[] =
+    "ALTER TABLE memory ADD COLUMN packed_bytes INTEGER NOT NULL DEFAULT 0"
+    "    CHECK (packed_bytes >= 0);"
+    "ALTER TABLE memory ADD COLUMN plain_bytes INTEGER NOT NULL DEFAULT 0"
+    "    CHECK (plain_bytes >= 0);";
+
 const char *const migrations[] = {first,      open_reasons, vm_restarts, webhooks,
                                   idem_note,  parents,      templates,   snapshots,
                                   open_disks, pool_limits,  memories,    accounts,
-                                  spared};
+                                  spared,      archives};
 const unsigned n_migrations = ARRAY_LEN(migrations);

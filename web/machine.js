@@ -11,7 +11,7 @@ import {reasonText, sinceText, sizeText} from './words.js';
 
 const JOBS = {'vm.start': 'starting', 'vm.shutdown': 'shutting down', 'vm.stop': 'powering off', 'vm.reset': 'resetting', 'vm.pause': 'pausing',
     'vm.resume': 'resuming', 'vm.create': 'being created', 'vm.delete': 'being deleted', 'vm.snapshot': 'taking a snapshot', 'vm.revert': 'reverting',
-    'vm.delete-snapshot': 'deleting a snapshot', 'vm.clone': 'being cloned', 'vm.clone-full': 'being cloned', 'vm.flatten': 'being made independent',
+    'vm.delete-snapshot': 'deleting a snapshot', 'vm.archive-snapshot': 'archiving a snapshot', 'vm.unarchive-snapshot': 'unarchiving a snapshot', 'vm.clone': 'being cloned', 'vm.clone-full': 'being cloned', 'vm.flatten': 'being made independent',
     'vm.move-storage': 'moving its storage', 'vm.add-disk': 'adding a disk', 'vm.remove-disk': 'removing a disk', 'vm.grow-disk': 'growing a disk',
     'vm.restart': 'starting again', 'vm.save': 'being saved', 'vm.discard': 'losing its saved state'};
 

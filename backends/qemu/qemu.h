@@ -12,3 +12,6 @@ void backend_qemu_init(uint32_t epoch);
  * 'kvmtest': path of vmmd-kvmtest (may be "/proc/self/fd/N"), NULL: beside the running program.
  * 'cache_dir': a directory this process may write to, NULL: nothing is kept. Both are copied. */
 void backend_probe_init(const char *kvmtest, const char *cache_dir);
+/* Path of vmmd-pack (may be "/proc/self/fd/N"), before there are threads. Without it no memory
+ * image can be packed. */
+void image_pack_init(const char *path);

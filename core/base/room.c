@@ -1,8 +1,6 @@
-/* The room: see room.h. The filter is made from the table below; the kernel inspects the number and
- * the first argument of each call. */
-#include "vmmd/split/room.h"
-
-#include "vmmd/split/proto.h"
+/* The room: see room.h. The filter is made from the table of the caller; the kernel inspects the
+ * number and the first argument of each call. */
+#include "core/base/room.h"
 
 #include <errno.h>
 #include <linux/audit.h>
@@ -21,28 +19,20 @@
 #define ARCH AUDIT_ARCH_X86_64
 #endif
 
-#define ANY_FD UINT32_MAX
-static const struct {
-    uint32_t call, fd;
-} allowed[] = {
-    {SYS_read, SPLIT_FD_STREAM}, {SYS_pwritev, SPLIT_FD_IMAGE}, {SYS_pwrite64, SPLIT_FD_IMAGE},
-    {SYS_fsync, SPLIT_FD_IMAGE}, {SYS_write, SPLIT_FD_REPORT},  {SYS_exit_group, ANY_FD},
-};
-
 #define LOAD(member)        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
 #define UNLESS(value, skip) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skip)
 #define VERDICT(action)     BPF_STMT(BPF_RET | BPF_K, action)
 
 /* The lower half of the first argument: descriptors are ints. */
-static unsigned write_filter(struct sock_filter *out)
+static unsigned write_filter(const struct room_call *allowed, size_t count, struct sock_filter *out)
 {
     unsigned n = 0;
 
     out[n++] = (struct sock_filter)LOAD(arch);
     out[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0);
     out[n++] = (struct sock_filter)VERDICT(SECCOMP_RET_KILL_PROCESS);
-    for (unsigned i = 0; i < ARRAY_LEN(allowed); i++) {
-        bool any = allowed[i].fd == ANY_FD;
+    for (size_t i = 0; i < count; i++) {
+        bool any = allowed[i].fd == ROOM_ANY_FD;
         out[n++] = (struct sock_filter)LOAD(nr);
         out[n++] = (struct sock_filter)UNLESS(allowed[i].call, any ? 1 : 3);
         if (!any) {
@@ -55,13 +45,17 @@ static unsigned write_filter(struct sock_filter *out)
     return n;
 }
 
-bool room_lock(struct err *err)
+bool room_lock(const struct room_call *allowed, size_t n, int last_fd, struct err *err)
 {
-    struct sock_filter filter[4 + 5 * ARRAY_LEN(allowed)];
-    struct sock_fprog program = {.len = (unsigned short)write_filter(filter), .filter = filter};
-    const struct rlimit none = {0, 0}, few = {SPLIT_FD_REPORT + 1, SPLIT_FD_REPORT + 1};
+    struct sock_filter filter[4 + 5 * ROOM_CALLS_MAX];
+    struct sock_fprog program = {.filter = filter};
+    const rlim_t fds = (rlim_t)last_fd + 1;
+    const struct rlimit none = {0, 0}, few = {fds, fds};
 
-    if (close_range(SPLIT_FD_REPORT + 1, ~0u, 0) < 0)
+    if (n > ROOM_CALLS_MAX)
+        return err_set(err, ERR_INTERNAL, "more system calls than a room has place for");
+    program.len = (unsigned short)write_filter(allowed, n, filter);
+    if (close_range((unsigned)last_fd + 1, ~0u, 0) < 0)
         return err_errno(err, errno, "close what is not needed");
     if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NOFILE, &few) < 0)
         return err_errno(err, errno, "lower the limits");

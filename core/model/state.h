@@ -53,6 +53,8 @@
     X(SNAPSHOT, "snapshot", true, "take a snapshot of")                                            \
     X(REVERT, "revert", true, "revert")                                                            \
     X(DELETE_SNAPSHOT, "delete-snapshot", true, "delete a snapshot of")                            \
+    X(ARCHIVE_SNAPSHOT, "archive-snapshot", true, "archive a snapshot of")                         \
+    X(UNARCHIVE_SNAPSHOT, "unarchive-snapshot", true, "unarchive a snapshot of")                   \
     X(CLONE, "clone", true, "clone")                                                               \
     X(FLATTEN, "flatten", true, "make independent")                                                \
     X(MOVE_STORAGE, "move-storage", true, "move the storage of")                                   \

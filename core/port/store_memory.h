@@ -18,6 +18,7 @@ struct memory_record {
     const char *way;    /* "background", "precopy", "still" */
     uint64_t held_bytes, pause_us, took_ms;
     int64_t created_ms;
+    uint64_t packed_bytes, plain_bytes; /* when archived: of the file, and of it before; or 0 */
 };
 bool store_memory_put(struct store_txn *txn, const struct memory_record *memory,
                       struct err *err) MUST_USE;

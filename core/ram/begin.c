@@ -125,6 +125,27 @@ static bool is_whole(int fd, uint64_t ram_bytes, struct err *err)
                    "the memory image does not end as one does: it is damaged; discard the state");
 }
 
+bool ram_image_is_plain(struct core *core, const struct uuid *image, struct err *err)
+{
+    const struct file *file;
+    bool packed;
+
+    lock_take(&core->registry.lock);
+    file = file_find(core, image);
+    packed = file && file->image && file->image->packed_bytes;
+    lock_drop(&core->registry.lock);
+    return !packed || err_set(err, ERR_WRONG_STATE,
+                              "the snapshot's memory is archived: unarchive it first "
+                              "(vmmctl snapshot unarchive)");
+}
+
+bool ram_image_check(const struct layer *image, struct err *err)
+{
+    CLEANUP(closep) int fd = layer_open(image, O_RDONLY, err);
+
+    return fd >= 0 && is_whole(fd, image->size_bytes, err);
+}
+
 int ram_image_open(struct core *core, const struct uuid *image, struct err *err)
 {
     CLEANUP(closep) int fd = -1;
@@ -142,6 +163,8 @@ int ram_image_open(struct core *core, const struct uuid *image, struct err *err)
         err_set(err, ERR_UNSUPPORTED, "the memory image is not there: discard the state");
         return -1;
     }
+    if (!ram_image_is_plain(core, image, err))
+        return -1;
     fd = layer_open(&layer, O_RDONLY, err);
     if (fd < 0 && err->code == ERR_NOT_FOUND)
         err_set(err, ERR_UNSUPPORTED,

@@ -71,7 +71,9 @@ static bool load_image(void *ctx, const struct memory_record *r)
                                           .held_bytes = r->held_bytes,
                                           .pause_us = r->pause_us,
                                           .took_ms = r->took_ms,
-                                          .created_ms = r->created_ms};
+                                          .created_ms = r->created_ms,
+                                          .packed_bytes = r->packed_bytes,
+                                          .plain_bytes = r->plain_bytes};
     }
     lock_drop(&core->registry.lock);
     return true;
@@ -111,6 +113,11 @@ json_t *ram_image_json(struct core *core, const struct uuid *id)
     json_put_u64(v, "took_ms", file->image->took_ms);
     json_put_text(v, "way", way_names[file->image->way]);
     json_put_time(v, "created_at", file->image->created_ms);
+    json_put_bool(v, "archived", file->image->packed_bytes > 0);
+    if (file->image->packed_bytes) {
+        json_put_u64(v, "archived_bytes", file->image->packed_bytes);
+        json_put_u64(v, "plain_bytes", file->image->plain_bytes);
+    }
     return v;
 }
 
@@ -248,7 +255,9 @@ bool ram_image_write_facts(struct store_txn *txn, const struct layer *image,
                                       .held_bytes = facts->held_bytes,
                                       .pause_us = facts->pause_us,
                                       .took_ms = facts->took_ms,
-                                      .created_ms = facts->created_ms};
+                                      .created_ms = facts->created_ms,
+                                      .packed_bytes = facts->packed_bytes,
+                                      .plain_bytes = facts->plain_bytes};
 
     return store_memory_put(txn, &row, err);
 }

@@ -20,6 +20,9 @@ struct ram_image {
     uint64_t pause_us;   /* how long the guest stood still for it; 0 when it was stopped for good */
     uint64_t took_ms;
     int64_t created_ms;
+    /* When it is archived, which is to say compressed, so that nothing goes on with it: what the
+     * file takes, and what it took before. 0: it is not. */
+    uint64_t packed_bytes, plain_bytes;
 };
 void ram_image_free(struct ram_image *image); /* NULL is fine */
 struct ram_image *ram_image_copy(const struct ram_image *image);
@@ -95,8 +98,13 @@ char *ram_leaves_text(const struct disk *disks, size_t n);
 /* WRONG_STATE unless each of the VM's disks writes to the file that vm->memory_leaves says, and
  * none is missing. */
 bool ram_leaves_check(struct core *core, struct vm *vm, struct err *err) MUST_USE;
+/* WRONG_STATE, with what to do, when it is archived. */
+bool ram_image_is_plain(struct core *core, const struct uuid *image, struct err *err) MUST_USE;
+/* That what was just expanded is a whole image: its size and its trailer. UNSUPPORTED. */
+bool ram_image_check(const struct layer *image, struct err *err) MUST_USE;
 /* O_RDONLY, for a start with vm->memory: it is there, of its size and whole (its trailer says so).
- * UNSUPPORTED with the reason; UNAVAILABLE when its pool cannot be reached. */
+ * UNSUPPORTED with the reason; WRONG_STATE when it is archived; UNAVAILABLE when its pool cannot be
+ * reached. */
 int ram_image_open(struct core *core, const struct uuid *image, struct err *err) MUST_USE;
 /* What is known of it, copied; NULL with NOT_FOUND. */
 struct ram_image *ram_image_get(struct core *core, const struct uuid *image,
@@ -105,5 +113,6 @@ struct ram_image *ram_image_get(struct core *core, const struct uuid *image,
  * VM's own name and generation id and with its own disks. */
 struct vm_spec *ram_image_spec(struct core *core, struct vm *vm, const struct uuid *image,
                                struct err *err) MUST_USE;
-/* {"ram_bytes","held_bytes","pause_us","took_ms","way","created_at"}; NULL when it is not known. */
+/* {"ram_bytes","held_bytes","pause_us","took_ms","way","created_at","archived"}, of an archived one
+ * with "archived_bytes" and "plain_bytes"; NULL when it is not known. */
 json_t *ram_image_json(struct core *core, const struct uuid *image) REQUIRES(core->registry.lock);

@@ -236,6 +236,8 @@ static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
 /* A full clone's memory lies with its disks, where those lie elsewhere. */
 static bool plan_image(struct request *r, struct err *err)
 {
+    if (!ram_image_is_plain(r->core, &r->memory, err))
+        return err_under(err, "/snapshot");
     return uuid_is_zero(&r->memory) || !r->ask->full || !r->spec.n_disks ||
            clone_image_plan(r->core, &r->memory, r->spec.disks[0].pool, &r->image, err);
 }

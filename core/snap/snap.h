@@ -53,6 +53,11 @@ bool snapshot_revert(struct core *core, const char *ref, const char *snapshot,
 bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
                      const uint64_t *bytes_per_s, const struct origin *origin, struct uuid *op,
                      struct err *err) MUST_USE;
+/* Submits "vm.archive-snapshot" or, without 'pack', "vm.unarchive-snapshot": the snapshot's memory
+ * is compressed, so that it takes less and nothing goes on with it until it is expanded again.
+ * NOT_FOUND; WRONG_STATE for one without memory, or when somebody is to go on with it; NO_SPACE. */
+bool snapshot_archive(struct core *core, const char *ref, const char *snapshot, bool pack,
+                      const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;
 /* PNG of the VM's first display a moment before it was taken; '*png' is the caller's. NOT_FOUND
  * when the VM was off, or has no display. */
 bool snapshot_picture(struct core *core, const char *ref, const char *snapshot, char **png,

@@ -25,5 +25,7 @@ const struct job_kind *const job_kinds[] = {
     &snapshot_export_kind,
     &vm_save_kind,
     &vm_discard_kind,
+    &vm_archive_snapshot_kind,
+    &vm_unarchive_snapshot_kind,
     NULL,
 };

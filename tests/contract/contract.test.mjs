@@ -326,6 +326,15 @@ describe('snapshots', () => {
         assert.deepEqual([busy.consistency, busy.memory.state, busy.memory.way, busy.memory.note], ['running', 'ready', 'background', null]);
         assert.equal((await list('?filter=consistency==running')).length, 1);
         assert.equal((await list()).find((s) => s.name === 'cold').memory, null);
+        const path = `${V1}/snapshots/${busy.id}`, memory = async () => (await api.expect(200, 'GET', path)).json.memory;
+        await api.refused(409, 'wrong-state', 'POST', `${path}/actions/unarchive`);
+        await api.expect(200, 'POST', `${path}/actions/archive?dry_run=true`);
+        const packed = (await api.expect(200, 'POST', `${path}/actions/archive`, {headers: WAIT})).json.result;
+        assert.ok(packed.before_bytes > 0 && packed.after_bytes > 0);
+        assert.deepEqual([(await memory()).archived, (await memory()).archived_bytes], [true, packed.after_bytes]);
+        await api.refused(409, 'wrong-state', 'POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot: 'busy', start: false}});
+        await api.expect(200, 'POST', `${path}/actions/unarchive`, {headers: WAIT});
+        assert.equal((await memory()).archived, false);
         await api.expect(200, 'POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot: 'busy', start: false}});
         assert.equal((await api.expect(200, 'GET', `${VMS}/shot`)).json.run.state, 'saved');
     });

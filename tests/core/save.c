@@ -157,8 +157,10 @@ static void one_without_disks_goes_to_the_oldest_pool(void **state)
 static void a_saved_vm_can_be_started_discarded_or_deleted(void **state)
 {
     is_saved("web", DISKS);
-    assert_string_equal(world_vm(&w, "web", "actions"),
-                        "[\"start\",\"discard\",\"delete\",\"revert\"]");
+    assert_string_equal(
+        world_vm(&w, "web", "actions"),
+        "[\"start\",\"discard\",\"delete\",\"revert\",\"archive-snapshot\",\"unarchive-snapshot\","
+        "\"move-storage\"]");
     assert_string_equal(world_act(&w, "web", VM_VERB_SAVE), "wrong-state");
     assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "wrong-state");
     assert_string_equal(world_act(&w, "web", VM_VERB_DISCARD), "succeeded");

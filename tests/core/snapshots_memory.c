@@ -11,11 +11,16 @@
 #include "core/job/job.h"
 #include "core/snap/clone.h"
 #include "core/snap/snap.h"
+#include "core/snap/tree.h"
+#include "core/vm/registry.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define DISKS "\"disks\":[{\"size_bytes\":1048576},{\"size_bytes\":2097152}]"
 
@@ -81,6 +86,35 @@ static const char *member(const char *name, const char *of, const char *key)
     else if (json_is_integer(v))
         snprintf(text, sizeof text, "%lld", (long long)json_integer_value(v));
     return text;
+}
+
+static bool json_boolean_of(const char *name, const char *key)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *s = snapshot_show(w.core, "web", name, &err);
+
+    return json_get_bool(json_object_get(s, "memory"), key, false);
+}
+
+/* A byte in the middle of the snapshot's image is another one. */
+static void spoil_image(const char *name)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {w.core, vm_get(w.core, "web", &err)};
+    struct layer layer;
+    struct stat st;
+    char byte;
+    int fd;
+
+    lock_take(&w.core->registry.lock);
+    layer = layer_of_file(w.core, file_find(w.core, &snapshot_find(hold.vm, name)->memory));
+    lock_drop(&w.core->registry.lock);
+    fd = layer_open(&layer, O_RDWR, &err);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(pread(fd, &byte, 1, st.st_size / 2), 1);
+    byte ^= 0x55;
+    assert_int_equal(pwrite(fd, &byte, 1, st.st_size / 2), 1);
+    close(fd);
 }
 
 static const char *revert(const char *name, bool start)
@@ -271,7 +305,7 @@ static const char *clone_into(const char *name, bool full, const char *pool)
     return outcome(&op);
 }
 
-static const char *clone(const char *name, bool full)
+static const char *clone_of_it(const char *name, bool full)
 {
     return clone_into(name, full, NULL);
 }
@@ -279,7 +313,7 @@ static const char *clone(const char *name, bool full)
 static void a_clone_goes_on_with_the_same_memory(void **state)
 {
     assert_string_equal(take("clean"), "succeeded");
-    assert_string_equal(clone("twin", false), "succeeded");
+    assert_string_equal(clone_of_it("twin", false), "succeeded");
     assert_string_equal(world_vm(&w, "twin", "run.state"), "saved");
     assert_int_equal(world_files(&w), 7);
     restart();
@@ -295,7 +329,7 @@ static void a_clone_goes_on_with_the_same_memory(void **state)
 static void a_full_clone_keeps_the_memory_of_a_snapshot_that_is_gone(void **state)
 {
     assert_string_equal(take("clean"), "succeeded");
-    assert_string_equal(clone("twin", true), "succeeded");
+    assert_string_equal(clone_of_it("twin", true), "succeeded");
     assert_string_equal(drop("clean"), "succeeded");
     assert_int_equal(world_files(&w), 5);
     assert_string_equal(world_delete(&w, "twin"), "succeeded");
@@ -315,14 +349,72 @@ static void a_full_clone_in_another_pool_has_a_memory_of_its_own(void **state)
     assert_string_equal(clone_into("child", false, "away"), "succeeded");
     assert_string_equal(world_vm(&w, "child", "saved.pool"), "main"); /* linked: shared */
     assert_string_equal(world_delete(&w, "child"), "succeeded");
+    restart();
     assert_string_equal(world_delete(&w, "web"), "succeeded");
     assert_int_equal(world_files(&w), 3);
-    restart();
     assert_string_equal(world_act(&w, "twin", VM_VERB_START), "succeeded");
     assert_int_equal(world_files(&w), 2);
     assert_string_equal(world_act(&w, "twin", VM_VERB_STOP), "succeeded");
     assert_string_equal(world_delete(&w, "twin"), "succeeded");
     assert_int_equal(world_files(&w), 0);
+}
+
+static const char *archive(const char *name, bool pack)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    if (!snapshot_archive(w.core, "web", name, pack, &world_admin, &op, &err))
+        return err_slug(err.code);
+    return outcome(&op);
+}
+
+static void an_archived_memory_waits_until_it_is_expanded(void **state)
+{
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(archive("clean", false), "wrong-state");
+    assert_string_equal(archive("clean", true), "succeeded");
+    assert_string_equal(archive("clean", true), "wrong-state");
+    assert_int_equal(world_files(&w), 5);
+    assert_int_equal(json_boolean_of("clean", "archived"), true);
+    restart();
+    assert_int_equal(json_boolean_of("clean", "archived"), true);
+    assert_string_not_equal(member("clean", "memory", "archived_bytes"), "");
+    assert_string_equal(revert("clean", true), "wrong-state");
+    assert_string_equal(clone_of_it("twin", false), "wrong-state");
+    assert_string_equal(archive("clean", false), "succeeded");
+    assert_int_equal(json_boolean_of("clean", "archived"), false);
+    assert_int_equal(world_files(&w), 5);
+    assert_string_equal(revert("clean", true), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+}
+
+static void what_somebody_is_to_go_on_with_is_not_archived(void **state)
+{
+    const struct uuid op = begin("cold", CONSISTENCY_DISK);
+
+    assert_string_equal(outcome(&op), "succeeded");
+    assert_string_equal(archive("cold", true), "wrong-state"); /* there is nothing to */
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(clone_of_it("twin", false), "succeeded");
+    assert_string_equal(archive("clean", true), "wrong-state");
+    assert_string_equal(world_delete(&w, "twin"), "succeeded");
+    assert_string_equal(revert("clean", false), "succeeded");
+    assert_string_equal(archive("clean", true), "wrong-state");
+    assert_string_equal(world_act(&w, "web", VM_VERB_DISCARD), "succeeded");
+    assert_string_equal(archive("clean", true), "succeeded");
+    assert_string_equal(drop("clean"), "succeeded");
+    assert_int_equal(world_files(&w), 4);
+}
+
+static void an_archive_that_was_damaged_is_not_expanded(void **state)
+{
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(archive("clean", true), "succeeded");
+    spoil_image("clean");
+    assert_string_equal(archive("clean", false), "unsupported");
+    assert_int_equal(json_boolean_of("clean", "archived"), true);
+    assert_int_equal(world_files(&w), 5);
 }
 
 static void a_snapshot_of_the_disks_boots_a_vm_that_ran(void **state)
@@ -369,6 +461,9 @@ int main(void)
         T(a_clone_goes_on_with_the_same_memory),
         T(a_full_clone_keeps_the_memory_of_a_snapshot_that_is_gone),
         T(a_full_clone_in_another_pool_has_a_memory_of_its_own),
+        T(an_archived_memory_waits_until_it_is_expanded),
+        T(what_somebody_is_to_go_on_with_is_not_archived),
+        T(an_archive_that_was_damaged_is_not_expanded),
         T(a_snapshot_of_the_disks_boots_a_vm_that_ran),
         T(a_revert_from_the_saved_state_to_disks_gives_that_state_up),
     };

@@ -1,6 +1,7 @@
 /* The fault walk over snapshots with the guest's memory (tests/lib/steps.h): taking one, going back
- * to it, deleting it. Whatever fails or is killed, a snapshot is there as a whole, with its disks
- * alone and a word why, or not at all; each image has somebody who needs it. */
+ * to it, cloning, archiving and deleting it. Whatever fails or is killed, a snapshot is there as a
+ * whole, with its disks alone and a word why, or not at all; each image has somebody who needs it.
+ */
 #include "tests/lib/steps.h"
 
 #include "core/base/mem.h"
@@ -93,6 +94,25 @@ static bool clone(struct world *w)
     return steps_ended_well(w, vm_clone(w->core, "web", &ask, &world_admin, &op, &id, &err), &op);
 }
 
+static bool archive_it(struct world *w, bool pack)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    return steps_ended_well(
+        w, snapshot_archive(w->core, "web", "busy", pack, &world_admin, &op, &err), &op);
+}
+
+static bool archive(struct world *w)
+{
+    return archive_it(w, true);
+}
+
+static bool unarchive(struct world *w)
+{
+    return archive_it(w, false);
+}
+
 static bool clone_fully(struct world *w)
 {
     const struct clone_ask ask = {.name = "twin", .snapshot = "busy", .full = true, .pool = "away"};
@@ -102,7 +122,21 @@ static bool clone_fully(struct world *w)
     return steps_ended_well(w, vm_clone(w->core, "web", &ask, &world_admin, &op, &id, &err), &op);
 }
 
+static void is_off_archived(struct world *w)
+{
+    is_off_with_one(w);
+    assert_true(archive(w));
+}
+
 /* ---- what must hold ---- */
+
+static bool is_archived(struct world *w)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp) json_t *s = snapshot_show(w->core, "web", "busy", &err);
+
+    return json_get_bool(json_object_get(s, "memory"), "archived", false);
+}
 
 /* The state of the snapshot's memory; "" without a snapshot. */
 static const char *memory(struct world *w)
@@ -137,6 +171,8 @@ static void it_can_be_used(struct world *w)
 {
     if (str_eq(world_vm(w, "web", "run.state"), "running"))
         assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
+    if (is_archived(w))
+        assert_true(unarchive(w));
     if (memory(w)[0])
         assert_true(go_back(w));
     assert_string_equal(world_delete(w, "web"), "succeeded");
@@ -154,6 +190,17 @@ static void it_is_saved(struct world *w)
 {
     it_is_whole(w);
     assert_string_equal(world_vm(w, "web", "run.state"), "saved");
+}
+
+static void it_is_archived(struct world *w)
+{
+    assert_true(is_archived(w));
+}
+
+static void it_is_plain(struct world *w)
+{
+    it_is_whole(w);
+    assert_false(is_archived(w));
 }
 
 static void its_twin_is_saved(struct world *w)
@@ -174,7 +221,9 @@ static const struct step_row rows[] = {
     {"revert to memory, running", runs_with_one, go_back, it_is_saved, it_is_whole, true, false},
     {"clone with memory", is_off_with_one, clone, its_twin_is_saved, it_is_whole, true, true},
     {"full clone with memory", is_off_beside_a_pool, clone_fully, its_twin_is_saved, it_is_whole,
-     true, true},
+     false, true},
+    {"archive", is_off_with_one, archive, it_is_archived, it_is_whole, false, true},
+    {"unarchive", is_off_archived, unarchive, it_is_plain, it_is_whole, true, false},
     {"delete with memory", is_off_with_one, drop, it_is_gone, NULL, true, true},
 };
 

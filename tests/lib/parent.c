@@ -78,13 +78,14 @@ static void make_world(uid_t uid)
     world.uid = uid;
     world.log = below("log");
     world.port = free_port();
-    files = str_format("cd %s && mkdir bin && for p in main worker jail split kvmtest; do ln -s %s "
-                       "bin/vmmd-$p; done; "
-                       "for p in front preload.so; do ln -s %s/vmmd-$p bin/; done; "
-                       " openssl req -x509 -newkey ec -pkeyopt "
-                       "ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 2 -keyout key.pem "
-                       "-out cert.pem 2>log && chmod 755 . && : > log && chmod 666 log",
-                       world.dir, self, getenv("VMMD_BIN"));
+    files = str_format(
+        "cd %s && mkdir bin && for p in main worker jail split pack kvmtest; do ln -s %s "
+        "bin/vmmd-$p; done; "
+        "for p in front preload.so; do ln -s %s/vmmd-$p bin/; done; "
+        " openssl req -x509 -newkey ec -pkeyopt "
+        "ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 2 -keyout key.pem "
+        "-out cert.pem 2>log && chmod 755 . && : > log && chmod 666 log",
+        world.dir, self, getenv("VMMD_BIN"));
     shell(files);
     write_config("");
     if (geteuid() == 0 && uid != 0) {

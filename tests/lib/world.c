@@ -200,6 +200,15 @@ static void give_database(const char *state)
     assert_true(fs_publish(to, "vmmd.db", database, len, 0600, &err));
 }
 
+/* The one program that core has done something by; it is spawned. */
+static void use_packer(void)
+{
+    const char *bin = getenv("VMMD_BIN") ? getenv("VMMD_BIN") : "build/dev";
+    CLEANUP(mem_freep) char *path = str_format("%s/vmmd-pack", bin);
+
+    image_pack_init(path);
+}
+
 void world_make_in(struct world *w, char *dir)
 {
     CLEANUP(mem_freep) char *state = str_format("%s/state", dir);
@@ -207,6 +216,7 @@ void world_make_in(struct world *w, char *dir)
     struct uuid pool;
 
     world_adopt(w, dir);
+    use_packer();
     give_database(state);
     assert_true(world_open(w));
     if (!pool_create(w->core, "main", "main", &world_admin, &pool, &err))

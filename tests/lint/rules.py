@@ -24,7 +24,7 @@ LAYERS = {
     "vmmd/filter/": BASE + ("vmmd/filter/",),
     "vmmd/main/": ("core/", "api/", "store/", "net/", "backends/", "vmmd/"),
     "vmmd/preload/": ("backends/qemu/preload.h", "vmmd/preload/"),
-    "vmmd/": PORT + ("net/", "backends/qemu/worker_wire.h", "backends/qemu/preload.h", "vmmd/"),
+    "vmmd/": PORT + ("net/", "backends/qemu/worker_wire.h", "backends/qemu/preload.h", "backends/qemu/pack_wire.h", "vmmd/"),
     "cli/": MODEL + ("core/inspect/", "backends/qemu/kvm_verdict.h", "cli/"),
     "tests/": ("",),
     "bench/": ("",),

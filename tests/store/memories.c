@@ -84,7 +84,9 @@ static struct file_record put_image(const struct uuid *pool, const char *name)
                                          .held_bytes = 4096,
                                          .pause_us = 7000,
                                          .took_ms = 900,
-                                         .created_ms = 5};
+                                         .created_ms = 5,
+                                         .packed_bytes = 1000,
+                                         .plain_bytes = 4096};
     struct err err = {0};
 
     file.role = "memory";
@@ -110,6 +112,8 @@ static void a_memory_comes_back_and_goes_with_its_file(void **state)
     assert_int_equal(seen.last.held_bytes, 4096);
     assert_int_equal(seen.last.pause_us, 7000);
     assert_int_equal(seen.last.took_ms, 900);
+    assert_int_equal(seen.last.packed_bytes, 1000);
+    assert_int_equal(seen.last.plain_bytes, 4096);
     MUST(store_file_remove(txn, &file.id, &err));
     commit();
     seen.n = 0;

@@ -4,10 +4,10 @@
 #include "core/base/crc.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "vmmd/split/room.h"
 #include "core/base/str.h"
 #include "vmmd/split/image.h"
 #include "vmmd/split/proto.h"
-#include "vmmd/split/room.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -260,7 +260,7 @@ static int locked(long (*call)(void))
         for (int i = 0; i < 3; i++)
             dup2(fds[i], SPLIT_FD_STREAM + i);
         struct err err = {0};
-        bool ok = room_lock(&err);
+        bool ok = split_lock(&err);
         syscall(SYS_exit_group, ok ? call() == 1 ? 7 : 8 : 9);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

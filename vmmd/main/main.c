@@ -134,7 +134,7 @@ int main(int argc, char **argv)
     struct core_config options = {.on_epoch = backend_qemu_init};
     int64_t begin = clock_mono_ms();
     struct err err = {0};
-    char kvmtest[32];
+    char program[32];
     struct config *config;
     struct core *core;
     bool apply, doubtful;
@@ -153,8 +153,10 @@ int main(int argc, char **argv)
         return leave("the configuration", &err);
     if (!helper_init(config, MAIN_FD_PRIV, &err))
         return leave("the helper", &err);
-    snprintf(kvmtest, sizeof kvmtest, "/proc/self/fd/%d", MAIN_FD_KVMTEST);
-    backend_probe_init(kvmtest, config->state_dir);
+    snprintf(program, sizeof program, "/proc/self/fd/%d", MAIN_FD_KVMTEST);
+    backend_probe_init(program, config->state_dir);
+    snprintf(program, sizeof program, "/proc/self/fd/%d", MAIN_FD_PACK);
+    image_pack_init(program);
     options.state_dir = config->state_dir;
     if (!guard_init(config->webhook_allow, (struct sockaddr *)&config->listen, &err))
         return leave("the configuration", &err);

@@ -27,7 +27,12 @@ _Noreturn static void leave(const struct err *err)
 _Noreturn static void become_main(const struct host *h, int sock)
 {
     static const char *const argv[] = {"vmmd-main", NULL};
-    int fds[] = {sock, h->link[0], h->config_text, h->api, h->program[PROGRAM_KVMTEST]};
+    int fds[] = {sock,
+                 h->link[0],
+                 h->config_text,
+                 h->api,
+                 h->program[PROGRAM_KVMTEST],
+                 h->program[PROGRAM_PACK]};
     struct exec_plan plan = {.program = h->program[PROGRAM_MAIN],
                              .argv = argv,
                              .fds = fds,

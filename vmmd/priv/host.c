@@ -24,13 +24,10 @@ static const struct {
     const char *name;
     int flags;
 } programs[PROGRAM_COUNT] = {
-    [PROGRAM_MAIN] = {"vmmd-main", O_PATH},
-    [PROGRAM_FRONT] = {"vmmd-front", O_PATH},
-    [PROGRAM_WORKER] = {"vmmd-worker", O_PATH},
-    [PROGRAM_JAIL] = {"vmmd-jail", O_PATH},
-    [PROGRAM_KVMTEST] = {"vmmd-kvmtest", O_PATH},
-    [PROGRAM_SPLIT] = {"vmmd-split", O_PATH},
-    [PROGRAM_PRELOAD] = {"vmmd-preload.so", O_RDONLY},
+    [PROGRAM_MAIN] = {"vmmd-main", O_PATH},       [PROGRAM_FRONT] = {"vmmd-front", O_PATH},
+    [PROGRAM_WORKER] = {"vmmd-worker", O_PATH},   [PROGRAM_JAIL] = {"vmmd-jail", O_PATH},
+    [PROGRAM_KVMTEST] = {"vmmd-kvmtest", O_PATH}, [PROGRAM_SPLIT] = {"vmmd-split", O_PATH},
+    [PROGRAM_PACK] = {"vmmd-pack", O_PATH},       [PROGRAM_PRELOAD] = {"vmmd-preload.so", O_RDONLY},
 };
 
 static bool can_use(int dirfd, const char *path)

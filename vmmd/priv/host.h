@@ -10,6 +10,7 @@ enum program {
     PROGRAM_JAIL,
     PROGRAM_KVMTEST,
     PROGRAM_SPLIT,
+    PROGRAM_PACK,
     PROGRAM_PRELOAD, /* no program: the library that goes into QEMU */
     PROGRAM_COUNT
 };

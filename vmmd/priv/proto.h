@@ -11,7 +11,14 @@
 #define PRIV_VERSION 1
 
 /* Descriptors that main and the front find open when they start (see docs/processes.md). */
-enum main_fd { MAIN_FD_PRIV = 3, MAIN_FD_FRONT, MAIN_FD_CONFIG, MAIN_FD_UNIX, MAIN_FD_KVMTEST };
+enum main_fd {
+    MAIN_FD_PRIV = 3,
+    MAIN_FD_FRONT,
+    MAIN_FD_CONFIG,
+    MAIN_FD_UNIX,
+    MAIN_FD_KVMTEST, /* vmmd-kvmtest and vmmd-pack (to be executed) */
+    MAIN_FD_PACK
+};
 enum front_fd { FRONT_FD_CONTROL = 3, FRONT_FD_MAIN, FRONT_FD_LISTEN, FRONT_FD_CERT, FRONT_FD_KEY };
 /* ... and a worker and its jail. */
 enum worker_fd {

@@ -48,7 +48,7 @@ static bool drop(struct err *err)
 {
     ssize_t n;
 
-    if (!room_lock(err))
+    if (!split_lock(err))
         return false;
     do
         n = read(SPLIT_FD_STREAM, buffer, sizeof buffer);
@@ -65,7 +65,7 @@ static enum split_outcome outcome_of(const struct err *err)
 
 static enum split_outcome split(uint64_t ram_bytes, struct err *err)
 {
-    if (!image_init(&image, SPLIT_FD_IMAGE, ram_bytes, err) || !room_lock(err))
+    if (!image_init(&image, SPLIT_FD_IMAGE, ram_bytes, err) || !split_lock(err))
         return outcome_of(err);
     stream_init(&stream, ram_bytes, &image_sink, &image);
     if (!pump(err))

@@ -50,6 +50,12 @@ bool snapshot_delete(struct core *c, const char *ref, const char *snapshot,
     return uuid_parse(POOL_ID, op);
 }
 
+bool snapshot_archive(struct core *c, const char *ref, const char *snapshot, bool pack,
+                      const struct origin *origin, struct uuid *op, struct err *err)
+{
+    return uuid_parse(POOL_ID, op);
+}
+
 bool snapshot_picture(struct core *c, const char *ref, const char *snapshot, char **png,
                       size_t *len, struct err *err)
 {
