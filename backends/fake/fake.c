@@ -378,6 +378,13 @@ static bool fake_screenshot(struct machine *m, unsigned head, char **png, size_t
     return ok;
 }
 
+/* Its displays are small. */
+static bool fake_thumbnail(struct machine *m, unsigned max_px, char **png, size_t *len,
+                           struct err *err)
+{
+    return fake_screenshot(m, 0, png, len, err);
+}
+
 static bool fake_serial_write(struct machine *m, unsigned port, const void *data, size_t len,
                               struct err *err)
 {
@@ -497,6 +504,7 @@ const struct backend backend_fake = {
     .kill = fake_kill,
     .serve = fake_serve,
     .screenshot = fake_screenshot,
+    .thumbnail = fake_thumbnail,
     .serial_write = fake_serial_write,
     .input = fake_input,
     .nmi = fake_nmi,

@@ -129,6 +129,7 @@ const struct backend backend_qemu = {
     .kill = machine_kill,
     .serve = machine_serve,
     .screenshot = machine_screenshot,
+    .thumbnail = machine_thumbnail,
     .serial_write = machine_serial_write,
     .usage = machine_usage_read,
     .input = machine_input,

@@ -63,6 +63,8 @@ bool machine_disk_stats(struct machine *machine, struct machine_disk_stats *out,
 bool machine_usage_read(struct machine *machine, struct machine_usage *out) MUST_USE;
 bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len,
                         struct err *err) MUST_USE;
+bool machine_thumbnail(struct machine *m, unsigned max_px, char **png, size_t *len,
+                       struct err *err) MUST_USE;
 
 bool machine_input(struct machine *m, unsigned head, const struct machine_input *events, size_t n,
                    struct err *err) MUST_USE;

@@ -1,5 +1,5 @@
-/* Screenshots: QEMU writes a PNG into a memory file of ours, and nothing of it is believed. Called
- * by core through backend_qemu.
+/* Screenshots: QEMU writes a PNG, or a PPM to be made small, into a memory file of ours, and
+ * nothing of it is believed. Called by core through backend_qemu.
  *
  * QEMU's screendump opens a path; "/dev/fdset/n" stands for a descriptor that was handed over, and
  * is found only when its access mode is exactly O_WRONLY. QEMU truncates the file first, so it
@@ -8,6 +8,7 @@
 #include "backends/qemu/machine.h"
 
 #include "backends/qemu/png.h"
+#include "backends/qemu/thumb.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -54,7 +55,7 @@ void screen_explain(unsigned head, struct err *err)
         err_set(err, ERR_INVALID, "the VM's graphics card has no display %u", head);
 }
 
-static bool dump_to(struct machine *m, unsigned head, int fd, struct err *err)
+static bool dump_to(struct machine *m, unsigned head, const char *format, int fd, struct err *err)
 {
     char path[48];
     unsigned set;
@@ -64,7 +65,7 @@ static bool dump_to(struct machine *m, unsigned head, int fd, struct err *err)
         return false;
     snprintf(path, sizeof path, "/dev/fdset/%u", set);
     ok = link_qmp(m->link, "screendump",
-                  json_pack("{s:s,s:s,s:s,s:i}", "filename", path, "format", "png", "device",
+                  json_pack("{s:s,s:s,s:s,s:i}", "filename", path, "format", format, "device",
                             VIDEO_DEVICE, "head", (int)head),
                   NULL, 0, SCREEN_MS, NULL, err);
     fdset_take_back(m, set);
@@ -73,8 +74,9 @@ static bool dump_to(struct machine *m, unsigned head, int fd, struct err *err)
     return ok;
 }
 
-/* Reads piece by piece until the picture is whole. */
-static bool read_picture(int fd, char **png, size_t *len, struct err *err)
+/* Reads piece by piece until the picture is whole, as 'measure' says. */
+static bool read_picture(int fd, long (*measure)(const char *data, size_t len), char **out,
+                         size_t *len, struct err *err)
 {
     CLEANUP(mem_freep) char *data = NULL;
     size_t have = 0;
@@ -89,20 +91,38 @@ static bool read_picture(int fd, char **png, size_t *len, struct err *err)
         if (n == 0)
             break;
         have += (size_t)n;
-        whole = png_measure(data, have);
+        whole = measure(data, have);
+        whole = whole > (long)have ? 0 : whole;
     }
     if (whole <= 0)
-        return err_set(err, ERR_HYPERVISOR, "QEMU's screenshot is not a PNG of at most %u MiB",
+        return err_set(err, ERR_HYPERVISOR, "QEMU's screenshot is not a picture of at most %u MiB",
                        SCREEN_MAX >> 20);
-    *png = TAKE(data);
+    *out = TAKE(data);
     *len = (size_t)whole;
     return true;
 }
 
-bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len, struct err *err)
+static bool shoot(struct machine *m, unsigned head, const char *format,
+                  long (*measure)(const char *data, size_t len), char **out, size_t *len,
+                  struct err *err)
 {
     CLEANUP(closep) int file = memory_file(err);
     CLEANUP(closep) int end = file >= 0 ? writing_end(file, err) : -1;
 
-    return end >= 0 && dump_to(m, head, end, err) && read_picture(file, png, len, err);
+    return end >= 0 && dump_to(m, head, format, end, err) &&
+           read_picture(file, measure, out, len, err);
+}
+
+bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len, struct err *err)
+{
+    return shoot(m, head, "png", png_measure, png, len, err);
+}
+
+bool machine_thumbnail(struct machine *m, unsigned max_px, char **png, size_t *len, struct err *err)
+{
+    CLEANUP(mem_freep) char *ppm = NULL;
+    size_t ppm_len;
+
+    return shoot(m, 0, "ppm", ppm_measure, &ppm, &ppm_len, err) &&
+           thumb_of_ppm(ppm, ppm_len, max_px, png, len, err);
 }

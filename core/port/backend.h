@@ -110,6 +110,9 @@ struct backend {
      * UNSUPPORTED: the VM has no graphics card. */
     bool (*screenshot)(struct machine *machine, unsigned head, char **png, size_t *len,
                        struct err *err) MUST_USE;
+    /* The same of the first display, of at most 'max_px' pixels in each direction. */
+    bool (*thumbnail)(struct machine *machine, unsigned max_px, char **png, size_t *len,
+                      struct err *err) MUST_USE;
     bool (*serial_write)(struct machine *machine, unsigned port, const void *data, size_t len,
                          struct err *err) MUST_USE;
     /* All in one, in this order; positions are those of 'head'. */

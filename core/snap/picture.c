@@ -1,5 +1,6 @@
 /* The picture that a snapshot of a running VM has: what the first display showed a moment before it
- * was taken, as PNG beside the VM's firmware variables. Of VMs without graphics there is none.
+ * was taken, made small, as PNG beside the VM's firmware variables. Of VMs without graphics there
+ * is none.
  *
  * A snapshot does not fail for it, and is hardly later: what QEMU needs for the picture the next
  * command would wait for anyway, since it does one after the other. Called by taking.c, remains.c
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define SIDE_PX     320u       /* enough to tell one snapshot from another */
 #define PICTURE_MAX (8u << 20) /* more is not kept: a picture is no reason to fill a disk */
 #define NAME_BYTES  (UUID_TEXT + 32)
 
@@ -34,7 +36,7 @@ static char *look(struct core *core, struct vm *vm, size_t *len)
 
     if (!machine)
         return NULL;
-    err_ignore(backend->screenshot(machine, 0, &png, len, &err), &err);
+    err_ignore(backend->thumbnail(machine, SIDE_PX, &png, len, &err), &err);
     vm_machine_done(core, vm);
     return png;
 }
