@@ -1,10 +1,10 @@
 /* vmmd-pack, started for one memory image: see core/port/image.h and backends/qemu/pack_wire.h. */
+#include "backends/qemu/pack_wire.h"
 #include "backends/qemu/qemu.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/port/image.h"
-#include "backends/qemu/pack_wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

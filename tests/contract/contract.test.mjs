@@ -541,7 +541,7 @@ describe('a VM', () => {
         await act('saver', 'save');
         const saved = await show('saver');
         assert.deepEqual([saved.state, saved.run.reason, saved.desired, saved.saved.pool], ['saved', 'user', 'saved', 'one']);
-        assert.deepEqual(saved.actions, ['start', 'discard', 'delete', 'revert']);
+        assert.deepEqual(saved.actions, ['start', 'discard', 'delete', 'revert', 'archive-snapshot', 'unarchive-snapshot', 'move-storage']);
         assert.ok(saved.saved.ram_bytes >= saved.saved.held_bytes);
         const found = await api.expect(200, 'GET', `${VMS}?filter=${encodeURIComponent('saved.ram_bytes>0')}`);
         assert.deepEqual(found.json.items.map((item) => item.name), ['saver']);

@@ -7,10 +7,10 @@
  * is written, both files are read again from the disk and compared: the other one is removed then.
  *
  * Usage: vmmd-pack pack | vmmd-pack unpack MAX_BYTES */
+#include "backends/qemu/pack_wire.h"
 #include "core/base/room.h"
 #include "core/base/str.h"
 #include "vmmd/pack/frame.h"
-#include "backends/qemu/pack_wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
