@@ -444,8 +444,7 @@ static const char archives[] =
     "ALTER TABLE memory ADD COLUMN plain_bytes INTEGER NOT NULL DEFAULT 0"
     "    CHECK (plain_bytes >= 0);";
 
-const char *const migrations[] = {first,      open_reasons, vm_restarts, webhooks,
-                                  idem_note,  parents,      templates,   snapshots,
-                                  open_disks, pool_limits,  memories,    accounts,
-                                  spared,      archives};
+const char *const migrations[] = {first,    open_reasons, vm_restarts, webhooks,   idem_note,
+                                  parents,  templates,    snapshots,   open_disks, pool_limits,
+                                  memories, accounts,     spared,      archives};
 const unsigned n_migrations = ARRAY_LEN(migrations);

@@ -104,7 +104,8 @@ static const struct field memory_fields[] = {
     TEXT(copy_memory, made, JSON_MAX),      TEXT(copy_memory, leaves, JSON_MAX),
     TEXT(copy_memory, way, NAME_MAX_BYTES), NUMBER(copy_memory, held_bytes),
     NUMBER(copy_memory, pause_us),          NUMBER(copy_memory, took_ms),
-    NUMBER(copy_memory, created_ms),
+    NUMBER(copy_memory, created_ms),        NUMBER(copy_memory, packed_bytes),
+    NUMBER(copy_memory, plain_bytes),
 };
 MODEL(memory, copy_memory);
 

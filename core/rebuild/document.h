@@ -43,6 +43,7 @@ struct copy_memory {
     char *leaves; /* JSON */
     char *way;
     uint64_t held_bytes, pause_us, took_ms, created_ms;
+    uint64_t packed_bytes, plain_bytes; /* when it is archived, or 0 */
 };
 struct copy_snapshot_disk {
     struct uuid disk, file;

@@ -94,7 +94,9 @@ static bool add_memory(struct filling *f, const struct uuid *id)
                              .held_bytes = image->held_bytes,
                              .pause_us = image->pause_us,
                              .took_ms = image->took_ms,
-                             .created_ms = (uint64_t)image->created_ms};
+                             .created_ms = (uint64_t)image->created_ms,
+                             .packed_bytes = image->packed_bytes,
+                             .plain_bytes = image->plain_bytes};
     *APPEND(f->memory_specs, f->n_memory_specs) = str_dup(image->spec);
     return true;
 }

@@ -160,7 +160,9 @@ static bool put_memory(const struct filling *f, const struct copy_memory *m)
                                       .held_bytes = m->held_bytes,
                                       .pause_us = m->pause_us,
                                       .took_ms = m->took_ms,
-                                      .created_ms = (int64_t)m->created_ms};
+                                      .created_ms = (int64_t)m->created_ms,
+                                      .packed_bytes = m->packed_bytes,
+                                      .plain_bytes = m->plain_bytes};
 
     return store_memory_put(f->txn, &row, f->err);
 }
