@@ -1,7 +1,7 @@
 /* Clones on the fake backend: which files there are, whose they are and which lies on which,
  * whoever goes first, and what a restart makes of it. That the data is right is shown with a real
  * guest: tests/integration/clones.c. */
-#include "tests/lib/world.h"
+#include "tests/lib/world_acts.h"
 
 #include "core/base/str.h"
 #include "core/disk/pool.h"
@@ -29,42 +29,12 @@ static int teardown(void **state)
     return 0;
 }
 
-static const char *outcome(bool submitted, const struct uuid *op, const struct err *err)
-{
-    static char text[64];
-
-    if (!submitted)
-        return err_slug(err->code);
-    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, op);
-    const char *state = json_get_text(job, "state");
-    str_copy(text, sizeof text,
-             str_eq(state, "failed") ? json_get_text(json_object_get(job, "error"), "code")
-                                     : state);
-    return text;
-}
-
-static const char *take(const char *vm, const char *name)
-{
-    struct err err = {0};
-    struct uuid op;
-
-    return outcome(snapshot_create(w.core, vm, name, "", &world_admin, &op, &err), &op, &err);
-}
-
-static const char *drop(const char *vm, const char *name)
-{
-    struct err err = {0};
-    struct uuid op;
-
-    return outcome(snapshot_delete(w.core, vm, name, NULL, &world_admin, &op, &err), &op, &err);
-}
-
 static const char *clone_as(const char *vm, const struct clone_ask *ask)
 {
     struct err err = {0};
     struct uuid op, id;
 
-    return outcome(vm_clone(w.core, vm, ask, &world_admin, &op, &id, &err), &op, &err);
+    return world_outcome(&w, vm_clone(w.core, vm, ask, &world_admin, &op, &id, &err), &op, &err);
 }
 
 static const char *clone_from(const char *vm, const char *snapshot, const char *name)
@@ -79,12 +49,6 @@ static const char *flatten(const char *vm)
     return world_act(&w, vm, VM_VERB_FLATTEN);
 }
 
-static void restart(void)
-{
-    world_close(&w);
-    assert_true(world_open(&w));
-}
-
 static void start(const char *vm)
 {
     assert_string_equal(world_act(&w, vm, VM_VERB_START), "succeeded");
@@ -92,7 +56,7 @@ static void start(const char *vm)
 
 static void a_clone_is_a_file_on_each_file_of_the_snapshot(void **state)
 {
-    assert_string_equal(take("web", "a"), "succeeded");
+    assert_string_equal(world_take(&w, "web", "a"), "succeeded");
     assert_int_equal(world_files(&w), 4);
     assert_string_equal(clone_from("web", "a", "two"), "succeeded");
     assert_int_equal(world_files(&w), 6);
@@ -100,7 +64,7 @@ static void a_clone_is_a_file_on_each_file_of_the_snapshot(void **state)
     assert_string_equal(clone_from("web", "b", "three"), "not-found");
     start("web");
     start("two");
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 6);
     start("two");
 }
@@ -144,11 +108,11 @@ static void whoever_goes_first_the_others_keep_what_they_lie_on(void **state)
     assert_int_equal(world_files(&w), 2 + 2 + 2 + 2 + 2);
     assert_string_equal(world_delete(&w, "web"), "succeeded");
     assert_int_equal(world_files(&w), 8); /* its leaves went */
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 8);
     assert_string_equal(world_delete(&w, "two"), "succeeded");
     assert_int_equal(world_files(&w), 6); /* base, two's frozen file, three's leaf */
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 6);
     start("three");
     assert_string_equal(world_act(&w, "three", VM_VERB_STOP), "succeeded");
@@ -161,21 +125,21 @@ static void the_clone_may_go_first_as_well(void **state)
     assert_string_equal(clone_from("web", NULL, "two"), "succeeded");
     assert_string_equal(world_delete(&w, "two"), "succeeded");
     assert_int_equal(world_files(&w), 4);
-    assert_string_equal(drop("web", "clone-two"), "succeeded");
+    assert_string_equal(world_drop(&w, "web", "clone-two"), "succeeded");
     assert_int_equal(world_files(&w), 2);
 }
 
 static void a_deleted_snapshot_leaves_its_files_to_its_clones(void **state)
 {
-    assert_string_equal(take("web", "a"), "succeeded");
-    assert_string_equal(take("web", "b"), "succeeded");
+    assert_string_equal(world_take(&w, "web", "a"), "succeeded");
+    assert_string_equal(world_take(&w, "web", "b"), "succeeded");
     assert_string_equal(clone_from("web", "b", "two"), "succeeded");
     assert_int_equal(world_files(&w), 8);
-    assert_string_equal(drop("web", "b"), "succeeded");
-    assert_string_equal(drop("web", "a"),
+    assert_string_equal(world_drop(&w, "web", "b"), "succeeded");
+    assert_string_equal(world_drop(&w, "web", "a"),
                         "succeeded"); /* b's files, which lie on a's, are not written */
     assert_int_equal(world_files(&w), 8);
-    restart();
+    world_restart(&w);
     start("web");
     start("two");
     assert_string_equal(world_act(&w, "two", VM_VERB_STOP), "succeeded");
@@ -193,11 +157,11 @@ static void an_independent_clone_lies_on_nothing(void **state)
     start("two");
     assert_string_equal(flatten("two"), "succeeded");
     assert_string_equal(flatten("two"), "succeeded"); /* nothing to do */
-    assert_string_equal(drop("web", "clone-two"), "succeeded");
+    assert_string_equal(world_drop(&w, "web", "clone-two"), "succeeded");
     assert_int_equal(world_files(&w), 4);
     assert_string_equal(world_delete(&w, "web"), "succeeded");
     assert_int_equal(world_files(&w), 2);
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 2);
 }
 
@@ -209,9 +173,9 @@ static void a_full_clone_shares_nothing(void **state)
     assert_string_equal(clone_as("web", &ask), "succeeded");
     assert_string_equal(world_vm(&w, "two", "state"), "running");
     assert_int_equal(world_files(&w), 6);
-    assert_string_equal(drop("web", "clone-two"), "succeeded");
+    assert_string_equal(world_drop(&w, "web", "clone-two"), "succeeded");
     assert_int_equal(world_files(&w), 4);
-    assert_string_equal(take("web", "a"), "succeeded");
+    assert_string_equal(world_take(&w, "web", "a"), "succeeded");
     assert_string_equal(clone_as("web", &of), "succeeded");
     assert_int_equal(world_files(&w), 8);
     assert_string_equal(world_delete(&w, "web"), "succeeded");
@@ -241,7 +205,7 @@ static void a_plan_says_what_stays_for_whom(void **state)
     struct err err = {0};
     CLEANUP(json_decrefp) json_t *plan = NULL, *next = NULL;
 
-    assert_string_equal(take("web", "a"), "succeeded");
+    assert_string_equal(world_take(&w, "web", "a"), "succeeded");
     plan = snapshot_plan(w.core, "web", &act, &err);
     assert_true(json_get_u64(plan, "bytes", 0) > 0);
     assert_int_equal(json_get_u64(plan, "freed_bytes", 0), json_get_u64(plan, "bytes", 1));

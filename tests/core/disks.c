@@ -1,7 +1,7 @@
 /* Disks that come, grow and go on the fake backend: what there is afterwards, in the configuration,
  * in the pools and in the machine, and what a restart of the daemon makes of it. That a guest sees
  * it is shown with a real one: tests/integration/disks.c. */
-#include "tests/lib/world.h"
+#include "tests/lib/world_acts.h"
 
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
@@ -38,34 +38,13 @@ static int teardown(void **state)
     return 0;
 }
 
-static void restart(void)
-{
-    world_close(&w);
-    assert_true(world_open(&w));
-}
-
-/* What came of an operation: "succeeded", or the error's slug. */
-static const char *outcome(bool submitted, const struct err *err)
-{
-    static char text[64];
-
-    if (!submitted)
-        return err_slug(err->code);
-    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, &op);
-    const char *state = json_get_text(job, "state");
-    str_copy(text, sizeof text,
-             str_eq(state, "failed") ? json_get_text(json_object_get(job, "error"), "code")
-                                     : state);
-    return text;
-}
-
 static const char *add(const char *body)
 {
     CLEANUP(json_decrefp) json_t *json = json_loads(body, 0, NULL);
     struct err err = {0};
 
     assert_non_null(json);
-    return outcome(disk_add(w.core, "web", json, &world_admin, &op, &err), &err);
+    return world_outcome(&w, disk_add(w.core, "web", json, &world_admin, &op, &err), &op, &err);
 }
 
 static json_t *disks(void)
@@ -97,14 +76,16 @@ static const char *drop(unsigned n)
 {
     struct err err = {0};
 
-    return outcome(disk_remove(w.core, disk(n, "id"), &world_admin, &op, &err), &err);
+    return world_outcome(&w, disk_remove(w.core, disk(n, "id"), &world_admin, &op, &err), &op,
+                         &err);
 }
 
 static const char *grow(unsigned n, uint64_t size_bytes)
 {
     struct err err = {0};
 
-    return outcome(disk_grow(w.core, disk(n, "id"), size_bytes, &world_admin, &op, &err), &err);
+    return world_outcome(&w, disk_grow(w.core, disk(n, "id"), size_bytes, &world_admin, &op, &err),
+                         &op, &err);
 }
 
 static const char *limit(unsigned n, const char *patch)
@@ -125,14 +106,16 @@ static const char *snap(const char *name)
 {
     struct err err = {0};
 
-    return outcome(snapshot_create(w.core, "web", name, NULL, &world_admin, &op, &err), &err);
+    return world_outcome(&w, snapshot_create(w.core, "web", name, NULL, &world_admin, &op, &err),
+                         &op, &err);
 }
 
 static const char *revert(const char *name)
 {
     struct err err = {0};
 
-    return outcome(snapshot_revert(w.core, "web", name, &world_admin, &op, &err), &err);
+    return world_outcome(&w, snapshot_revert(w.core, "web", name, &world_admin, &op, &err), &op,
+                         &err);
 }
 
 /* ---- adding ---- */
@@ -145,7 +128,7 @@ static void a_disk_is_added_while_the_vm_is_off(void **state)
     assert_string_equal(disk(1, "format"), "qcow2");
     assert_string_equal(disk(1, "files"), "1");
     assert_int_equal(world_files(&w), 2);
-    restart();
+    world_restart(&w);
     assert_string_equal(disk(1, "size_bytes"), "2097152");
     act(VM_VERB_START);
 }
@@ -184,7 +167,7 @@ static void a_pool_says_which_format_new_disks_have(void **state)
     pool = pool_edit(w.core, "main", patch, &world_admin, &err);
     assert_non_null(pool);
     assert_string_equal(json_get_text(pool, "default_format"), "raw");
-    restart();
+    world_restart(&w);
     assert_string_equal(add("{\"size_bytes\":2097152}"), "succeeded");
     assert_string_equal(disk(1, "format"), "raw");
     world_create(&w, "shop", "\"disks\":[{\"size_bytes\":1048576}]");
@@ -209,7 +192,7 @@ static void a_removed_disk_leaves_a_place_that_the_next_one_takes(void **state)
     assert_string_equal(drop(1), "succeeded");
     assert_int_equal(world_files(&w), 2);
     assert_string_equal(disk(1, "position"), "2");
-    restart();
+    world_restart(&w);
     assert_string_equal(disk(1, "position"), "2");
     act(VM_VERB_START);
     assert_string_equal(add("{\"size_bytes\":2097152}"), "succeeded");
@@ -221,7 +204,7 @@ static void a_vm_can_be_left_without_disks(void **state)
 {
     assert_string_equal(drop(0), "succeeded");
     assert_int_equal(world_files(&w), 0);
-    restart();
+    world_restart(&w);
     act(VM_VERB_START);
     assert_string_equal(disk(0, "id"), "-");
 }
@@ -257,7 +240,7 @@ static void a_machine_that_refuses_the_device_changes_nothing(void **state)
     failpoint_arm(NULL);
     assert_string_equal(disk(1, "id"), "-");
     assert_int_equal(world_files(&w), 1);
-    restart();
+    world_restart(&w);
     assert_string_equal(disk(1, "id"), "-");
     assert_int_equal(world_files(&w), 1);
 }
@@ -274,7 +257,7 @@ static void a_disk_grows_and_never_shrinks(void **state)
     assert_string_equal(grow(0, 3 * MIB + 1), "invalid");
     act(VM_VERB_START);
     assert_string_equal(grow(0, 5 * MIB), "succeeded");
-    restart();
+    world_restart(&w);
     assert_string_equal(disk(0, "size_bytes"), "5242880");
 }
 
@@ -293,14 +276,14 @@ static void a_snapshot_brings_a_removed_disk_back(void **state)
     assert_int_equal(world_files(&w), 4);
     assert_string_equal(drop(1), "succeeded");
     assert_int_equal(world_files(&w), 3); /* its leaf went */
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 3);
     assert_string_equal(revert("two"), "succeeded");
     assert_string_equal(disk(1, "bus"), "scsi");
     assert_string_equal(disk(1, "position"), "1");
     assert_string_equal(disk(1, "files"), "2");
     assert_int_equal(world_files(&w), 4);
-    restart();
+    world_restart(&w);
     assert_string_equal(disk(1, "bus"), "scsi");
     act(VM_VERB_START);
 }
@@ -312,7 +295,7 @@ static void a_disk_that_the_snapshot_does_not_have_goes(void **state)
     assert_string_equal(revert("one"), "succeeded");
     assert_string_equal(disk(1, "id"), "-");
     assert_int_equal(world_files(&w), 2);
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 2);
 }
 
@@ -325,7 +308,7 @@ static void only_the_leaf_grows(void **state)
     assert_string_equal(disk(0, "size_bytes"), "1048576");
     assert_string_equal(revert("large"), "succeeded");
     assert_string_equal(disk(0, "size_bytes"), "8388608");
-    restart();
+    world_restart(&w);
     assert_string_equal(disk(0, "size_bytes"), "8388608");
 }
 
@@ -341,7 +324,7 @@ static void limits_are_changed_while_it_runs(void **state)
     assert_string_equal(limit(0, "{\"size_bytes\":1}"), "invalid");
     assert_string_equal(limit(0, "{\"limits\":{\"iops\":null,\"iops_burst\":null}}"), "done");
     assert_string_equal(limit(0, "{\"limits\":{\"bytes_per_s\":1048576}}"), "done");
-    restart();
+    world_restart(&w);
     act(VM_VERB_START);
     assert_string_equal(limit(0, "{\"limits\":null}"), "done");
 }
@@ -384,7 +367,7 @@ static void a_pool_tells_whose_its_files_are(void **state)
     assert_int_equal(count("kind==snapshot"), 1);
     assert_int_equal(count("kind==orphan"), 1);
     assert_int_equal(count("name==backup.img"), 1);
-    restart();
+    world_restart(&w);
     assert_int_equal(count("kind==orphan"), 1); /* it is nobody's, and stays */
     assert_int_equal(unlink(path), 0);
 }
@@ -414,7 +397,7 @@ static void a_pool_that_is_short_of_space_says_so(void **state)
     assert_string_equal(edit_pool("{\"reserve_bytes\":4503599627370495}"), "done");
     assert_true(is_short());
     assert_string_equal(add("{\"size_bytes\":2097152}"), "no-space");
-    restart();
+    world_restart(&w);
     assert_true(is_short());
     assert_string_equal(edit_pool("{\"reserve_bytes\":null}"), "done");
     assert_false(is_short());

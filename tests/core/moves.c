@@ -2,6 +2,7 @@
  * restarts, limits and refusals make of it. That the guest's data is right is shown with a real
  * one: tests/integration/moves.c. */
 #include "tests/lib/ticks.h"
+#include "tests/lib/world_acts.h"
 
 #include "backends/fake/fake.h"
 #include "core/base/mem.h"
@@ -37,19 +38,14 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What came of an operation: "succeeded", or the error's slug. */
-static const char *outcome(bool submitted, const struct uuid *op, const struct err *err)
+static const char *take(const char *name)
 {
-    static char text[64];
+    return world_take(&w, "web", name);
+}
 
-    if (!submitted)
-        return err_slug(err->code);
-    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, op);
-    const char *state = json_get_text(job, "state");
-    str_copy(text, sizeof text,
-             str_eq(state, "failed") ? json_get_text(json_object_get(job, "error"), "code")
-                                     : state);
-    return text;
+static const char *revert(const char *name)
+{
+    return world_revert(&w, "web", name);
 }
 
 static const char *move_as(const struct move_request *request)
@@ -58,8 +54,8 @@ static const char *move_as(const struct move_request *request)
     json_t *plan = NULL;
     struct uuid op;
 
-    return outcome(vm_move_storage(w.core, "web", request, &world_admin, &op, &plan, &err), &op,
-                   &err);
+    return world_outcome(
+        &w, vm_move_storage(w.core, "web", request, &world_admin, &op, &plan, &err), &op, &err);
 }
 
 static const char *move_to(const char *pool)
@@ -80,28 +76,6 @@ static json_t *plan_for(const struct move_request *request)
     assert_true(vm_move_storage(w.core, "web", request, &dry, &op, &plan, &err));
     assert_non_null(plan);
     return plan;
-}
-
-static const char *take(const char *name)
-{
-    struct err err = {0};
-    struct uuid op;
-
-    return outcome(snapshot_create(w.core, "web", name, "", &world_admin, &op, &err), &op, &err);
-}
-
-static const char *revert(const char *name)
-{
-    struct err err = {0};
-    struct uuid op;
-
-    return outcome(snapshot_revert(w.core, "web", name, &world_admin, &op, &err), &op, &err);
-}
-
-static void restart(void)
-{
-    world_close(&w);
-    assert_true(world_open(&w));
 }
 
 /* Files below a pool root, its pools' directories gone through. */
@@ -147,7 +121,7 @@ static void a_vm_that_is_off_moves_with_all_its_disks(void **state)
     assert_int_equal(files_in("main"), 0);
     assert_int_equal(files_in("second"), 2);
     assert_string_equal(pools(), "away away");
-    restart();
+    world_restart(&w);
     assert_string_equal(pools(), "away away");
     assert_int_equal(files_in("second"), 2);
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
@@ -166,7 +140,7 @@ static void a_running_vm_moves_and_runs_on(void **state)
     assert_int_equal(files_in("main"), 4);
     assert_int_equal(files_in("second"), 0);
     assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
-    restart();
+    world_restart(&w);
     assert_string_equal(revert("a"), "succeeded");
     assert_int_equal(files_in("main"), 4);
     assert_string_equal(pools(), "main main");
@@ -243,7 +217,7 @@ static void the_old_files_stay_when_that_is_wanted(void **state)
     assert_string_equal(move_as(&request), "succeeded");
     assert_int_equal(files_in("main"), 2);
     assert_int_equal(files_in("second"), 2);
-    restart(); /* nobody sweeps them */
+    world_restart(&w); /* nobody sweeps them */
     assert_int_equal(files_in("main"), 2);
     assert_string_equal(world_delete(&w, "web"), "succeeded");
     assert_int_equal(files_in("main"), 2);
@@ -258,7 +232,8 @@ static const char *take_memory(const char *name)
     struct err err = {0};
     struct uuid op;
 
-    return outcome(snapshot_take(w.core, "web", &ask, &world_admin, &op, &err), &op, &err);
+    return world_outcome(&w, snapshot_take(w.core, "web", &ask, &world_admin, &op, &err), &op,
+                         &err);
 }
 
 /* It runs, and has a snapshot with its memory: 5 files. */
@@ -285,7 +260,7 @@ static void memory_goes_where_the_running_vm_goes(void **state)
     assert_string_equal(move_to("away"), "succeeded");
     assert_int_equal(files_in("main"), 0);
     assert_int_equal(files_in("second"), 5);
-    restart();
+    world_restart(&w);
     assert_int_equal(files_in("second"), 5);
     it_goes_on_from_its_snapshot();
     assert_string_equal(world_delete(&w, "web"), "succeeded");
@@ -304,7 +279,7 @@ static void a_saved_vm_moves_and_goes_on_there(void **state)
     assert_string_equal(world_vm(&w, "web", "saved.pool"), "away");
     assert_int_equal(files_in("main"), 0);
     assert_int_equal(files_in("second"), 6);
-    restart();
+    world_restart(&w);
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
     assert_int_equal(ticks_read(&w, "web").boots, 1);
     assert_int_equal(files_in("second"), 5);
@@ -337,7 +312,7 @@ static void a_memory_that_a_clone_goes_on_with_stays(void **state)
 
     it_is_kept_while_it_runs();
     assert_string_equal(
-        outcome(vm_clone(w.core, "web", &ask, &world_admin, &op, &id, &err), &op, &err),
+        world_outcome(&w, vm_clone(w.core, "web", &ask, &world_admin, &op, &id, &err), &op, &err),
         "succeeded");
     assert_string_equal(move_to("away"), "succeeded");
     assert_int_equal(files_in("main"), 5); /* the twin's, the frozen ones below, the memory */
@@ -357,7 +332,7 @@ static void the_old_memory_stays_when_that_is_wanted(void **state)
     it_is_kept_while_it_runs();
     assert_string_equal(move_as(&request), "succeeded");
     assert_int_equal(files_in("main"), 5);
-    restart();
+    world_restart(&w);
     assert_int_equal(files_in("main"), 5);
     it_goes_on_from_its_snapshot();
     assert_string_equal(world_delete(&w, "web"), "succeeded");
@@ -394,7 +369,7 @@ static void cancelled_it_has_changed_nothing(void **state)
     struct err err = {0};
 
     assert_true(job_cancel(w.core, &op, &world_admin, &err));
-    assert_string_equal(outcome(true, &op, &err), "cancelled");
+    assert_string_equal(world_outcome(&w, true, &op, &err), "cancelled");
     assert_int_equal(files_in("main"), 2);
     assert_int_equal(files_in("second"), 0);
     assert_string_equal(pools(), "main main");
@@ -407,7 +382,7 @@ static void a_limit_that_is_lifted_lets_it_go(void **state)
     struct err err = {0};
 
     let_go(&op);
-    assert_string_equal(outcome(true, &op, &err), "succeeded");
+    assert_string_equal(world_outcome(&w, true, &op, &err), "succeeded");
     assert_string_equal(pools(), "away away");
 }
 
@@ -417,11 +392,11 @@ static void a_restart_goes_on_at_the_same_limit(void **state)
     struct err err = {0};
     CLEANUP(json_decrefp) json_t *job = NULL;
 
-    restart();
+    world_restart(&w);
     job = job_show(w.core, &op, &err);
     assert_int_equal(json_get_u64(job, "bandwidth", 0), CRAWL);
     let_go(&op);
-    assert_string_equal(outcome(true, &op, &err), "succeeded");
+    assert_string_equal(world_outcome(&w, true, &op, &err), "succeeded");
     assert_int_equal(files_in("main"), 0);
     assert_int_equal(files_in("second"), 2);
 }
@@ -436,7 +411,7 @@ static void forcing_the_vm_off_ends_it_first(void **state)
     op = begin_slowly();
     assert_string_equal(world_act(&w, "web", VM_VERB_RESET), "busy");
     assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
-    assert_string_equal(outcome(true, &op, &err), "cancelled");
+    assert_string_equal(world_outcome(&w, true, &op, &err), "cancelled");
     assert_string_equal(world_vm(&w, "web", "state"), "off");
     assert_int_equal(files_in("main"), 4);
     assert_int_equal(files_in("second"), 0);
@@ -454,7 +429,7 @@ static void beside_it_the_vm_is_paused_and_goes_on(void **state)
     assert_string_equal(world_vm(&w, "web", "run.state"), "paused");
     assert_string_equal(world_act(&w, "web", VM_VERB_RESUME), "succeeded");
     let_go(&op);
-    assert_string_equal(outcome(true, &op, &err), "succeeded");
+    assert_string_equal(world_outcome(&w, true, &op, &err), "succeeded");
     assert_string_equal(pools(), "away away");
     assert_string_equal(world_vm(&w, "web", "state"), "running");
 }
@@ -494,17 +469,17 @@ static void a_third_copy_to_a_pool_waits_and_others_pass_it(void **state)
     for (unsigned i = 0; i < 3; i++)
         ops[i] = begin(vms[i], "away", true);
     aside = begin("four", "aside", false);
-    assert_string_equal(outcome(true, &aside, &err), "succeeded");
+    assert_string_equal(world_outcome(&w, true, &aside, &err), "succeeded");
     assert_string_equal(state_of(&ops[0]), "running");
     assert_string_equal(state_of(&ops[1]), "running");
     assert_string_equal(state_of(&ops[2]), "queued");
     assert_true(job_cancel(w.core, &ops[0], &world_admin, &err));
-    assert_string_equal(outcome(true, &ops[0], &err), "cancelled");
+    assert_string_equal(world_outcome(&w, true, &ops[0], &err), "cancelled");
     let_go(&ops[2]);
-    assert_string_equal(outcome(true, &ops[2], &err), "succeeded");
+    assert_string_equal(world_outcome(&w, true, &ops[2], &err), "succeeded");
     assert_string_equal(state_of(&ops[1]), "running");
     let_go(&ops[1]);
-    assert_string_equal(outcome(true, &ops[1], &err), "succeeded");
+    assert_string_equal(world_outcome(&w, true, &ops[1], &err), "succeeded");
 }
 
 static void an_operation_that_cannot_be_limited_says_so(void **state)

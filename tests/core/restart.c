@@ -1,6 +1,6 @@
 /* What starts by itself, on the fake backend: the restart policy, autostart after a boot of the
  * host, and all guests down before it goes down. */
-#include "tests/lib/world.h"
+#include "tests/lib/world_acts.h"
 
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
@@ -57,26 +57,6 @@ static void edit(const char *vm, const char *patch)
         fail_msg("%s", err.detail);
 }
 
-static void restart_daemon(void)
-{
-    world_close(&w);
-    assert_true(world_open(&w));
-}
-
-/* As if the host had been booted since: the state directory knows another boot. */
-static void boot_host(void)
-{
-    static const char *const files[] = {"boot_id", "autostart"};
-
-    world_close(&w);
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        CLEANUP(mem_freep) char *path = str_format("%s/state/%s", w.dir, files[i]);
-        CLEANUP(closep) int fd = open(path, O_WRONLY | O_TRUNC);
-        assert_int_equal(write(fd, "another boot", 12), 12);
-    }
-    assert_true(world_open(&w));
-}
-
 /* How many operations of a kind there were. */
 static unsigned count_operations(const char *kind)
 {
@@ -100,7 +80,7 @@ static void a_vm_that_crashed_is_started_again(void **state)
     world_create(&w, "calm", "");
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
     assert_string_equal(world_act(&w, "calm", VM_VERB_START), "succeeded");
-    restart_daemon(); /* fakes die with their daemon: a crash */
+    world_restart(&w); /* fakes die with their daemon: a crash */
     assert_string_equal(world_vm(&w, "calm", "run.state"), "crashed");
     assert_string_equal(world_vm(&w, "calm", "run.restart_at"), "null");
     world_await(&w, "web", "run.state", "running");
@@ -209,10 +189,10 @@ static void what_was_counted_survives_the_daemon(void **state)
 
     world_create(&w, "web", "\"restart\":{\"policy\":\"on-crash\",\"max_in_10_min\":1}");
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
-    restart_daemon();
+    world_restart(&w);
     world_await(&w, "web", "run.state", "running");
     after = event_newest(w.core);
-    restart_daemon();
+    world_restart(&w);
     assert_string_equal(world_vm(&w, "web", "run.state"), "crashed");
     assert_string_equal(world_vm(&w, "web", "run.restart_at"), "null");
     n = event_wait(w.core, after, 0, lines, 64, &gap, &newest, &err);
@@ -230,7 +210,7 @@ static void a_daemon_that_ends_in_the_pause_is_followed_by_one_that_waits_on(voi
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
     type("web", "poweroff\n");
     world_await(&w, "web", "run.state", "off");
-    restart_daemon();
+    world_restart(&w);
     world_await(&w, "web", "run.state", "running");
     assert_int_equal(count_operations("vm.restart"), 1);
 }
@@ -258,7 +238,7 @@ static void the_hosts_boot_starts_those_that_are_to_start(void **state)
     world_create(&w, "web", AUTO);
     world_create(&w, "lazy", ALWAYS);
     assert_string_equal(world_act(&w, "lazy", VM_VERB_START), "succeeded");
-    boot_host();
+    world_boot_host(&w);
     world_await(&w, "web", "run.state", "running");
     assert_string_equal(world_vm(&w, "lazy", "run.state"), "crashed");
     assert_string_equal(world_vm(&w, "lazy", "run.reason"), "host-reset");
@@ -268,8 +248,8 @@ static void the_hosts_boot_starts_those_that_are_to_start(void **state)
 static void a_restart_of_the_daemon_starts_nothing(void **state)
 {
     world_create(&w, "web", AUTO);
-    restart_daemon();
-    restart_daemon();
+    world_restart(&w);
+    world_restart(&w);
     assert_string_equal(world_vm(&w, "web", "run.state"), "off");
     assert_int_equal(count_operations("vm.start"), 0);
 }
@@ -286,7 +266,7 @@ static void what_was_started_once_is_not_started_twice(void **state)
     CLEANUP(mem_freep) char *path = str_format("%s/state/autostart", w.dir);
 
     world_create(&w, "web", AUTO);
-    boot_host();
+    world_boot_host(&w);
     world_await(&w, "web", "run.state", "running");
     assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
     world_close(&w);
@@ -307,7 +287,7 @@ static void lower_orders_come_first_and_the_delay_is_waited(void **state)
     world_create(&w, "db", "\"autostart\":{\"enabled\":true,\"order\":1,\"delay_s\":1}");
     world_create(&w, "web", "\"autostart\":{\"enabled\":true,\"order\":2}");
     world_create(&w, "app", "\"autostart\":{\"enabled\":true,\"order\":2,\"delay_s\":100}");
-    boot_host();
+    world_boot_host(&w);
     began_ms = clock_mono_ms();
     world_await(&w, "db", "run.state", "running");
     world_await(&w, "web", "run.state", "running");

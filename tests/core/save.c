@@ -1,6 +1,7 @@
 /* Saving and going on, on the fake backend: a guest that counts says whether it went on where it
  * was. That a real one does, with its disk, is shown by tests/integration/save.c. */
 #include "tests/lib/ticks.h"
+#include "tests/lib/world_acts.h"
 
 #include "backends/fake/fake.h"
 #include "core/base/clock.h"
@@ -51,26 +52,6 @@ static void is_saved(const char *name, const char *more)
     runs(name, more);
     ticks_await(&w, name, 3);
     assert_string_equal(world_act(&w, name, VM_VERB_SAVE), "succeeded");
-}
-
-static void restart_daemon(void)
-{
-    world_close(&w);
-    assert_true(world_open(&w));
-}
-
-/* As if the host had been booted since: the state directory knows another boot. */
-static void boot_host(void)
-{
-    static const char *const files[] = {"boot_id", "autostart"};
-
-    world_close(&w);
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        CLEANUP(mem_freep) char *path = str_format("%s/state/%s", w.dir, files[i]);
-        CLEANUP(closep) int fd = open(path, O_WRONLY | O_TRUNC);
-        assert_int_equal(write(fd, "another boot", 12), 12);
-    }
-    assert_true(world_open(&w));
 }
 
 static struct vm *vm_of(const char *name)
@@ -191,9 +172,9 @@ static void one_that_is_off_has_nothing_to_save(void **state)
 static void it_is_still_saved_after_a_restart_of_daemon_and_host(void **state)
 {
     is_saved("web", DISKS);
-    restart_daemon();
+    world_restart(&w);
     assert_string_equal(world_vm(&w, "web", "run.state"), "saved");
-    boot_host();
+    world_boot_host(&w);
     world_create(&w, "late", "");
     assert_string_equal(world_vm(&w, "web", "run.state"), "saved");
     assert_string_equal(world_vm(&w, "web", "saved.ram_bytes"), "536870912");
@@ -281,7 +262,7 @@ static void a_qemu_that_dies_meanwhile_is_a_crash(void **state)
 {
     runs("web", DISKS);
     (void)begin_save("web");
-    restart_daemon(); /* fakes die with their daemon */
+    world_restart(&w); /* fakes die with their daemon */
     world_await(&w, "web", "job", "null");
     assert_string_equal(world_vm(&w, "web", "run.state"), "crashed");
     assert_string_equal(world_vm(&w, "web", "saved"), "null");
@@ -429,7 +410,7 @@ static void guests_are_saved_with_the_host_and_go_on_with_it(void **state)
     assert_how(job, 3, "stood", "saved");
     assert_how(job, 3, "plain", "shut-down");
     assert_string_equal(world_vm(&w, "ran", "run.reason"), "host-shutdown");
-    boot_host();
+    world_boot_host(&w);
     world_await(&w, "ran", "run.state", "running");
     assert_string_equal(world_vm(&w, "stood", "run.state"), "saved");
     assert_string_equal(world_vm(&w, "mine", "run.state"), "saved");
@@ -441,7 +422,7 @@ static void guests_are_saved_with_the_host_and_go_on_with_it(void **state)
 static void one_that_starts_with_the_host_goes_on_with_it(void **state)
 {
     is_saved("web", DISKS ",\"autostart\":{\"enabled\":true}");
-    boot_host();
+    world_boot_host(&w);
     world_await(&w, "web", "run.state", "running");
     ticks_await(&w, "web", 4);
     assert_int_equal(ticks_read(&w, "web").boots, 1);

@@ -1,7 +1,7 @@
 /* Snapshots on the fake backend: the tree, what files there are and which lies on which, and what
  * a restart of the daemon makes of it. That the guest's data is right is shown with a real one:
  * tests/integration/snapshots.c. */
-#include "tests/lib/world.h"
+#include "tests/lib/world_acts.h"
 
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
@@ -30,43 +30,19 @@ static int teardown(void **state)
     return 0;
 }
 
-/* What came of an operation: "succeeded", or the error's slug. */
-static const char *outcome(bool submitted, const struct uuid *op, const struct err *err)
-{
-    static char text[64];
-
-    if (!submitted)
-        return err_slug(err->code);
-    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, op);
-    const char *state = json_get_text(job, "state");
-    str_copy(text, sizeof text,
-             str_eq(state, "failed") ? json_get_text(json_object_get(job, "error"), "code")
-                                     : state);
-    return text;
-}
-
 static const char *take(const char *name)
 {
-    struct err err = {0};
-    struct uuid op;
-
-    return outcome(snapshot_create(w.core, "web", name, "why", &world_admin, &op, &err), &op, &err);
+    return world_take(&w, "web", name);
 }
 
 static const char *revert(const char *name)
 {
-    struct err err = {0};
-    struct uuid op;
-
-    return outcome(snapshot_revert(w.core, "web", name, &world_admin, &op, &err), &op, &err);
+    return world_revert(&w, "web", name);
 }
 
 static const char *drop(const char *name)
 {
-    struct err err = {0};
-    struct uuid op;
-
-    return outcome(snapshot_delete(w.core, "web", name, NULL, &world_admin, &op, &err), &op, &err);
+    return world_drop(&w, "web", name);
 }
 
 static void start(void)
@@ -108,12 +84,6 @@ static const char *tree(void)
     return text;
 }
 
-static void restart(void)
-{
-    world_close(&w);
-    assert_true(world_open(&w));
-}
-
 static void a_snapshot_is_a_new_file_on_each_disk(void **state)
 {
     assert_int_equal(world_files(&w), 2);
@@ -121,7 +91,7 @@ static void a_snapshot_is_a_new_file_on_each_disk(void **state)
     assert_int_equal(world_files(&w), 4);
     assert_string_equal(tree(), "clean<-*");
     assert_string_equal(take("clean"), "exists");
-    restart();
+    world_restart(&w);
     assert_string_equal(tree(), "clean<-*");
     assert_int_equal(world_files(&w), 4);
 }
@@ -152,11 +122,11 @@ static void reverting_goes_back_to_the_disks_and_the_configuration(void **state)
     vm = vm_edit(w.core, "web", patch, NULL, &world_admin, &etag, &err);
     assert_non_null(vm);
     assert_string_equal(
-        outcome(snapshot_revert(w.core, "shop", "a", &world_admin, &op, &err), &op, &err),
+        world_outcome(&w, snapshot_revert(w.core, "shop", "a", &world_admin, &op, &err), &op, &err),
         "succeeded");
     assert_string_equal(world_vm(&w, "shop", "vcpus"), "1");
     assert_int_equal(world_files(&w), 6); /* the leaves above b went, those above a came */
-    restart();
+    world_restart(&w);
     assert_string_equal(world_vm(&w, "shop", "vcpus"), "1");
     assert_int_equal(world_files(&w), 6);
 }
@@ -168,7 +138,7 @@ static void a_branch_grows_from_where_the_vm_stands(void **state)
     assert_string_equal(revert("a"), "succeeded");
     assert_string_equal(take("c"), "succeeded");
     assert_string_equal(tree(), "a<- b<a c<a*");
-    restart();
+    world_restart(&w);
     assert_string_equal(tree(), "a<- b<a c<a*");
 }
 
@@ -194,7 +164,7 @@ static void deleting_leaves_what_others_need(void **state)
     assert_string_equal(drop("c"), "succeeded");
     assert_string_equal(tree(), "");
     assert_int_equal(world_files(&w), 2);
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 2);
     start();
 }
@@ -229,7 +199,7 @@ static void a_large_base_takes_over_what_lies_on_it(void **state)
     assert_string_equal(tree(), "");
     assert_int_equal(world_files(&w), 2);
     assert_true(bases_are_left());
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 2);
     start();
     assert_string_equal(take("b"), "succeeded");
@@ -263,7 +233,7 @@ static void a_file_in_the_middle_goes_down_and_its_snapshot_stays(void **state)
     assert_string_equal(revert("b"), "succeeded");
     assert_string_equal(drop("b"), "succeeded");
     assert_int_equal(world_files(&w), 2);
-    restart();
+    world_restart(&w);
     assert_int_equal(world_files(&w), 2);
     start();
 }
@@ -343,7 +313,7 @@ static void a_snapshot_of_a_running_vm_has_a_picture_that_goes_with_it(void **st
     start();
     assert_string_equal(take("on"), "succeeded");
     assert_true(has_picture("on"));
-    restart();
+    world_restart(&w);
     assert_true(has_picture("on"));
     assert_string_equal(drop("on"), "succeeded");
     assert_int_equal(pictures(), 0);
@@ -411,7 +381,7 @@ static void let_go(const struct uuid *op)
     struct err err = {0};
 
     assert_true(job_limit(w.core, op, 0, &world_admin, &err));
-    assert_string_equal(outcome(true, op, &err), "succeeded");
+    assert_string_equal(world_outcome(&w, true, op, &err), "succeeded");
 }
 
 static void a_slow_deletion_lets_the_vm_be_paused_and_goes_on_when_it_may(void **state)
@@ -437,7 +407,7 @@ static void a_restart_deletes_on_at_the_same_limit(void **state)
 
     assert_string_equal(take("a"), "succeeded");
     op = drop_slowly("a");
-    restart();
+    world_restart(&w);
     job = job_show(w.core, &op, &err);
     assert_int_equal(json_get_u64(job, "bandwidth", 0), 10);
     assert_true(json_get_bool(job, "limitable", false));
@@ -455,7 +425,7 @@ static void a_slow_deletion_is_cancelled_and_the_snapshot_stays(void **state)
     assert_string_equal(take("a"), "succeeded");
     op = drop_slowly("a");
     assert_true(job_cancel(w.core, &op, &world_admin, &err));
-    assert_string_equal(outcome(true, &op, &err), "cancelled");
+    assert_string_equal(world_outcome(&w, true, &op, &err), "cancelled");
     assert_string_equal(tree(), "a<-*");
     assert_string_equal(drop("a"), "succeeded");
 }
@@ -472,7 +442,7 @@ static void a_snapshot_is_renamed(void **state)
     assert_string_equal(json_get_text(done, "notes"), "why");
     assert_null(snapshot_edit(w.core, "web", "b", "first", NULL, &world_admin, &err));
     assert_int_equal(err.code, ERR_EXISTS);
-    restart();
+    world_restart(&w);
     assert_string_equal(tree(), "b<first* first<-");
 }
 
@@ -494,13 +464,15 @@ static void a_vm_without_disks_has_snapshots_of_its_configuration(void **state)
 
     world_create(&w, "bare", "\"vcpus\":2");
     assert_string_equal(
-        outcome(snapshot_create(w.core, "bare", "a", NULL, &world_admin, &op, &err), &op, &err),
+        world_outcome(&w, snapshot_create(w.core, "bare", "a", NULL, &world_admin, &op, &err), &op,
+                      &err),
         "succeeded");
     assert_string_equal(
-        outcome(snapshot_revert(w.core, "bare", "a", &world_admin, &op, &err), &op, &err),
+        world_outcome(&w, snapshot_revert(w.core, "bare", "a", &world_admin, &op, &err), &op, &err),
         "succeeded");
     assert_string_equal(
-        outcome(snapshot_delete(w.core, "bare", "a", NULL, &world_admin, &op, &err), &op, &err),
+        world_outcome(&w, snapshot_delete(w.core, "bare", "a", NULL, &world_admin, &op, &err), &op,
+                      &err),
         "succeeded");
 }
 
