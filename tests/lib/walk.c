@@ -131,13 +131,16 @@ struct request {
     atomic_bool ended;  /* the operation, or there is nothing more to see */
 };
 
-static bool has_ended(const char *id)
+/* The service says so as soon as it has, up to 'wait_s' later. */
+static bool has_ended(const char *id, int wait_s)
 {
-    CLEANUP(mem_freep) char *path = str_format("/api/v1/operations/%s", id);
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/operations/%s?wait=%d", id, wait_s);
     int status;
     CLEANUP(json_decrefp) json_t *op = rig_call(&rig, "GET", path, NULL, &status);
     const char *ended = json_get_text(op, "ended_at");
 
+    if (status == 0 && wait_s) /* main was killed meanwhile: its successor knows, if there is one */
+        return has_ended(id, 0);
     return status != 200 || (ended && *ended);
 }
 
@@ -159,7 +162,7 @@ static void *follow(void *arg)
 
     if (operation_in(reply, q->status)) {
         str_copy(q->id, sizeof q->id, operation_in(reply, q->status));
-        while (!has_ended(q->id))
+        while (!has_ended(q->id, 10))
             (void)poll(NULL, 0, 5); /* asked again until it has */
     }
     q->was_done = q->status == 200 && !json_object_get(reply, "items");

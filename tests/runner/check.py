@@ -28,8 +28,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUITES = ["unit", "store", "core", "fault", "power", "integration"]
 STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
-LONGEST = ("fault/walk_power", "fault/walk_life", "fault/walk_live", "fault/walk_tree", "fault/kills_random", "fault/walk_move",
-           "fault/vm_walk", "fault/vm_kills", "power/cuts", "integration/machine", "integration/vm", "integration/disks")
+TOGETHER = ("fault", "power", "integration")  # one stage: while one waits for its guest another one works
+LONGEST = ("fault/kills_random", "power/cuts", "fault/walk_power", "fault/vm_kills", "fault/vm_walk", "fault/walk_life", "fault/walk_live",
+           "fault/walk_tree", "fault/walk_move", "integration/machine", "integration/vm", "integration/disks", "integration/input",
+           "fault/clone_walk", "fault/memory_walk", "integration/many", "fault/save_walk")
 PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 4, "integration": 3}  # the last ones wait for guests
 ON_DISK = ("integration/",)  # all others have their files in memory: see scratch.py
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "120"))
@@ -61,7 +63,9 @@ class Run:
     def environment(self, log):
         env = dict(os.environ)
         options = f"log_path={log}.san:log_exe_name=1"
-        env.update(ASAN_OPTIONS=f"{options}:detect_leaks=1:allocator_may_return_null=1:abort_on_error=0",
+        # daemons are started by the thousand: a process that lives for a second fills no large quarantine
+        brief = ":malloc_context_size=8:quarantine_size_mb=16:thread_local_quarantine_size_kb=256" if os.path.basename(log).startswith("fault-") else ""
+        env.update(ASAN_OPTIONS=f"{options}:detect_leaks=1:allocator_may_return_null=1:abort_on_error=0{brief}",
                    UBSAN_OPTIONS=f"{options}:print_stacktrace=1",
                    TSAN_OPTIONS=f"{options}:halt_on_error=0:exitcode=66:suppressions={ROOT}/tests/tsan.supp",
                    CMOCKA_TEST_ABORT="0", LC_ALL="C.UTF-8", TZ="UTC")
@@ -155,7 +159,8 @@ class Run:
         if "integration" in wanted:
             self.guest(result)
         chosen = [t for t in self.tests_of(preset) if t[1] in wanted and (not name_filter or t[0] in name_filter)]
-        chosen.sort(key=lambda t: t[0] not in LONGEST)  # what takes long must not begin last
+        order = {name: i for i, name in enumerate(LONGEST)}
+        chosen.sort(key=lambda t: order.get(t[0], len(order)))  # what takes long must not begin last
         slow_factor = 4 if preset == "tsan" else 1
         prefix = "tsan:" if preset == "tsan" else ""
 
@@ -187,10 +192,12 @@ class Run:
         else:
             result.fail("lint: the runner broke")
 
-    def unit_like(self, suite, result):
+    def suites(self, wanted, result):
+        """Suites of the dev build, their programs mixed: while one waits for a guest another one has the processor."""
         if self.build("dev", result):
-            self.suite("dev", [suite], result)
-            self.scripts(suite, result)
+            self.suite("dev", wanted, result)
+            for suite in wanted:
+                self.scripts(suite, result)
 
     def scripts(self, suite, result, names=None):
         for path in sorted(glob.glob(f"{ROOT}/tests/{suite}/*.sh")):
@@ -268,6 +275,16 @@ def tail(text, most):
     return text if len(text) <= most else "…\n" + text[-most:]
 
 
+def grouped(stages):
+    """The stages in their order, those that run together as one."""
+    done = []
+    for stage in stages:
+        group = [s for s in TOGETHER if s in stages] if stage in TOGETHER else [stage]
+        if group not in done:
+            done.append(group)
+    return done
+
+
 def main(arguments):
     flags = {a for a in arguments if a.startswith("-")}
     if flags - {"-v", "--verbose", "--quick"}:
@@ -277,17 +294,18 @@ def main(arguments):
     run = Run(bool(flags & {"-v", "--verbose"}))
     functions = {"lint": run.lint, "contract": run.contract, "browser": run.browser, "tsan": run.tsan, "fuzz": run.fuzz,
                  "release": run.release}
-    for stage in [s for s in STAGES if s in wanted]:
-        if stage in SUITES:
-            run.stage(stage, run.unit_like, stage)
+    for group in grouped([s for s in STAGES if s in wanted]):
+        name = ", ".join(group)
+        if group[0] in SUITES:
+            run.stage(name, run.suites, group)
         else:
-            run.stage(stage, functions[stage])
+            run.stage(name, functions[group[0]])
     names = [n for n in wanted if n not in STAGES]
     if names:
         run.stage("named", run.named, names)
     print("\n== time")
     for name, seconds, text in run.times:
-        print(f"   {name:<12} {seconds:6.0f} s   {text}")
+        print(f"   {name:<26} {seconds:6.0f} s   {text}")
     if run.total.failed:
         print(f"   logs: {run.logs}")
     else:
