@@ -197,9 +197,9 @@ void vm_copy_fill(struct core *core, const struct vm *vm, struct vm_copy *out)
     struct filling f = {.core = core, .copy = out};
 
     *out = (struct vm_copy){.version = COPY_VERSION, .id = vm->id};
-    lock_take(&core->registry.lock);
+    lock_take(&f.core->registry.lock);
     add_vm(&f, vm);
-    lock_drop(&core->registry.lock);
+    lock_drop(&f.core->registry.lock);
     for (size_t i = 0; i < f.n_snapshot_specs; i++)
         out->snapshots[i].spec = parsed(f.snapshot_specs[i]);
     for (size_t i = 0; i < f.n_memory_specs; i++)

@@ -35,6 +35,8 @@ static void add_pool(struct scan *scan, const struct copy_pool *as, uint64_t gen
     str_copy(pool->name, sizeof pool->name, as->name);
     if (name_is_taken(scan, pool->name)) {
         snprintf(pool->name, sizeof pool->name, "%.50s-%.8s", as->name, UUID_STR(&as->id));
+        if (name_is_taken(scan, pool->name))
+            snprintf(pool->name, sizeof pool->name, "pool-%s", UUID_STR(&as->id));
         scan_find(scan, NULL, "two pools are called %s: one is called %s from now on", as->name,
                   pool->name);
     }

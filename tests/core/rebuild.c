@@ -3,6 +3,7 @@
  * is made all the same. With the real daemon and a real guest: tests/integration/recover.c. */
 #include "tests/core/recovering.h"
 
+#include "core/base/commitlog.h"
 #include "core/core/parts.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
@@ -217,6 +218,20 @@ static void a_zoo(void)
     act("saved", VM_VERB_SAVE);
 }
 
+static void every_snapshot_can_be_reverted_to_and_every_vm_starts(void)
+{
+    static const char *const vms[] = {"plain", "web", "linked", "ran", "moved", "saved"};
+
+    revert("web", "two");
+    revert("web", "three");
+    revert("linked", "mine");
+    revert("moved", "before");
+    revert("ran", "memory");
+    assert_string_equal(world_vm(&w, "ran", "run.state"), "saved");
+    for (size_t i = 0; i < ARRAY_LEN(vms); i++)
+        act(vms[i], VM_VERB_START);
+}
+
 static void every_vm_snapshot_pool_and_template_is_as_before(void **state)
 {
     CLEANUP(json_decrefp) json_t *before = NULL;
@@ -233,23 +248,7 @@ static void every_vm_snapshot_pool_and_template_is_as_before(void **state)
     assert_int_equal(world_files(&w), files);
     assert_string_equal(world_vm(&w, "saved", "run.state"), "saved");
     assert_string_equal(world_vm(&w, "web", "run.state"), "off");
-}
-
-static void every_vm_starts_and_every_snapshot_can_be_reverted_to(void **state)
-{
-    static const char *const vms[] = {"plain", "web", "linked", "ran", "moved", "saved"};
-
-    a_zoo();
-    lose_database();
-    json_decref(come_back());
-    revert("web", "two");
-    revert("web", "three");
-    revert("linked", "mine");
-    revert("moved", "before");
-    revert("ran", "memory");
-    assert_string_equal(world_vm(&w, "ran", "run.state"), "saved");
-    for (size_t i = 0; i < ARRAY_LEN(vms); i++)
-        act(vms[i], VM_VERB_START);
+    every_snapshot_can_be_reverted_to_and_every_vm_starts();
 }
 
 static void the_copies_beside_the_disks_are_enough(void **state)
@@ -332,6 +331,7 @@ static void a_copy_that_is_older_than_the_disks_is_doubtful(void **state)
 {
     CLEANUP(json_decrefp) json_t *report = NULL;
     CLEANUP(json_decrefp) json_t *doubted = NULL;
+    CLEANUP(json_decrefp) json_t *asked = NULL;
     char id[UUID_TEXT];
     json_t *old;
 
@@ -347,10 +347,48 @@ static void a_copy_that_is_older_than_the_disks_is_doubtful(void **state)
     write_copy(id, old);
     doubted = recover(false, false);
     is_judged(doubted, "web", "doubtful", "older than its disks");
+    assert_false(json_is_true(json_object_get(vm_in(doubted, "web"), "made")));
+    asked = recover(false, true);
+    assert_true(json_is_true(json_object_get(vm_in(asked, "web"), "made")));
     report = come_back();
     assert_false(world_has_vm(&w, "web"));
     act("other", VM_VERB_START);
     assert_int_equal(world_files(&w), 3);
+}
+
+static void write_log(const char *vm_id, const struct uuid *file)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/state/vm/%s", w.dir, vm_id);
+    CLEANUP(mem_freep) char *text = str_format("{\"leaves\":[{\"file\":\"%s\"}]}", UUID_STR(file));
+    CLEANUP(closep) int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct err err = {0};
+    CLEANUP(closep) int log = commitlog_open(dir, &err);
+
+    assert_true(log >= 0 && commitlog_write(log, 7, text, &err));
+}
+
+/* A pivot that the database was lost before it knew of. */
+static void a_disk_that_went_on_in_another_file_is_doubtful(void **state)
+{
+    CLEANUP(json_decrefp) json_t *copy = NULL;
+    CLEANUP(json_decrefp) json_t *before = NULL;
+    CLEANUP(json_decrefp) json_t *after = NULL;
+    CLEANUP(mem_freep) char *path = NULL;
+    struct uuid file = uuid_new();
+    char id[UUID_TEXT];
+
+    world_create(&w, "web", ONE);
+    id_of("web", id);
+    lose_database();
+    copy = read_copy(id);
+    write_log(id, &file);
+    before = recover(false, false); /* the file is gone: it was an earlier pivot */
+    is_judged(before, "web", "whole", NULL);
+    path = str_format("%s/root-main/%s/%s.raw", w.dir,
+                      json_get_text(item(copy, "files", 0), "pool"), UUID_STR(&file));
+    close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    after = recover(false, false);
+    is_judged(after, "web", "doubtful", "went on in");
 }
 
 static void a_missing_disk_keeps_its_vm(void **state)
@@ -412,13 +450,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(every_vm_snapshot_pool_and_template_is_as_before),
-        STORY(every_vm_starts_and_every_snapshot_can_be_reverted_to),
         STORY(the_copies_beside_the_disks_are_enough),
         STORY(no_daemon_begins_with_nothing_where_there_are_copies),
         STORY(a_look_changes_nothing),
         STORY(a_file_that_no_copy_names_is_never_removed),
         STORY(a_deleted_vm_does_not_come_back),
         STORY(a_copy_that_is_older_than_the_disks_is_doubtful),
+        STORY(a_disk_that_went_on_in_another_file_is_doubtful),
         STORY(a_missing_disk_keeps_its_vm),
         STORY(a_vm_whose_memory_is_missing_is_off),
         STORY(a_vm_that_went_on_is_not_saved_any_more),

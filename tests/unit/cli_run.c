@@ -72,6 +72,7 @@ static void a_filter_stands_for_the_names_of_vms(void **state)
     assert_int_equal(run("vm|stop|a|--filter|label.ci==true", NULL, 0), CLI_USAGE);
     assert_int_equal(run("vm|stop|--filter|", NULL, 0), CLI_USAGE);
     assert_int_equal(run("vm|stop", NULL, 0), CLI_USAGE);
+    assert_int_equal(run("recover|--apply", NULL, 0), CLI_USAGE);
 }
 
 static void json_is_the_object_as_the_api_gave_it(void **state)
