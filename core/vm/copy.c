@@ -156,9 +156,22 @@ static bool publish_text(int dir, const char *name, const char *text, struct err
     return dir >= 0 && fs_publish(dir, name, text, strlen(text), 0600, err);
 }
 
+/* What becomes of an old copy where the new one could not be written. */
+enum old_copy { OLD_STAYS, OLD_GOES };
+
+static bool lose_old(int dir, const char *name, enum old_copy old)
+{
+    struct err err = {0};
+
+    if (old == OLD_GOES && dir >= 0 && !forget(dir, name, &err))
+        log_error("an old copy, %s, stays and must not be used: %s", name, err.detail);
+    return false;
+}
+
 /* Into the roots that the pools lie in, and ('only') out of the others. */
 static bool publish_in_roots(struct core *core, const char *name, const char *text,
-                             const struct copy_pool *pools, size_t n, bool only, struct err *err)
+                             const struct copy_pool *pools, size_t n, bool only, enum old_copy old,
+                             struct err *err)
 {
     bool ok = true;
 
@@ -171,21 +184,22 @@ static bool publish_in_roots(struct core *core, const char *name, const char *te
             continue;
         }
         dir = folder_open(core, i, true, err);
-        ok = publish_text(dir, name, text, err) && ok;
+        ok = (publish_text(dir, name, text, err) || lose_old(dir, name, old)) && ok;
     }
     return ok;
 }
 
 static bool write_everywhere(struct core *core, const struct vm *vm, const struct vm_copy *copy,
-                             struct err *err)
+                             enum old_copy old, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *json = vm_copy_json(copy);
     CLEANUP(mem_freep) char *text = json_dumps(json, JSON_INDENT(1));
     CLEANUP(mem_freep) char *name = name_in_folder(&vm->id);
     CLEANUP(closep) int dir = vm_dir_open(core, vm, true, err);
-    bool here = publish_text(dir, COPY_NAME, text, err);
+    bool here = FAILPOINT_AROUND("vm.copy", publish_text(dir, COPY_NAME, text, err), err) ||
+                lose_old(dir, COPY_NAME, old);
 
-    return publish_in_roots(core, name, text, copy->pools, copy->n_pools, true, err) && here;
+    return publish_in_roots(core, name, text, copy->pools, copy->n_pools, true, old, err) && here;
 }
 
 static bool is_defined(const struct vm *vm, void *ctx)
@@ -195,29 +209,23 @@ static bool is_defined(const struct vm *vm, void *ctx)
 
 /* Under vm->writing, so that copies come in the order of the changes, and none after the directory
  * was removed. */
-static bool publish(struct core *core, struct vm *vm)
+static void publish(struct core *core, struct vm *vm, enum old_copy old)
 {
     CLEANUP(vm_copy_clear) struct vm_copy copy = {0};
     struct err err = {0};
 
     if (!vm_is(core, vm, is_defined, NULL))
-        return true;
+        return;
     vm_copy_fill(core, vm, &copy);
     copy.generation = next_generation(core);
-    if (FAILPOINT_AROUND("vm.copy", write_everywhere(core, vm, &copy, &err), &err))
-        return true;
-    log_warn("a copy of %s's configuration was not written: %s", vm->name, err.detail);
-    return false;
+    if (!write_everywhere(core, vm, &copy, old, &err))
+        log_warn("a copy of %s's configuration was not written: %s", vm->name, err.detail);
 }
 
 void vm_copy_now(struct core *core, struct vm *vm)
 {
-    struct err err = {0};
-
     lock_take(&vm->writing);
-    if (!publish(core, vm) && !store_is_poisoned(core->store) && !vm_copy_forget(core, vm, &err))
-        log_error("an old copy of %s's configuration stays, and must not be used: %s", vm->name,
-                  err.detail);
+    publish(core, vm, OLD_GOES);
     lock_drop(&vm->writing);
 }
 
@@ -236,7 +244,7 @@ static void publish_host(struct core *core)
     json = host_copy_json(&copy);
     text = json_dumps(json, JSON_INDENT(1));
     if (!publish_text(core->state_fd, HOST_COPY, text, &err) ||
-        !publish_in_roots(core, HOST_COPY, text, copy.pools, copy.n_pools, false, &err))
+        !publish_in_roots(core, HOST_COPY, text, copy.pools, copy.n_pools, false, OLD_STAYS, &err))
         log_warn("a copy of pools and templates was not written: %s", err.detail);
 }
 
@@ -339,7 +347,7 @@ static void refresh_all(struct core *core)
     for (size_t i = 0; i < n && !atomic_load(&core->closing); i++) {
         lock_take(&vms[i]->writing);
         if (!is_current(core, vms[i]))
-            (void)publish(core, vms[i]);
+            publish(core, vms[i], OLD_STAYS);
         lock_drop(&vms[i]->writing);
     }
     vm_put_all(core, vms);
@@ -353,7 +361,7 @@ static void write_copy(struct core *core, const struct uuid *id)
     if (!hold.vm)
         return;
     lock_take(&hold.vm->writing);
-    (void)publish(core, hold.vm);
+    publish(core, hold.vm, OLD_STAYS);
     lock_drop(&hold.vm->writing);
 }
 

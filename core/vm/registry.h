@@ -152,8 +152,8 @@ void vm_copy_later(struct core *core, const struct uuid *id);
 /* The same of pools and templates. */
 void host_copy_later(struct core *core);
 /* Writes a VM's copy and waits: before data goes that the last one may name (R11), and before a
- * guest runs that it may call saved. If it cannot be written, there is none afterwards: no copy is
- * better than one that would bring back what is no longer true. Takes vm->writing. */
+ * guest runs that it may call saved. Where it cannot be written there is none afterwards: no copy
+ * is better than one that would bring back what is no longer true. Takes vm->writing. */
 void vm_copy_now(struct core *core, struct vm *vm);
 /* Removes a VM's copies: before its files go. */
 bool vm_copy_forget(struct core *core, const struct vm *vm, struct err *err) MUST_USE;

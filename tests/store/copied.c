@@ -15,7 +15,8 @@ static const struct {
     {"disk", "id vm pool position size_bytes format bus leaf created_ms"},
     {"snapshot", "id vm name notes parent spec created_ms memory memory_state memory_note =level"},
     {"snapshot_disk", "snapshot disk position file"},
-    {"memory", "file made spec leaves way held_bytes pause_us took_ms created_ms"},
+    {"memory", "file made spec leaves way held_bytes pause_us took_ms created_ms packed_bytes "
+               "plain_bytes"},
     {"template", "id name content revision created_ms updated_ms created_by"},
     {"daemon", "=one =epoch"},
     {"spared", "=pool =name"},
