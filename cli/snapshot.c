@@ -74,6 +74,7 @@ static const struct column plan_columns[] = {
     {"WAY", "way", CELL_TEXT, true},
     {"REASON", "reason", CELL_TEXT, true},
     {"MEMORY", "memory_bytes", CELL_BYTES, true},
+    {"STANDS MS", "pause_estimate_ms", CELL_TEXT, true},
     {0},
 };
 
@@ -261,6 +262,9 @@ static void print_plan(struct cli *cli, const json_t *plan)
     if (json_get_u64(plan, "memory_bytes", 0)) {
         size_text(json_get_u64(plan, "memory_bytes", 0), copied);
         fprintf(cli->out, "with the guest's memory, %s (%s)\n", copied, json_get_text(plan, "way"));
+        if (json_get_u64(plan, "pause_estimate_ms", 0))
+            fprintf(cli->out, "the guest would stand still for about %.1f s\n",
+                    (double)json_get_u64(plan, "pause_estimate_ms", 0) / 1000);
     }
     if (json_get_text(plan, "reason"))
         fprintf(cli->out, "%s\n", json_get_text(plan, "reason"));

@@ -169,17 +169,32 @@ export class Snapshots {
         tellFailure(operation.id, what);
     }
 
-    #take() {
+    // How a running VM's memory could be kept now: what the dialog asks, and what is asked for then.
+    async #memoryField(id) {
+        const usual = {label: 'With its memory, if that can be: going back goes on at that instant', consistency: 'auto', value: true};
+        try {
+            const {plan} = await change('POST', vmPath(id, '/snapshots?dry_run=true'), {name: crypto.randomUUID(), consistency: 'running'});
+            if (plan.way !== 'still')
+                return usual;
+            const stands = spanText(Math.max(1, Math.ceil(plan.pause_estimate_ms / 1000)));
+            return {label: `With its memory: the VM stands still meanwhile, about ${stands}`, consistency: 'running', value: false};
+        } catch {
+            return usual;
+        }
+    }
+
+    async #take() {
         const {id, name, run} = this.#vm;
         const lives = run.state === 'running' || run.state === 'paused';
+        const {label, consistency, value} = lives ? await this.#memoryField(id) : {};
         ask({
             title: `Take a snapshot of ${name}`,
             text: 'All its disks at one moment, its configuration and its firmware’s variables. A running VM runs on.',
             fields: [{id: 'name', label: 'Name'}, {id: 'notes', label: 'Notes', max: 4096},
-                ...(lives ? [{id: 'memory', label: 'With its memory, if that can be: going back goes on at that instant', check: true, value: true}] : [])],
+                ...(lives ? [{id: 'memory', label, check: true, value}] : [])],
             submit: 'Take it',
             act: async ({name: called, notes, memory}) => this.#follow(await change('POST', vmPath(id, '/snapshots'),
-                {name: called, ...(notes && {notes}), ...(memory && {consistency: 'auto'})}), `Snapshot ${called} of ${name}`),
+                {name: called, ...(notes && {notes}), ...(memory && {consistency})}), `Snapshot ${called} of ${name}`),
         });
     }
 

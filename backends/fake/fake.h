@@ -12,6 +12,8 @@ extern int64_t fake_tick_ms;
 extern _Atomic(bool) fake_full; /* ... and no memory image finds space */
 /* Memory images that are being written get no further. */
 extern _Atomic(bool) fake_memory_held;
+/* The memory of one that began with an image can be copied while it runs; else it stands still. */
+extern _Atomic(bool) fake_has_precopy;
 /* What its copies and flushes do to the files, for tests whose files hold something; NULL: nothing.
  */
 struct fake_files {

@@ -28,7 +28,7 @@ struct fake_memory {
     size_t n;
     char *captured; /* what it shows */
     unsigned steps; /* how often it was looked at */
-    bool ran, switched, ended, no_space;
+    bool ran, goes_on, switched, ended, no_space;
     char error[256];
 };
 

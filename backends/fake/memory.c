@@ -24,6 +24,7 @@
 #define PAGE_BYTES 4096
 
 _Atomic(bool) fake_memory_held;
+_Atomic(bool) fake_has_precopy;
 
 /* ---- the image ---- */
 
@@ -145,7 +146,7 @@ static void finish(struct machine *m, const struct err *why) REQUIRES(m->lock)
     }
     if (f->way != MEMORY_STILL || !f->ran || m->ended)
         return;
-    if (why)
+    if (why || f->goes_on)
         let_run(m);
     else
         fake_enqueue(m, MACHINE_PAUSED, VM_REASON_MIGRATION);
@@ -204,7 +205,7 @@ static void look_at(const struct machine *m, struct machine_memory_state *out) R
                 : f->steps ? ram_bytes(m) / 2
                            : 0,
         .total = ram_bytes(m),
-        .pause_us = f->switched && f->way != MEMORY_STILL ? PAUSE_US : 0,
+        .pause_us = f->switched ? PAUSE_US : 0,
         .ram_bytes = well ? ram_bytes(m) : 0,
         .held_bytes = well ? PAGE_BYTES : 0,
         .no_space = f->no_space,
@@ -218,11 +219,13 @@ bool fake_memory_look(struct machine *m, struct machine_memory_ways *out, struct
 {
     bool ok = FAILPOINT("fake.memory.look", err);
 
-    *out = (struct machine_memory_ways){.background = true};
+    *out = (struct machine_memory_ways){.background = true, .still = true};
     lock_take(&m->lock);
     ok = ok && fake_is_there(m, err);
+    out->from_image = m->from_image;
     if (m->from_image) {
         out->background = false;
+        out->precopy = fake_has_precopy;
         str_copy(out->reason, sizeof out->reason,
                  "the VM's memory is that of an image until its next cold start");
     }
@@ -261,6 +264,7 @@ bool fake_memory_save(struct machine *m, const struct machine_memory_save *save,
         if (save->n)
             m->memory->overlays = mem_dup(save->overlays, save->n * sizeof *save->overlays);
         m->memory->ran = m->running;
+        m->memory->goes_on = save->goes_on;
         if (save->way == MEMORY_STILL)
             m->running = false;
     }
@@ -304,7 +308,7 @@ bool fake_memory_end(struct machine *m, const struct uuid *image, bool cancel, s
     else if (ok && is_about(m, image) && !m->memory->ended && cancel)
         finish(m, &why);
     else if (ok && is_about(m, image) && cancel && m->memory->way == MEMORY_STILL &&
-             m->memory->ran && !m->running)
+             !m->memory->goes_on && m->memory->ran && !m->running)
         take_back(m);
     lock_drop(&m->lock);
     return ok;

@@ -37,9 +37,10 @@ enum worker_type {
                    *  the block jobs switch their disks together, and the record goes into the
                    *  commit log -> {"outcome":"committed|cancelled|unknown","pause_us":n,
                    *  "detail":"…","job":uuid}; the same as the event WORKER_PIVOTED */
-    WORKER_MEMORY,       /* {"image":uuid,"way":"background|precopy|still","ram_bytes":n,"overlays":
-                          *  [{"node":"…","overlay":"…"},…]} + the image's descriptor: the guest's memory
-                          *  is written, and its disks switch at that instant -> {} once it has begun */
+    WORKER_MEMORY,       /* {"image":uuid,"way":"background|precopy|still|pause","ram_bytes":n,
+                          *  "overlays":[{"node":"…","overlay":"…"},…]} + the image's descriptor: the
+                          *  guest's memory is written, and its disks switch at that instant -> {} once
+                          *  it has begun. A guest goes on that stands still for "pause" */
     WORKER_MEMORY_STATE, /* {"image":uuid} -> {"image","state":"none|writing|ended","still":bool,
                           *  "switched":bool,"done","total":bytes,"pause_us","ram_bytes",
                           *  "held_bytes","error":"…","no_space":bool}; the same as the event
@@ -47,7 +48,8 @@ enum worker_type {
     WORKER_MEMORY_END,  /* {"image":uuid,"cancel":bool} -> {}: cancel asks for its end, and lets the
                          *  guest go on that stands still after it has worked; else one that has
                          *  ended is forgotten */
-    WORKER_MEMORY_LOOK, /* {} -> {"can":bool,"background":bool,"reason":why not} */
+    WORKER_MEMORY_LOOK, /* {} -> {"can":bool,"background":bool,"reason":why not,"pause":bool (it
+                         *  knows this way),"from_image":bool (the guest began with one)} */
 
     WORKER_OK = 100,
     WORKER_ERROR,  /* {"code":slug,"detail":"…"} */

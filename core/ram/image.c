@@ -209,6 +209,17 @@ bool ram_image_make(struct core *core, const struct layer *image, const struct u
            FAILPOINT("ram.make", err) && layer_make(core, image, err);
 }
 
+void ram_image_reserve_again(struct core *core, const struct layer *image, const struct uuid *job)
+{
+    const uint64_t whole = room_for(image), there = layer_allocated(image);
+    struct err err = {0};
+
+    if (there < whole && !space_reserve(core, &image->pool, job, whole - there, NULL, &err))
+        log_warn("a memory image is being written, and the space it may still take could not be "
+                 "put by: %s",
+                 err.detail);
+}
+
 int ram_image_open_new(const struct layer *image, struct err *err)
 {
     return layer_open(image, O_RDWR, err);
@@ -239,7 +250,7 @@ struct ram_image *ram_image_describe(struct core *core, struct vm *vm, enum memo
                                 .leaves = str_dup(leaves),
                                 .way = way,
                                 .held_bytes = state->held_bytes,
-                                .pause_us = way == MEMORY_STILL ? 0 : state->pause_us,
+                                .pause_us = state->pause_us,
                                 .created_ms = clock_wall_ms()};
     return image;
 }

@@ -36,6 +36,11 @@ const char *ram_way_text(enum memory_way way);
 bool ram_image_plan(struct core *core, struct vm *vm, struct layer *out, struct err *err) MUST_USE;
 /* Member "image" of a job's arguments; and back from them, put into memory where it is not yet. */
 json_t *ram_image_args(const struct layer *image);
+/* How long a guest would stand still for one like this ('still'): by the rate that the newest image
+ * of its pool was written at. 'touched' of its memory is resident; of one that began with an image
+ * ('from_image') the rest is not empty either. Takes the registry's lock. (estimate.c) */
+uint64_t ram_pause_estimate_ms(struct core *core, struct vm *vm, const struct layer *image,
+                               uint64_t touched, bool from_image);
 bool ram_image_of_job(struct core *core, const struct uuid *vm, const struct uuid *job,
                       const json_t *args, struct layer *out, struct err *err) MUST_USE;
 /* Row 'creating'. */
@@ -45,6 +50,9 @@ bool ram_image_rows(struct store_txn *txn, const struct layer *image, const stru
  * replaced. space_release() is the job's settle(). */
 bool ram_image_make(struct core *core, const struct layer *image, const struct uuid *job,
                     struct err *err) MUST_USE;
+/* For one that an earlier daemon began and that is still being written: what it may still take is
+ * put by, as far as it is there. It goes on in any case. */
+void ram_image_reserve_again(struct core *core, const struct layer *image, const struct uuid *job);
 /* O_RDWR, to be handed over; -1 with *err set. */
 int ram_image_open_new(const struct layer *image, struct err *err) MUST_USE;
 /* Its name is durable; the machine has flushed what is in it. */

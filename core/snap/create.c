@@ -47,15 +47,34 @@ static json_t *result_of(const json_t *args)
     return result;
 }
 
+/* And what came out: how its memory was written, and how long the guest stood still. */
+static void tell_pause(struct core *core, struct job *job, const struct uuid *image)
+{
+    json_t *result = result_of(job_args(job)), *memory;
+
+    lock_take(&core->registry.lock);
+    memory = ram_image_json(core, image);
+    lock_drop(&core->registry.lock);
+    json_put_text(result, "way", json_get_text(memory, "way"));
+    json_put_u64(result, "pause_us", json_get_u64(memory, "pause_us", 0));
+    json_decref(memory);
+    job_set_result(job, result);
+}
+
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
     CLEANUP(taking_clear)
     struct taking t = {.core = core, .job = job, .vm = hold.vm, .args = job_args(job)};
 
+    bool ok;
+
     job_set_result(job, result_of(job_args(job)));
-    return hold.vm && !taking_is_given_up(&t, err) && taking_begin(&t, err) &&
-           (taking_is_done(&t) || (taking_prepare(&t, err) && taking_finish(&t, err)));
+    ok = hold.vm && !taking_is_given_up(&t, err) && taking_begin(&t, err) &&
+         (taking_is_done(&t) || (taking_prepare(&t, err) && taking_finish(&t, err)));
+    if (ok && t.with_memory)
+        tell_pause(core, job, &t.image.id);
+    return ok;
 }
 
 static void settle(struct core *core, struct job *job, bool ok)

@@ -177,6 +177,7 @@ static json_t *plan_json(struct plan *p)
     json_put_text(json, "way", p->memory.with ? ram_way_text(p->memory.way) : NULL);
     json_put_text(json, "reason", p->memory.reason[0] ? p->memory.reason : NULL);
     json_put_u64(json, "memory_bytes", p->memory.with ? p->memory.image.size_bytes : 0);
+    json_put_u64(json, "pause_estimate_ms", p->memory.with ? p->memory.pause_ms : 0);
     return json;
 }
 

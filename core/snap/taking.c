@@ -398,6 +398,8 @@ bool taking_prepare(struct taking *t, struct err *err)
     if (job_is_undone(t->job, err))
         return false;
     t->again = job_step_reached(t->job) != NULL;
+    if (t->again && t->with_memory)
+        ram_image_reserve_again(t->core, &t->image, job_id(t->job));
     if (!t->again)
         picture_keep(t->core, t->vm, &t->id);
     return t->again ||

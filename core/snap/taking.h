@@ -72,10 +72,15 @@ struct memory_choice {
     bool with;
     struct layer image;
     enum memory_way way;
-    char reason[256]; /* why without it, or why not in the background; "" */
+    char reason[256];       /* why without it, or why not in the background; "" */
+    uint64_t pause_ms;      /* estimated, of a guest that would stand still for it; else 0 */
+    uint64_t touched_bytes; /* resident, of its QEMU */
+    bool from_image;        /* ... and the rest is not empty */
 };
-/* What is possible now of what was asked for; asks the machine and looks at files, so no lock may
- * be held. What was asked for and cannot be: WRONG_STATE, UNSUPPORTED, NO_SPACE, with what to do.
+/* What is possible now of what was asked for: in the background, else with the copy before, else
+ * with the guest standing still, which 'auto' does not take. Asks the machine and looks at files,
+ * so no lock may be held. What was asked for and cannot be: WRONG_STATE, UNSUPPORTED, NO_SPACE,
+ * with what to do.
  */
 bool memory_choose(struct core *core, struct vm *vm, enum consistency asked,
                    struct memory_choice *out, struct err *err) MUST_USE;

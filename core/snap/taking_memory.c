@@ -7,8 +7,9 @@
  *
  * Before the switch a failure or a cancellation leaves nothing. After it the snapshot is there:
  * when its memory fails, an operation that deletes it again is submitted in the transaction that
- * says so; when the machine is gone, it stays without. With the copy before ("precopy") the switch
- * is at the end, and 4 and 6 are one transaction. Whoever enters again asks the machine. */
+ * says so; when the machine is gone, it stays without. With the copy before ("precopy"), and when
+ * the guest stands still ("still"), the switch is at the end, and 4 and 6 are one transaction.
+ * Whoever enters again asks the machine. */
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
@@ -27,62 +28,6 @@
 #define AGAIN_MS 1000
 #define GIVEN_UP "delete" /* the step: the snapshot is deleted again */
 #define LOST     "the VM ended while its memory was written: the snapshot has its disks alone"
-
-/* ---- the choice ---- */
-
-static bool is_running(const struct vm *vm, void *ctx)
-{
-    return vm->run == VM_RUNNING;
-}
-
-static bool look_at_machine(struct core *core, struct vm *vm, struct memory_choice *out,
-                            struct err *err)
-{
-    struct machine_memory_ways ways = {0};
-    const struct backend *backend;
-    struct machine *machine;
-    bool ok;
-
-    if (!vm_is(core, vm, is_running, NULL))
-        return err_field(err, ERR_WRONG_STATE, "/consistency",
-                         "%s does not run: only a running VM's memory can be kept with a snapshot",
-                         VM_NAME(core, vm));
-    machine = vm_machine_use(core, vm, &backend, err);
-    if (!machine)
-        return false;
-    ok = backend->memory_look ? backend->memory_look(machine, &ways, err)
-                              : err_set(err, ERR_UNSUPPORTED, "its memory cannot be kept");
-    vm_machine_done(core, vm);
-    if (!ok)
-        return false;
-    if (ways.blocker[0])
-        return err_field(err, ERR_UNSUPPORTED, "/consistency", "%s", ways.blocker);
-    /* Not by precopy: a Linux guest that went on from such an image panicked (docs/memory.md). */
-    if (!ways.background)
-        return err_field(err, ERR_UNSUPPORTED, "/consistency",
-                         "the guest's memory cannot be kept now: %s", ways.reason);
-    out->way = MEMORY_BACKGROUND;
-    return true;
-}
-
-bool memory_choose(struct core *core, struct vm *vm, enum consistency asked,
-                   struct memory_choice *out, struct err *err)
-{
-    struct err why = {0};
-
-    *out = (struct memory_choice){0};
-    if (asked == CONSISTENCY_DISK)
-        return true;
-    out->with = look_at_machine(core, vm, out, &why) && ram_image_plan(core, vm, &out->image, &why);
-    if (out->with)
-        return true;
-    if (asked == CONSISTENCY_RUNNING) {
-        *err = why;
-        return false;
-    }
-    str_copy(out->reason, sizeof out->reason, why.detail);
-    return true;
-}
 
 /* ---- what the machine says ---- */
 
@@ -194,7 +139,7 @@ static bool call(struct taking *t, struct machine *machine, const struct backend
 {
     CLEANUP(mem_freep) struct machine_overlay *list = mem_array(t->n + 1, sizeof *list);
     struct machine_memory_save save = {
-        .image = t->image.id, .way = t->way, .overlays = list, .n = t->n};
+        .image = t->image.id, .way = t->way, .goes_on = true, .overlays = list, .n = t->n};
 
     save.fd = ram_image_open_new(&t->image, err);
     if (save.fd < 0)
@@ -549,7 +494,7 @@ static bool take_up(struct taking *t, enum news news, const struct machine_memor
     return true;
 }
 
-/* The copy before switches at its end: who waits for that has one commit to do. */
+/* The other ways switch at their end: who waits for that has one commit to do. */
 static bool watch_switch(struct taking *t, struct err *err)
 {
     const bool until_switched = t->way == MEMORY_BACKGROUND;

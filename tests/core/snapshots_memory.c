@@ -38,6 +38,7 @@ static int teardown(void **state)
 {
     atomic_store(&fake_full, false);
     atomic_store(&fake_memory_held, false);
+    atomic_store(&fake_has_precopy, false);
     world_remove(&w);
     return 0;
 }
@@ -186,6 +187,88 @@ static void auto_says_why_it_is_of_the_disks_alone(void **state)
     assert_non_null(strstr(reason, "does not run"));
     assert_string_equal(member("cold", NULL, "consistency"), "disk");
     assert_string_equal(member("cold", "memory", "state"), "");
+}
+
+/* The VM goes on with the memory of its snapshot "clean": not in the background from then on. */
+static void go_on_from_an_image(void)
+{
+    assert_string_equal(take("clean"), "succeeded");
+    assert_string_equal(revert("clean", true), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+}
+
+static json_t *plan(enum consistency consistency)
+{
+    const struct snapshot_act act = {
+        .verb = VM_VERB_SNAPSHOT, .snapshot = "next", .consistency = consistency};
+    struct err err = {0};
+    json_t *plan = snapshot_plan(w.core, "web", &act, &err);
+
+    assert_non_null(plan);
+    assert_int_equal(json_array_size(json_object_get(plan, "blockers")), 0);
+    return plan;
+}
+
+static void one_that_began_with_an_image_stands_still_and_goes_on(void **state)
+{
+    struct uuid op;
+
+    go_on_from_an_image();
+    CLEANUP(json_decrefp) json_t *before = plan(CONSISTENCY_RUNNING);
+    assert_string_equal(json_get_text(before, "way"), "still");
+    assert_non_null(json_get_text(before, "reason"));
+    assert_true(json_get_u64(before, "pause_estimate_ms", 0) > 0);
+    op = begin("next", CONSISTENCY_RUNNING);
+    CLEANUP(json_decrefp) json_t *job = world_end_of(&w, &op);
+    const json_t *result = json_object_get(job, "result");
+    assert_string_equal(json_get_text(result, "way"), "still");
+    assert_int_equal(json_get_u64(result, "pause_us", 0), 8000);
+    assert_non_null(json_get_text(result, "reason"));
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+    assert_string_equal(member("next", "memory", "way"), "still");
+    assert_string_equal(member("next", "memory", "pause_us"), "8000");
+    assert_string_equal(revert("next", true), "succeeded");
+}
+
+static void a_memory_that_fails_before_its_disks_switch_leaves_nothing(void **state)
+{
+    size_t files;
+
+    go_on_from_an_image();
+    files = world_files(&w);
+    atomic_store(&fake_full, true);
+    assert_string_equal(take("full"), "no-space");
+    atomic_store(&fake_full, false);
+    assert_string_equal(member("full", NULL, "name"), "");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+    assert_int_equal(world_files(&w), files);
+    assert_string_equal(take("full"), "succeeded");
+}
+
+static void auto_has_no_guest_stand_still(void **state)
+{
+    struct uuid op;
+
+    go_on_from_an_image();
+    CLEANUP(json_decrefp) json_t *before = plan(CONSISTENCY_AUTO);
+    assert_string_equal(json_get_text(before, "consistency"), "disk");
+    assert_int_equal(json_get_u64(before, "pause_estimate_ms", 1), 0);
+    assert_non_null(strstr(json_get_text(before, "reason"), "stand still"));
+    op = begin("quick", CONSISTENCY_AUTO);
+    assert_string_equal(outcome(&op), "succeeded");
+    assert_string_equal(member("quick", NULL, "consistency"), "disk");
+}
+
+static void where_it_can_be_copied_while_it_runs_auto_has_it(void **state)
+{
+    struct uuid op;
+
+    atomic_store(&fake_has_precopy, true);
+    go_on_from_an_image();
+    op = begin("next", CONSISTENCY_AUTO);
+    assert_string_equal(outcome(&op), "succeeded");
+    assert_string_equal(member("next", "memory", "way"), "precopy");
+    assert_string_equal(revert("next", true), "succeeded");
 }
 
 static void what_cannot_be_is_refused_and_nothing_is_made(void **state)
@@ -448,6 +531,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_running_vm_is_kept_with_its_memory_and_runs_on),
         T(auto_says_why_it_is_of_the_disks_alone),
+        T(one_that_began_with_an_image_stands_still_and_goes_on),
+        T(a_memory_that_fails_before_its_disks_switch_leaves_nothing),
+        T(auto_has_no_guest_stand_still),
+        T(where_it_can_be_copied_while_it_runs_auto_has_it),
         T(what_cannot_be_is_refused_and_nothing_is_made),
         T(a_memory_that_finds_no_space_takes_its_snapshot_back),
         T(one_that_is_cancelled_before_the_disks_switch_leaves_nothing),

@@ -128,6 +128,18 @@ static void is_off_archived(struct world *w)
     assert_true(archive(w));
 }
 
+/* Its memory is an image from then on, and of the snapshot nothing is left. */
+static void runs_from_an_image(struct world *w)
+{
+    struct err err = {0};
+    struct uuid op;
+
+    runs_with_one(w);
+    assert_true(steps_ended_well(
+        w, snapshot_revert_to(w->core, "web", "busy", true, &world_admin, &op, &err), &op));
+    assert_true(drop(w));
+}
+
 /* ---- what must hold ---- */
 
 static bool is_archived(struct world *w)
@@ -216,6 +228,7 @@ static void it_is_gone(struct world *w)
 
 static const struct step_row rows[] = {
     {"snapshot with memory", runs, take, it_is_whole, NULL, true, false},
+    {"snapshot with memory, still", runs_from_an_image, take, it_is_whole, NULL, true, false},
     {"start, snapshot with memory", is_off, start_and_take, it_is_whole, NULL, false, true},
     {"revert to memory", is_off_with_one, go_back, it_is_saved, it_is_whole, true, true},
     {"revert to memory, running", runs_with_one, go_back, it_is_saved, it_is_whole, true, false},

@@ -70,7 +70,8 @@ static bool can_in_background(void)
     return ways.background;
 }
 
-static void save(enum memory_way way)
+/* 'switches': the disks do, and the guest goes on. */
+static void save_as(enum memory_way way, bool switches)
 {
     const struct machine_overlay both[2] = {
         {.disk = 0, .file = overlays[0], .fd = open_file(&overlays[0], O_RDWR)},
@@ -78,16 +79,22 @@ static void save(enum memory_way way)
     const struct machine_memory_save asked = {.image = image_id,
                                               .fd = dup_of(image),
                                               .way = way,
+                                              .goes_on = switches,
                                               .overlays = both,
-                                              .n = way == MEMORY_STILL ? 0 : 2};
+                                              .n = switches ? 2 : 0};
     struct err err = {0};
 
-    if (way == MEMORY_STILL) {
+    if (!switches) {
         close(both[0].fd);
         close(both[1].fd);
     }
     if (!backend_qemu.memory_save(machine, &asked, &err))
         fail_msg("%s", err.detail);
+}
+
+static void save(enum memory_way way)
+{
+    save_as(way, way != MEMORY_STILL);
 }
 
 static struct machine_memory_state look(void)
@@ -289,7 +296,7 @@ static void is_caught(enum memory_way way)
 {
     struct machine_memory_state now;
 
-    save(way);
+    save_as(way, true);
     now = await_whole();
     assert_true(now.switched);
     print_message("the guest stood still for %llu us\n", (unsigned long long)now.pause_us);
@@ -317,6 +324,11 @@ static void a_precopy_catches_its_end(void **state)
     is_caught(MEMORY_PRECOPY);
 }
 
+static void one_that_stands_still_for_it_goes_on(void **state)
+{
+    is_caught(MEMORY_STILL);
+}
+
 /* Two generations: what began with an image is caught again, and that begins. */
 static void what_was_caught_goes_on_again_and_again(void **state)
 {
@@ -329,7 +341,7 @@ static void what_was_caught_goes_on_again_and_again(void **state)
     uint32_t memory;
 
     assert_true(backend_qemu.memory_made(machine, &made, &err));
-    save(can_in_background() ? MEMORY_BACKGROUND : MEMORY_PRECOPY);
+    save_as(can_in_background() ? MEMORY_BACKGROUND : MEMORY_STILL, true);
     (void)await_whole();
     count_on(); /* what it does now is in its overlays, and not seen by the next one */
     memory = counter_in_memory();
@@ -351,7 +363,7 @@ static void what_was_caught_goes_on_again_and_again(void **state)
         assert_int_equal(unlink(path), 0);
     }
     image = open_file(&image_id, O_RDWR | O_CREAT | O_EXCL);
-    save(MEMORY_PRECOPY);
+    save_as(MEMORY_STILL, true);
     (void)await_whole();
     memory = counter_in_memory();
     count_on();
@@ -461,6 +473,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_guest_that_runs_is_caught_with_its_disks),
         T(a_precopy_catches_its_end),
+        T(one_that_stands_still_for_it_goes_on),
         T(what_was_caught_goes_on_again_and_again),
         T(a_saved_guest_stands_still_and_may_be_taken_back),
         T(a_paused_guest_stays_paused),

@@ -6,8 +6,8 @@
 static const struct uuid image_id = {{0xd1}};
 static struct uuid overlays[2] = {{{0xe1}}, {{0xe2}}};
 
-/* Begins; the image is the caller's as well. */
-static int save_memory(enum memory_way way)
+/* Begins; the image is the caller's as well. 'goes_on': the guest does, in its overlays. */
+static int write_memory(enum memory_way way, bool goes_on)
 {
     const struct machine_overlay both[] = {{.disk = 0, .file = overlays[0], .fd = -1},
                                            {.disk = 1, .file = overlays[1], .fd = -1}};
@@ -15,12 +15,18 @@ static int save_memory(enum memory_way way)
     const struct machine_memory_save save = {.image = image_id,
                                              .fd = fcntl(image, F_DUPFD_CLOEXEC, 3),
                                              .way = way,
+                                             .goes_on = goes_on,
                                              .overlays = both,
-                                             .n = way == MEMORY_STILL ? 0 : 2};
+                                             .n = goes_on ? 2 : 0};
     struct err err = {0};
 
     assert_true(backend_fake.memory_save(machine, &save, &err));
     return image;
+}
+
+static int save_memory(enum memory_way way)
+{
+    return write_memory(way, way != MEMORY_STILL);
 }
 
 static struct machine_memory_state look_at_memory(int state, bool switched)
@@ -110,6 +116,22 @@ static void a_save_stops_it_and_a_failed_one_does_not(void **state)
     close(image);
 }
 
+static void one_that_stands_still_for_it_goes_on_in_its_overlays(void **state)
+{
+    int image;
+
+    boot();
+    image = write_memory(MEMORY_STILL, true);
+    look_at_memory(MEMORY_WRITING, false);
+    look_at_memory(MEMORY_WRITING, false);
+    assert_string_equal(look_at_memory(MEMORY_ENDED, true).error, "");
+    expect_leaf(1, &overlays[1]);
+    type("still here\r");
+    await_words("you said: still here");
+    forget_memory();
+    close(image);
+}
+
 static void a_memory_that_is_cancelled_leaves_the_guest_running(void **state)
 {
     struct err err = {0};
@@ -159,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(it_is_kept_while_it_runs_and_another_goes_on_there),
         STORY(a_save_stops_it_and_a_failed_one_does_not),
+        STORY(one_that_stands_still_for_it_goes_on_in_its_overlays),
         STORY(a_memory_that_is_cancelled_leaves_the_guest_running),
         STORY(an_image_that_is_not_whole_is_refused),
         STORY(memory_fits_a_machine_of_its_size),

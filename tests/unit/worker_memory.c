@@ -109,6 +109,59 @@ static void a_guest_whose_save_fails_runs_on(void **unused)
     expect_nobody_noticed();
 }
 
+static void begin_pause(void)
+{
+    begin(ASK("pause", OVERLAY));
+    play(still, ARRAY_LEN(still));
+    expect_refusal(WORKER_QMP, "{\"execute\":\"cont\"}", "busy");
+}
+
+static void a_guest_that_stands_still_for_a_snapshot_goes_on_after_it(void **unused)
+{
+    begin_pause();
+    migration("completed");
+    expect("query-status", NULL, MIGRATED);
+    expect("transaction", NULL, OK);
+    expect("cont", "RESUME", OK);
+    assert_int_equal(rig.w.memory.step, MEMORY_FLUSHING);
+    assert_true(rig.w.memory.pause_us > 0);
+    splitter('d');
+    expect_clean();
+    expect_over("", true);
+    expect_nobody_noticed();
+}
+
+static void a_snapshot_it_stands_still_for_fails_and_nothing_has_happened(void **unused)
+{
+    begin_pause();
+    splitter('n');
+    expect("migrate_cancel", NULL, OK);
+    expect("query-migrate", NULL, "\"return\":{\"status\":\"cancelled\"}");
+    expect("cont", "RESUME", OK);
+    expect_clean();
+    expect_over("the pool is full", false);
+    assert_true(rig.w.memory.no_space);
+    expect_nobody_noticed();
+}
+
+static void a_paused_guest_stays_paused_after_standing_still(void **unused)
+{
+    status_set(&rig.w, "paused");
+    begin(ASK("pause", OVERLAY));
+    play(background, 3);
+    expect("transaction", NULL, OK);
+    expect("migrate", NULL, OK);
+    migration("completed");
+    expect("query-status", NULL, MIGRATED);
+    expect("query-status", NULL, MIGRATED);
+    expect("cont", "RESUME", OK);
+    expect("stop", "STOP", OK);
+    splitter('d');
+    expect_clean();
+    expect_over("", true);
+    expect_nobody_noticed();
+}
+
 static void a_paused_guest_stays_paused(void **unused)
 {
     status_set(&rig.w, "paused");
@@ -284,6 +337,9 @@ static void it_says_beforehand_why_not_in_the_background(void **unused)
     private = rig_answer(&rig, rig_ask(&rig, WORKER_MEMORY_LOOK, "{}"), &failed);
     assert_true(json_get_bool(private, "can", false));
     assert_false(json_get_bool(private, "background", true));
+    assert_true(json_get_bool(private, "from_image", false));
+    assert_false(json_get_bool(well, "from_image", true));
+    assert_true(json_get_bool(well, "pause", false));
 }
 
 int main(int argc, char **argv)
@@ -295,6 +351,9 @@ int main(int argc, char **argv)
         STORY(a_guest_that_outruns_a_precopy_is_stopped_for_the_rest),
         STORY(a_guest_that_is_saved_stands_still_at_the_end),
         STORY(a_guest_whose_save_fails_runs_on),
+        STORY(a_guest_that_stands_still_for_a_snapshot_goes_on_after_it),
+        STORY(a_snapshot_it_stands_still_for_fails_and_nothing_has_happened),
+        STORY(a_paused_guest_stays_paused_after_standing_still),
         STORY(a_paused_guest_stays_paused),
         STORY(a_power_off_at_the_wrong_moment_changes_nothing),
         STORY(a_guest_that_powers_off_is_kept_until_its_memory_is_written),

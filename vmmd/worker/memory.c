@@ -1,11 +1,7 @@
 /* A guest's memory into an image: see memory.h.
  *
- *              ┌──────────── background ─────────────┐
- *   PREPARING ─► STOPPING ─► SWITCHING ─► STARTING ─► STREAMING ─► FLUSHING ─► OVER
- *              ├── precopy ──────────────► STARTING ─► STREAMING ─► SWITCHING ─► RESUMING ─►
- * FLUSHING ├── still: STOPPING ──────► STARTING ─► STREAMING ─► FLUSHING └── paused already ►
- * SWITCHING ► STARTING ► STREAMING ► RESUMING ► FLUSHING a failure or a cancellation: CANCELLING,
- * as long as QEMU writes ─► RESUMING ─► OVER
+ * The states and their order, one row a way, are in docs/memory.md ("Who does what"). A failure or
+ * a cancellation: CANCELLING, as long as QEMU writes ─► RESUMING ─► OVER.
  *
  * The guest's STOP and RESUME for this are not passed on: for everybody else it runs. One that is
  * to stand still is told of when it has worked.
@@ -266,7 +262,7 @@ static void started(struct worker *w, const struct request *from, const json_t *
     m->migrating = is_ok(answer);
     if (stops_here(w, answer, "QEMU does not write its memory"))
         return;
-    m->still = !m->ran || m->ask->way == ASK_STILL;
+    m->still = !m->ran || m->ask->way == ASK_STILL || m->ask->way == ASK_PAUSE;
     m->step = MEMORY_STREAMING;
     m->moved_ms = clock_mono_ms();
     m->look_ms = m->moved_ms + LOOK_MS;
@@ -436,10 +432,10 @@ static void stands(struct worker *w, const struct request *from, const json_t *a
             status ? status : "it is not known why");
     if (stops_here(w, answer, "QEMU does not say how the guest is"))
         return;
-    if (w->memory.ask->way == ASK_STILL)
-        start(w);
-    else
+    if (w->memory.ask->way == ASK_BACKGROUND)
         switch_disks(w);
+    else
+        start(w);
 }
 
 static void stopped(struct worker *w, const struct request *from, const json_t *answer)

@@ -11,14 +11,14 @@
 
 static bool read_way(struct memory_ask *ask, const char *way, struct err *err)
 {
-    static const char *const ways[] = {"background", "precopy", "still"};
+    static const char *const ways[] = {"background", "precopy", "still", "pause"};
 
     for (unsigned i = 0; i < ARRAY_LEN(ways); i++)
         if (str_eq(way, ways[i])) {
             ask->way = i;
             return true;
         }
-    return err_set(err, ERR_INVALID, "'way' is not background, precopy or still");
+    return err_set(err, ERR_INVALID, "'way' is not background, precopy, still or pause");
 }
 
 static bool read_node(const json_t *overlay, const char *member, char out[MEMORY_NODE_BYTES],

@@ -7,7 +7,12 @@
 
 #define MEMORY_NODE_BYTES 64
 
-enum memory_ask_way { ASK_BACKGROUND, ASK_PRECOPY, ASK_STILL };
+enum memory_ask_way {
+    ASK_BACKGROUND,
+    ASK_PRECOPY,
+    ASK_STILL, /* the guest stays so */
+    ASK_PAUSE  /* it stands still meanwhile, and goes on */
+};
 
 struct memory_ask {
     struct uuid image;

@@ -57,8 +57,8 @@ bool memory_end(struct worker *w, const struct request *from, struct frame *f, s
 static void answer_look(struct worker *w, const struct request *from, const char *reason)
 {
     reply(w, from,
-          json_pack("{s:b,s:b,s:s}", "can", w->split.program >= 0, "background", !*reason, "reason",
-                    reason));
+          json_pack("{s:b,s:b,s:s,s:b,s:b}", "can", w->split.program >= 0, "background", !*reason,
+                    "reason", reason, "pause", true, "from_image", w->from_image));
 }
 
 /* QEMU's words for what a host or a memory lacks. */
