@@ -362,7 +362,7 @@ static bool has_head(const struct machine *m, unsigned head, struct err *err)
            err_set(err, ERR_INVALID, "the VM's graphics card has no display %u", head);
 }
 
-static bool fake_screenshot(struct machine *m, unsigned head, int wait_ms, char **png, size_t *len,
+static bool fake_screenshot(struct machine *m, unsigned head, char **png, size_t *len,
                             struct err *err)
 {
     bool ok = FAILPOINT("fake.screenshot", err);

@@ -6,10 +6,16 @@
 
 bool fdset_lend(struct machine *m, int fd, const char *owner, unsigned *set, struct err *err)
 {
+    return fdset_lend_within(m, QMP_MS, fd, owner, set, err);
+}
+
+bool fdset_lend_within(struct machine *m, int64_t wait_ms, int fd, const char *owner, unsigned *set,
+                       struct err *err)
+{
     CLEANUP(json_decrefp) json_t *reply = NULL;
     uint64_t number;
 
-    if (!link_qmp(m->link, "add-fd", json_pack("{s:s}", "opaque", owner), &fd, 1, QMP_MS, &reply,
+    if (!link_qmp(m->link, "add-fd", json_pack("{s:s}", "opaque", owner), &fd, 1, wait_ms, &reply,
                   err))
         return false;
     number = json_get_u64(reply, "fdset-id", UINT32_MAX);
@@ -20,9 +26,14 @@ bool fdset_lend(struct machine *m, int fd, const char *owner, unsigned *set, str
 
 void fdset_take_back(struct machine *m, unsigned set)
 {
+    fdset_take_back_within(m, QMP_MS, set);
+}
+
+void fdset_take_back_within(struct machine *m, int64_t wait_ms, unsigned set)
+{
     struct err err = {0};
     bool ok = link_qmp(m->link, "remove-fd", json_pack("{s:I}", "fdset-id", (json_int_t)set), NULL,
-                       0, QMP_MS, NULL, &err);
+                       0, wait_ms, NULL, &err);
 
     err_ignore(ok, &err);
 }

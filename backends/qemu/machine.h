@@ -14,6 +14,7 @@
 #define QMP_MS    10000
 #define KILL_MS   5000
 #define SCREEN_MS 15000
+#define THUMB_MS  1000 /* a QEMU that hangs shall not hold up what the picture is for */
 #define LAUNCH_MS (WORKER_SEAL_MS + 5000) /* the worker's own limit comes first */
 #define STATE_MS  60000                   /* reading the state of devices: some MiB at most */
 
@@ -80,6 +81,10 @@ bool fdset_lend(struct machine *m, int fd, const char *owner, unsigned *set,
 /* All that this owner lent. */
 void fdset_take_back_all(struct machine *m, const char *owner);
 void fdset_take_back(struct machine *m, unsigned set); /* as far as QEMU answers */
+/* The same two for who does not wait long. What QEMU was told it does once it goes on. */
+bool fdset_lend_within(struct machine *m, int64_t wait_ms, int fd, const char *owner, unsigned *set,
+                       struct err *err) MUST_USE;
+void fdset_take_back_within(struct machine *m, int64_t wait_ms, unsigned set);
 
 /* Which events of a VM this process has delivered, across machines: seen.c. */
 void seen_put(const struct uuid *vm, uint64_t seq);

@@ -9,6 +9,7 @@
 
 #include "backends/qemu/png.h"
 #include "backends/qemu/thumb.h"
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -55,20 +56,28 @@ void screen_explain(unsigned head, struct err *err)
         err_set(err, ERR_INVALID, "the VM's graphics card has no display %u", head);
 }
 
-static bool dump_to(struct machine *m, unsigned head, const char *format, int fd, struct err *err)
+static int64_t left(int64_t deadline_ms)
+{
+    int64_t ms = deadline_ms - clock_mono_ms();
+
+    return ms > 1 ? ms : 1;
+}
+
+static bool dump_to(struct machine *m, unsigned head, const char *format, int64_t deadline_ms,
+                    int fd, struct err *err)
 {
     char path[48];
     unsigned set;
     bool ok;
 
-    if (!fdset_lend(m, fd, "screen", &set, err))
+    if (!fdset_lend_within(m, left(deadline_ms), fd, "screen", &set, err))
         return false;
     snprintf(path, sizeof path, "/dev/fdset/%u", set);
     ok = link_qmp(m->link, "screendump",
                   json_pack("{s:s,s:s,s:s,s:i}", "filename", path, "format", format, "device",
                             VIDEO_DEVICE, "head", (int)head),
-                  NULL, 0, SCREEN_MS, NULL, err);
-    fdset_take_back(m, set);
+                  NULL, 0, left(deadline_ms), NULL, err);
+    fdset_take_back_within(m, left(deadline_ms), set);
     if (!ok)
         screen_explain(head, err);
     return ok;
@@ -102,20 +111,21 @@ static bool read_picture(int fd, long (*measure)(const char *data, size_t len), 
     return true;
 }
 
-static bool shoot(struct machine *m, unsigned head, const char *format,
+static bool shoot(struct machine *m, unsigned head, const char *format, int64_t wait_ms,
                   long (*measure)(const char *data, size_t len), char **out, size_t *len,
                   struct err *err)
 {
+    const int64_t deadline_ms = clock_mono_ms() + wait_ms;
     CLEANUP(closep) int file = memory_file(err);
     CLEANUP(closep) int end = file >= 0 ? writing_end(file, err) : -1;
 
-    return end >= 0 && dump_to(m, head, format, end, err) &&
+    return end >= 0 && dump_to(m, head, format, deadline_ms, end, err) &&
            read_picture(file, measure, out, len, err);
 }
 
 bool machine_screenshot(struct machine *m, unsigned head, char **png, size_t *len, struct err *err)
 {
-    return shoot(m, head, "png", png_measure, png, len, err);
+    return shoot(m, head, "png", SCREEN_MS, png_measure, png, len, err);
 }
 
 bool machine_thumbnail(struct machine *m, unsigned max_px, char **png, size_t *len, struct err *err)
@@ -123,6 +133,6 @@ bool machine_thumbnail(struct machine *m, unsigned max_px, char **png, size_t *l
     CLEANUP(mem_freep) char *ppm = NULL;
     size_t ppm_len;
 
-    return shoot(m, 0, "ppm", ppm_measure, &ppm, &ppm_len, err) &&
+    return shoot(m, 0, "ppm", THUMB_MS, ppm_measure, &ppm, &ppm_len, err) &&
            thumb_of_ppm(ppm, ppm_len, max_px, png, len, err);
 }

@@ -197,6 +197,8 @@ static bool start_writing(struct saving *s, struct err *err)
     if (job_step_reached(s->job)) {
         if (!look_in_any_case(s, err))
             return false;
+        if (s->now.state == MEMORY_WRITING)
+            ram_image_reserve_again(s->core, &s->image, job_id(s->job));
         if (s->now.state != MEMORY_NONE)
             return true;
     }
