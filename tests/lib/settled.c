@@ -79,7 +79,7 @@ static bool every_operation_has_ended(struct look *look)
 static bool a_vm_is_at_rest_and_true(struct look *look, const json_t *vm)
 {
     static const char *const live_words[] = {"running", "paused", NULL};
-    static const char *const dead_words[] = {"off", "crashed", NULL};
+    static const char *const dead_words[] = {"off", "crashed", "saved", NULL};
     const char *name = json_get_text(vm, "name"), *id = json_get_text(vm, "id");
     const char *run = json_get_text(json_object_get(vm, "run"), "state");
     const char *state = json_get_text(vm, "state");
