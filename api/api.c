@@ -38,6 +38,10 @@ static void fill_defaults(struct api *api, const struct api_config *config)
     c->web_dir_or_null = str_dup(config->web_dir_or_null);
     api->admin_uids = mem_dup(config->admin_uids, config->n_admin_uids * sizeof(uint32_t));
     c->admin_uids = api->admin_uids;
+    api->n_host_names = c->n_host_names;
+    api->host_names = mem_array(c->n_host_names + 1, sizeof(char *));
+    for (size_t i = 0; i < c->n_host_names; i++)
+        api->host_names[i] = str_dup(c->host_names[i]);
     random_bytes(random, sizeof random);
     str_hex(random, sizeof random, api->id_prefix);
 }
@@ -65,6 +69,10 @@ static void set_up_limits(struct api *api)
 static void free_api(struct api *api)
 {
     idem_keys_clear(&api->keys);
+    guesses_clear(&api->guesses);
+    for (size_t i = 0; i < api->n_host_names; i++)
+        free(api->host_names[i]);
+    free(api->host_names);
     limit_clear(&api->failures);
     limit_clear(&api->changes);
     meter_clear(&api->meter);
@@ -79,6 +87,7 @@ struct api *api_start(const struct api_config *config, struct err *err)
 
     fill_defaults(api, config);
     idem_keys_init(&api->keys);
+    guesses_init(&api->guesses);
     set_up_limits(api);
     if (!conn_list_start(&api->conns, err)) {
         free_api(api);

@@ -18,6 +18,8 @@ struct api_config {
     unsigned max_body_bytes;     /* of JSON [1 MiB] */
     const uint32_t *admin_uids;  /* besides 0 and our own: admins on the unix socket */
     size_t n_admin_uids;
+    const char *const *host_names; /* what "Host" may say besides addresses and localhost */
+    size_t n_host_names;
     unsigned max_connections; /* of the network, and as many again of the unix socket [512] */
     unsigned head_ms;         /* for a request's head [10 s] */
     unsigned idle_ms;         /* between two requests of a connection [75 s] */

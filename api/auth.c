@@ -1,11 +1,14 @@
 /* Authentication and permission: see auth.h. */
 #include "api/auth.h"
 
+#include "api/cookie.h"
+#include "api/origin.h"
 #include "api/rate.h"
 #include "api/routes.h"
 #include "api/server.h"
 #include "core/user/token.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,21 +22,70 @@ const char *auth_token(const char *authorization)
     return *token && strlen(token) < TOKEN_TEXT && !strpbrk(token, " \t,") ? token : NULL;
 }
 
-bool auth_who(struct request *rq, struct err *err)
+bool auth_cookie(const struct request *rq, char text[SESSION_TEXT], struct err *err)
 {
-    const char *token = auth_token(rq->head.authorization);
+    *text = 0;
+    if (rq->conn->is_unix) /* no browser comes this way */
+        return true;
+    return cookie_find(rq->head.cookie, AUTH_COOKIE, text, SESSION_TEXT) != COOKIE_BAD ||
+           err_set(err, ERR_MALFORMED, "the cookie " AUTH_COOKIE " comes twice or is none of ours");
+}
+
+/* A browser sends a session's cookie by itself, whoever's page asks it to: changes need what only
+ * our own page knows. */
+static bool is_our_page(struct request *rq, const char *text, struct err *err)
+{
+    char csrf[SESSION_CSRF];
+    const char *given = rq->head.csrf ? rq->head.csrf : "";
+
+    if (!origin_is_ours(rq, err))
+        return false;
+    if (strcmp(rq->route->method, "GET") == 0)
+        return true;
+    session_csrf(text, csrf);
+    return (strlen(given) == sizeof csrf - 1 && CRYPTO_memcmp(given, csrf, sizeof csrf - 1) == 0) ||
+           err_set(err, ERR_FORBIDDEN,
+                   "a change by a session needs the header X-VMM-CSRF, which GET /session tells");
+}
+
+static bool by_session(struct request *rq, const char *text, struct err *err)
+{
     struct err wrong = {0};
 
-    if (token) {
-        if (!token_check(rq->api->config.core, token, &rq->who, &wrong))
-            return rate_wrong_token(rq, &wrong, err);
-        conn_is_known(rq->conn);
-        return true;
-    }
-    if (rq->head.authorization)
+    if (!session_check(rq->api->config.core, text, &rq->who, &wrong))
+        return rate_wrong_token(rq, &wrong, err);
+    conn_is_known(rq->conn);
+    return is_our_page(rq, text, err);
+}
+
+static bool by_token(struct request *rq, const char *token, struct err *err)
+{
+    struct err wrong = {0};
+
+    if (!token)
         return err_set(err, ERR_UNAUTHENTICATED,
                        "the Authorization header must be 'Bearer vmmd_…', a token made by "
                        "'vmmctl token create'");
+    if (!token_check(rq->api->config.core, token, &rq->who, &wrong))
+        return rate_wrong_token(rq, &wrong, err);
+    conn_is_known(rq->conn);
+    return true;
+}
+
+bool auth_who(struct request *rq, struct err *err)
+{
+    char text[SESSION_TEXT];
+    bool ok;
+
+    if (rq->head.authorization)
+        return by_token(rq, auth_token(rq->head.authorization), err);
+    if (!auth_cookie(rq, text, err))
+        return false;
+    if (*text) {
+        ok = by_session(rq, text, err);
+        explicit_bzero(text, sizeof text);
+        return ok;
+    }
     if (rq->conn->role == ROLE_NONE)
         return err_set(err, ERR_UNAUTHENTICATED,
                        "a token is needed: send 'Authorization: Bearer vmmd_…'");
@@ -50,4 +102,12 @@ bool auth_may(const struct request *rq, struct err *err)
         return true;
     return err_set(err, ERR_FORBIDDEN, "%s has the role %s without the right %s, which this needs",
                    rq->who.principal, role_names[rq->who.role], right_names[rq->route->right]);
+}
+
+bool auth_may_give(const struct request *rq, uint64_t rights, struct err *err)
+{
+    return !(rights & ~rq->who.rights) ||
+           err_set(err, ERR_FORBIDDEN,
+                   "%s cannot give rights that it has not, nor change a user who has them",
+                   rq->who.principal);
 }

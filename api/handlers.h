@@ -15,6 +15,11 @@ route_handler storage_move, operations_limit;                                   
 route_handler metrics_get;                                                        /* metrics.c */
 route_handler events_read;                                                        /* events.c */
 route_handler tokens_list, tokens_create, tokens_get, tokens_revoke;              /* tokens.c */
+route_handler session_get, session_post, session_delete;                          /* session.c */
+route_handler session_password, session_link;                                     /* session.c */
+route_handler users_list, users_create, users_get, users_edit, users_delete;      /* users.c */
+route_handler users_password, users_link, users_sessions, users_sign_out;         /* users.c */
+route_handler sessions_end;                                                       /* users.c */
 route_handler webhooks_list, webhooks_create, webhooks_get, webhooks_edit;        /* webhooks.c */
 route_handler webhooks_delete, webhooks_test, webhooks_deliveries;                /* webhooks.c */
 route_handler templates_list, templates_create, templates_get, templates_edit;    /* templates.c */

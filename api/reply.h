@@ -21,7 +21,7 @@ struct reply {
     struct MHD_Response *stream; /* instead of 'body' */
     struct {
         const char *name;
-        char value[160];
+        char value[224];
     } headers[REPLY_MAX_HEADERS];
     unsigned n_headers;
     void (*drop)(void *held); /* when the connection is another protocol's: called with … */

@@ -4,6 +4,7 @@
 #include "api/idem.h"
 
 #include "api/auth.h"
+#include "api/origin.h"
 #include "api/problem.h"
 #include "api/rate.h"
 #include "api/routes.h"
@@ -19,6 +20,7 @@
 #include <string.h>
 
 #define MAX_SERIAL_BYTES (64u << 10)
+#define MAX_PUBLIC_BYTES (8u << 10) /* of those who are not known */
 
 void request_begin(struct request *rq)
 {
@@ -137,8 +139,9 @@ static bool check_body(struct request *rq, struct err *err)
 {
     uint64_t len = 0;
 
-    rq->body_limit =
-        rq->route->body == BODY_BYTES ? MAX_SERIAL_BYTES : rq->api->config.max_body_bytes;
+    rq->body_limit = rq->route->right == RIGHT_PUBLIC ? MAX_PUBLIC_BYTES
+                     : rq->route->body == BODY_BYTES  ? MAX_SERIAL_BYTES
+                                                      : rq->api->config.max_body_bytes;
     if (!rq->head.has_body)
         return rq->route->body == BODY_NONE || rq->route->body == BODY_JSON_OPTIONAL ||
                rq->route->body == BODY_BYTES ||
@@ -151,15 +154,22 @@ static bool check_body(struct request *rq, struct err *err)
     return check_type(rq, err);
 }
 
+static bool check_caller(struct request *rq, struct err *err)
+{
+    if (rq->route->right != RIGHT_PUBLIC)
+        return auth_who(rq, err) && auth_may(rq, err);
+    /* Signing somebody in from a page of another site would make that the person's account. */
+    return strcmp(rq->route->method, "GET") == 0 || origin_is_ours(rq, err);
+}
+
 bool request_check(struct request *rq, struct err *err)
 {
     if (!check_framing(rq, err)) {
         rq->must_close = true; /* where the next request begins is anyone's guess */
         return false;
     }
-    if (!target_path(rq, err) || !route_find(rq, err))
-        return false;
-    if (rq->route->right != RIGHT_PUBLIC && (!auth_who(rq, err) || !auth_may(rq, err)))
+    if (!origin_check_host(rq, err) || !target_path(rq, err) || !route_find(rq, err) ||
+        !check_caller(rq, err))
         return false;
     if (!rate_check(rq, err))
         return false;
@@ -245,6 +255,33 @@ bool request_decode(const struct request *rq, const struct model *model, void *o
     CLEANUP(json_decrefp) json_t *body = request_json(rq, err);
 
     return body && model_decode(model, body, MODEL_CLIENT, out, err);
+}
+
+/* Texts of a decoded body, wherever they are in it. */
+static void wipe(json_t *value)
+{
+    const char *name;
+    json_t *member;
+    size_t i;
+
+    if (json_is_string(value))
+        explicit_bzero((char *)json_string_value(value), json_string_length(value));
+    json_object_foreach (value, name, member)
+        wipe(member);
+    json_array_foreach (value, i, member)
+        wipe(member);
+}
+
+bool request_decode_secret(struct request *rq, const struct model *model, void *out,
+                           struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *body = request_json(rq, err);
+    bool ok = body && model_decode(model, body, MODEL_CLIENT, out, err);
+
+    wipe(body);
+    if (rq->body.data)
+        explicit_bzero(rq->body.data, rq->body.len);
+    return ok;
 }
 
 bool request_no_arguments(const struct request *rq, struct err *err)

@@ -24,12 +24,16 @@ struct route;
     X(authorization, "Authorization", false)                                                       \
     X(content_length, "Content-Length", false)                                                     \
     X(content_type, "Content-Type", false)                                                         \
+    X(cookie, "Cookie", false)                                                                     \
+    X(csrf, "X-VMM-CSRF", false)                                                                   \
     X(host, "Host", false)                                                                         \
     X(idempotency_key, "Idempotency-Key", false)                                                   \
     X(if_match, "If-Match", false)                                                                 \
     X(if_none_match, "If-None-Match", false)                                                       \
     X(last_event_id, "Last-Event-ID", false)                                                       \
+    X(origin, "Origin", false)                                                                     \
     X(prefer, "Prefer", true)                                                                      \
+    X(sec_fetch_site, "Sec-Fetch-Site", false)                                                     \
     X(transfer_encoding, "Transfer-Encoding", false)                                               \
     X(upgrade, "Upgrade", false)
 
@@ -111,6 +115,9 @@ json_t *request_json(const struct request *rq, struct err *err) MUST_USE;
 /* ... decoded by a field table. */
 bool request_decode(const struct request *rq, const struct model *model, void *out,
                     struct err *err) MUST_USE;
+/* ... which has secrets: what is left of the body is wiped. */
+bool request_decode_secret(struct request *rq, const struct model *model, void *out,
+                           struct err *err) MUST_USE;
 /* ... which must be absent or {}. */
 bool request_no_arguments(const struct request *rq, struct err *err) MUST_USE;
 /* Who asks, for core: borrows from the request. Reads Idempotency-Key and ?dry_run. */

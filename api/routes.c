@@ -16,6 +16,8 @@
 #define ACT  VM "/actions/"
 #define OPS  "/api/v1/operations"
 #define TOK  "/api/v1/tokens"
+#define USER "/api/v1/users"
+#define SESS "/api/v1/session"
 #define HOOK "/api/v1/webhooks"
 #define TPL  "/api/v1/templates"
 #define POOL "/api/v1/pools"
@@ -92,6 +94,22 @@ const struct route routes[] = {
     ROUTE(POST,   OPS "/{id}/actions/cancel",                  cancelOperation,         OPERATION_EDIT, OPERATION,  JSON_OPTIONAL,      "dry_run",                       operations_cancel, 0)
 
     ROUTE(GET,    "/api/v1/events",                            readEvents,              EVENT_READ,    EVENTS,     NONE,               "after types wait page_size",    events_read, 0)
+
+    ROUTE(GET,    SESS,                                        getSession,              SELF,          SESSION,    NONE,               "",                              session_get, 0)
+    ROUTE(POST,   SESS,                                        signIn,                  PUBLIC,        SESSION,    JSON,               "",                              session_post, 0)
+    ROUTE(DELETE, SESS,                                        signOut,                 SELF,          SESSION,    NONE,               "dry_run",                       session_delete, 0)
+    ROUTE(POST,   SESS "/actions/change-password",             changePassword,          SELF,          SESSION,    JSON,               "dry_run",                       session_password, 0)
+    ROUTE(POST,   SESS "/actions/use-link",                    useLink,                 PUBLIC,        SESSION,    JSON,               "",                              session_link, 0)
+    ROUTE(DELETE, SESS "s/{id}",                               endSession,              ACCOUNT_ADMIN, SESSION,    NONE,               "dry_run",                       sessions_end, 0)
+    ROUTE(GET,    USER,                                        listUsers,               ACCOUNT_ADMIN, USERS,      NONE,               LIST,                            users_list, 0)
+    ROUTE(POST,   USER,                                        createUser,              ACCOUNT_ADMIN, USERS,      JSON,               "dry_run",                       users_create, 0)
+    ROUTE(GET,    USER "/{id}",                                getUser,                 ACCOUNT_ADMIN, USER,       NONE,               "fields",                        users_get, 0)
+    ROUTE(PATCH,  USER "/{id}",                                editUser,                ACCOUNT_ADMIN, USER,       PATCH,              "dry_run",                       users_edit, 0)
+    ROUTE(DELETE, USER "/{id}",                                deleteUser,              ACCOUNT_ADMIN, USER,       NONE,               "dry_run",                       users_delete, 0)
+    ROUTE(POST,   USER "/{id}/actions/set-password",           setPassword,             ACCOUNT_ADMIN, USER,       JSON,               "dry_run",                       users_password, 0)
+    ROUTE(POST,   USER "/{id}/actions/link",                   linkUser,                ACCOUNT_ADMIN, USER,       JSON_OPTIONAL,      "dry_run",                       users_link, 0)
+    ROUTE(GET,    USER "/{id}/sessions",                       listSessions,            ACCOUNT_ADMIN, USER,       NONE,               LIST,                            users_sessions, 0)
+    ROUTE(DELETE, USER "/{id}/sessions",                       signOutUser,             ACCOUNT_ADMIN, USER,       NONE,               "dry_run",                       users_sign_out, 0)
 
     ROUTE(GET,    TOK,                                         listTokens,              ACCOUNT_ADMIN, TOKENS,     NONE,               LIST,                            tokens_list, 0)
     ROUTE(POST,   TOK,                                         createToken,             ACCOUNT_ADMIN, TOKENS,     JSON,               "dry_run",                       tokens_create, 0)

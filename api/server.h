@@ -2,6 +2,7 @@
 #pragma once
 #include "api/api.h"
 #include "api/conn.h"
+#include "api/guess.h"
 #include "api/idem.h"
 #include "api/limit.h"
 #include "api/meter.h"
@@ -14,8 +15,11 @@ struct api {
     struct conn_list conns;
     struct idem_keys keys;
     struct meter meter;
-    struct limit changes;  /* by principal */
-    struct limit failures; /* of authentication, by address */
+    struct limit changes;   /* by principal */
+    struct limit failures;  /* of authentication, by address */
+    struct guesses guesses; /* at passwords, by user and by address */
+    char **host_names;      /* names we are asked by, copied */
+    size_t n_host_names;
     struct MHD_Daemon *daemon;
     atomic_bool stopping;        /* new requests get 503, streams end */
     atomic_uint active;          /* requests between their head and the end of their reply */

@@ -14,6 +14,7 @@ void stream_init(struct stream *stream, const struct request *rq)
     stream->api = rq->api;
     stream->conn = rq->conn;
     stream->checked_ms = clock_mono_ms();
+    stream->session = rq->who.session;
     if (token)
         str_copy(stream->token, sizeof stream->token, token);
 }
@@ -23,10 +24,13 @@ static bool token_lives(struct stream *stream)
     struct who who;
     struct err err = {0};
     int64_t now = clock_mono_ms();
+    bool by_session = !uuid_is_zero(&stream->session);
 
-    if (!stream->token[0] || now - stream->checked_ms < TOKEN_CHECK_MS)
+    if ((!stream->token[0] && !by_session) || now - stream->checked_ms < TOKEN_CHECK_MS)
         return true;
     stream->checked_ms = now;
+    if (by_session)
+        return session_ends_ms(stream->api->config.core, &stream->session) > clock_wall_ms();
     return token_check(stream->api->config.core, stream->token, &who, &err);
 }
 

@@ -10,12 +10,13 @@ struct stream {
     struct api *api;
     struct conn *conn;
     char token[TOKEN_TEXT]; /* it came with, "" on the unix socket */
-    int64_t checked_ms;     /* when the token was last seen to be alive */
+    struct uuid session;    /* it came with, zero: none */
+    int64_t checked_ms;     /* when the token or session was last seen to be alive */
 };
 
 void stream_init(struct stream *stream, const struct request *rq);
-/* False once the client is gone, vmmd stops, or the token was revoked or has expired (asked every
- * 15 s). Called before each wait. */
+/* False once the client is gone, vmmd stops, or the token was revoked or has expired, or the
+ * session is over (asked every 15 s; that is no use of the session). Called before each wait. */
 bool stream_goes_on(struct stream *stream);
 /* Around each turn of a stream's callback: waiting has no deadline, taking what was sent has. */
 void stream_turn_begins(struct stream *stream);

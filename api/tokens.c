@@ -1,8 +1,10 @@
 /* API tokens. The text of a token exists in the reply that creates it and nowhere else. */
+#include "api/auth.h"
 #include "api/handlers.h"
 #include "api/idem.h"
 #include "api/server.h"
 #include "core/user/token.h"
+#include "core/user/user.h"
 
 #include <string.h>
 
@@ -12,8 +14,9 @@
     "another if it is lost."
 
 struct token_body {
-    char *name;
-    int role; /* enum role - 1 */
+    char *name, *owner;
+    json_t *rights; /* list of words, or NULL */
+    int role;       /* enum role - 1 */
     uint64_t ttl_s;
 };
 
@@ -38,6 +41,18 @@ static const struct field token_fields[] = {
      .offset = offsetof(struct token_body, ttl_s),
      .max = 315360000,
      .help = "seconds it is valid; 0: for ever"},
+    {.name = "owner",
+     .type = FIELD_TEXT,
+     .offset = offsetof(struct token_body, owner),
+     .min = 1,
+     .max = NAME_MAX_BYTES,
+     .help = "user with whom it goes; absent: whoever creates it, if that is a user"},
+    {.name = "rights",
+     .type = FIELD_WORDS,
+     .offset = offsetof(struct token_body, rights),
+     .min = 1,
+     .max = 63,
+     .help = "which of its role's rights it has; absent: all"},
 };
 static const struct model token_model = {"TokenSpec", sizeof(struct token_body), token_fields,
                                          ARRAY_LEN(token_fields)};
@@ -79,21 +94,42 @@ static bool reply_created(struct request *rq, const struct uuid *id, const char 
     return reply_json(rq, 201, token);
 }
 
+/* What the body says, for core; nobody gives what he has not. */
+static bool make_spec(struct request *rq, const struct token_body *body, struct token_spec *out,
+                      struct err *err)
+{
+    uint64_t owner = 0;
+
+    *out = (struct token_spec){.name = body->name,
+                               .role = (enum role)(body->role + 1),
+                               .ttl_s = body->ttl_s,
+                               .owner = rq->who.user};
+    if (body->rights && !rights_parse(body->rights, &out->rights))
+        return err_field(err, ERR_INVALID, "/rights",
+                         "rights are words such as vm-read: docs/accounts.md lists them");
+    if (body->owner && !user_rights(rq->api->config.core, body->owner, &out->owner, &owner, err))
+        return err->code = ERR_INVALID, err_under(err, "/owner");
+    if (!auth_may_give(rq, owner, err))
+        return false;
+    return auth_may_give(rq, role_rights(out->role) & (out->rights ? out->rights : UINT64_MAX),
+                         err);
+}
+
 bool tokens_create(struct request *rq, struct err *err)
 {
-    CLEANUP(token_body_clear) struct token_body spec = {0};
+    CLEANUP(token_body_clear) struct token_body body = {0};
+    struct token_spec spec;
     struct origin origin;
     struct uuid id = {0};
     char text[TOKEN_TEXT] = "";
     bool replay, ok;
 
-    if (!request_decode(rq, &token_model, &spec, err) || !request_origin(rq, &origin, err) ||
-        !idem_find(rq, &origin, "token", &replay, &id, err))
+    if (!request_decode(rq, &token_model, &body, err) || !make_spec(rq, &body, &spec, err) ||
+        !request_origin(rq, &origin, err) || !idem_find(rq, &origin, "token", &replay, &id, err))
         return false;
     if (replay)
         return reply_created(rq, &id, NULL, err);
-    if (!token_create(rq->api->config.core, spec.name, (enum role)(spec.role + 1), spec.ttl_s,
-                      &origin, &id, text, err))
+    if (!token_create_as(rq->api->config.core, &spec, &origin, &id, text, err))
         return idem_lost_race(rq, &origin, "token", &id, err) && reply_created(rq, &id, NULL, err);
     ok = origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_created(rq, &id, text, err);
     explicit_bzero(text, sizeof text);

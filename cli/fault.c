@@ -24,6 +24,7 @@ enum cli_exit exit_of_status(int status)
     case 408:
     case 504:
         return CLI_TIMED_OUT;
+    case 421: /* a wrong address, not a wrong request */
     case 503:
         return CLI_UNREACHABLE;
     case 429:

@@ -21,6 +21,7 @@
     X(REVISION, 412, "revision-conflict", "The object was changed meanwhile")                      \
     X(TOO_LARGE, 413, "too-large", "The request is too large")                                     \
     X(MEDIA_TYPE, 415, "media-type", "The body has the wrong content type")                        \
+    X(MISDIRECTED, 421, "misdirected", "Not a name of this host")                                  \
     X(INVALID, 422, "invalid", "The request is not valid")                                         \
     X(IDEM_MISMATCH, 422, "idempotency-mismatch", "The Idempotency-Key was used differently")      \
     X(RATE_LIMITED, 429, "rate-limited", "Too many requests")                                      \

@@ -173,7 +173,7 @@ static const struct query_field webhook_members[] = {
 static const struct query_field user_members[] = {
     {"id",              QUERY_TEXT, NULL},
     {"name",            QUERY_TEXT, NULL},
-    {"role",            QUERY_TEXT, NULL},
+    {"role",            QUERY_WORD, roles},
     {"disabled",        QUERY_BOOL, NULL},
     {"has_password",    QUERY_BOOL, NULL},
     {"password_set_at", QUERY_TIME, NULL},

@@ -165,7 +165,7 @@ static bool begin(struct core *core, const char *name, const char *phc_or_null, 
     s = session_new(users, who, from, text);
     who->by = BY_SESSION;
     who->session = s->id;
-    if (!write_new(core, s, name, err)) {
+    if (!write_new(core, s, who->principal + strlen("user:"), err)) {
         explicit_bzero(text, SESSION_TEXT);
         free(s);
         return false;

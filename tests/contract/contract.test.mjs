@@ -101,6 +101,96 @@ describe('all guests', () => {
     });
 });
 
+describe('users', () => {
+    const USERS = `${V1}/users`, SESSION = `${V1}/session`, PASSWORD = 'correct horse battery';
+    let cookie, csrf;
+    const page = (more = {}) => ({token: null, ...more, headers: {cookie, 'x-vmm-csrf': csrf, ...more.headers}});
+    const keep = (reply) => {
+        assert.match(reply.headers['set-cookie'][0], /^__Host-vmmd=\w{97}; Path=\/; Secure; HttpOnly; SameSite=Strict$/);
+        cookie = reply.headers['set-cookie'][0].split(';')[0];
+        csrf = reply.json.csrf;
+        return reply.json;
+    };
+
+    test('are made, found, changed', async () => {
+        const spec = {name: 'ann', role: 'viewer'};
+        assert.ok((await api.expect(200, 'POST', `${USERS}?dry_run=true`, {json: spec})).json.dry_run);
+        const user = (await api.expect(201, 'POST', USERS, {json: spec, headers: {'idempotency-key': 'u-1'}})).json;
+        assert.equal((await api.expect(201, 'POST', USERS, {json: spec, headers: {'idempotency-key': 'u-1'}})).json.id, user.id);
+        await api.refused(409, 'exists', 'POST', USERS, {json: spec});
+        assert.equal((await api.expect(200, 'GET', `${USERS}/ann`)).json.has_password, false);
+        assert.deepEqual((await api.expect(200, 'GET', `${USERS}?filter=role==viewer&fields=name`)).json.items, [{name: 'ann'}]);
+        const patch = (json) => ({json, headers: {'content-type': 'application/merge-patch+json'}});
+        assert.equal((await api.expect(200, 'PATCH', `${USERS}/ann`, patch({role: 'operator'}))).json.role, 'operator');
+        await api.refused(422, 'invalid', 'POST', `${USERS}/ann/actions/set-password`, {json: {password: 'short'}});
+        await api.expect(204, 'POST', `${USERS}/ann/actions/set-password`, {json: {password: PASSWORD}});
+    });
+    test('sign in, and are who they are', async () => {
+        await api.refused(401, 'unauthenticated', 'POST', SESSION, {token: null, json: {user: 'ann', password: 'not this one'}});
+        await api.refused(401, 'unauthenticated', 'POST', SESSION, {token: null, json: {user: 'nobody', password: PASSWORD}});
+        const who = keep(await api.expect(201, 'POST', SESSION, {token: null, json: {user: 'ann', password: PASSWORD}}));
+        assert.deepEqual([who.principal, who.by, who.role], ['user:ann', 'session', 'operator']);
+        assert.deepEqual((await api.expect(200, 'GET', SESSION, page())).json.csrf, csrf);
+        assert.equal((await api.expect(200, 'GET', SESSION)).json.by, 'token');
+        await api.expect(200, 'GET', VMS, page());
+        await api.refused(403, 'forbidden', 'GET', USERS, page());
+    });
+    test('change things from our page only', async () => {
+        const body = {json: {name: 'csrf', backend: 'fake'}};
+        await api.refused(403, 'forbidden', 'POST', VMS, page({...body, headers: {'x-vmm-csrf': 'no'}}));
+        await api.refused(403, 'forbidden', 'POST', VMS, page({...body, headers: {origin: 'https://evil.example'}}));
+        await api.refused(403, 'forbidden', 'POST', VMS, page({...body, headers: {'sec-fetch-site': 'cross-site'}}));
+        await api.refused(404, 'not-found', 'GET', `${VMS}/csrf`);
+        await api.expect(200, 'POST', `${VMS}?dry_run=true`, page({...body, headers: {origin: api.daemon.url.origin}}));
+    });
+    test('change their password, which ends their sessions', async () => {
+        const change = `${SESSION}/actions/change-password`, old = cookie;
+        await api.refused(403, 'forbidden', 'POST', change, page({json: {old: 'not this one', password: 'another battery'}}));
+        await api.refused(409, 'wrong-state', 'POST', change, {json: {old: PASSWORD, password: 'another battery'}});
+        keep(await api.expect(201, 'POST', change, page({json: {old: PASSWORD, password: 'another battery'}})));
+        await api.expect(200, 'GET', SESSION, page());
+        await api.refused(401, 'unauthenticated', 'GET', SESSION, page({headers: {cookie: old}}));
+    });
+    test('choose a password by a link, once', async () => {
+        const link = (await api.expect(200, 'POST', `${USERS}/ann/actions/link`, {json: {}})).json;
+        assert.equal(link.path, `/#/welcome/${link.code}`);
+        const use = {token: null, json: {code: link.code, password: PASSWORD}};
+        keep(await api.expect(201, 'POST', `${SESSION}/actions/use-link`, use));
+        await api.refused(401, 'unauthenticated', 'POST', `${SESSION}/actions/use-link`, use);
+    });
+    test('sign out, and are signed out', async () => {
+        await api.expect(204, 'DELETE', SESSION, page());
+        await api.refused(401, 'unauthenticated', 'GET', SESSION, page());
+        await api.refused(409, 'wrong-state', 'DELETE', SESSION);
+        const enter = async () => keep(await api.expect(201, 'POST', SESSION, {token: null, json: {user: 'ann', password: PASSWORD}}));
+        await enter();
+        const list = (await api.expect(200, 'GET', `${USERS}/ann/sessions`)).json.items;
+        assert.deepEqual(list.map((s) => s.user), ['ann']);
+        await api.expect(204, 'DELETE', `${V1}/sessions/${list[0].id}`);
+        await api.refused(401, 'unauthenticated', 'GET', SESSION, page());
+        await enter();
+        await api.expect(204, 'DELETE', `${USERS}/ann/sessions`);
+        await api.refused(401, 'unauthenticated', 'GET', SESSION, page());
+    });
+    test('take their tokens along, which can do no more than they', async () => {
+        const made = (await api.expect(201, 'POST', TOKENS, {json: {name: 'anns', role: 'admin', owner: 'ann', rights: ['vm-read', 'account-admin']}})).json;
+        await api.expect(200, 'GET', VMS, {token: made.token});
+        await api.refused(403, 'forbidden', 'GET', USERS, {token: made.token}); // its owner may not
+        await api.refused(403, 'forbidden', 'GET', POOLS, {token: made.token}); // nor was it given that
+        await api.refused(422, 'invalid', 'POST', TOKENS, {json: {name: 'bad', role: 'admin', owner: 'nobody'}});
+        await api.refused(422, 'invalid', 'POST', TOKENS, {json: {name: 'bad', role: 'admin', rights: ['root']}});
+        await api.expect(204, 'DELETE', `${USERS}/ann`);
+        await api.refused(401, 'unauthenticated', 'GET', VMS, {token: made.token});
+        await api.refused(404, 'not-found', 'GET', `${TOKENS}/anns`);
+    });
+    test('are not made into more than their maker', async () => {
+        const some = (await api.expect(201, 'POST', TOKENS, {json: {name: 'some', role: 'admin', rights: ['account-admin', 'vm-read']}})).json;
+        await api.refused(403, 'forbidden', 'POST', USERS, {token: some.token, json: {name: 'root', role: 'admin'}});
+        await api.refused(403, 'forbidden', 'POST', TOKENS, {token: some.token, json: {name: 'more', role: 'admin'}});
+        await api.expect(204, 'DELETE', `${TOKENS}/some`);
+    });
+});
+
 describe('pools', () => {
     test('are made below a configured root and found by id and name', async () => {
         assert.equal((await api.expect(200, 'POST', `${POOLS}?dry_run=true`, {json: {name: 'one', root: 'main'}})).json.dry_run, true);

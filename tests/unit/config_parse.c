@@ -52,6 +52,9 @@ static void every_key_of_the_file_arrives(void **state)
                                "max_connections_per_address = 3\n"
                                "rate_limit = 0\nrate_limit_burst = 7\n"
                                "auth_failures_per_minute = 6\n"
+                               "session_idle_hours = 1\n"
+                               "session_max_days = 2\n"
+                               "hostnames = lab.example.org vms\n"
                                "[pool-root main]\npath = /p/one\n"
                                "[pool-root second]\npath = /p/two\n"
                                "[boot tiny]\nkernel = /b/k\ninitrd = /b/i\n"
@@ -79,6 +82,9 @@ static void every_key_of_the_file_arrives(void **state)
     assert_int_equal(c->max_connections_per_address, 3);
     assert_int_equal(c->rate_limit_burst, 7);
     assert_int_equal(c->auth_failures_per_minute, 6);
+    assert_int_equal(c->session_idle_hours, 1);
+    assert_int_equal(c->session_max_days, 2);
+    assert_string_equal(c->hostnames, "lab.example.org vms");
     assert_int_equal(c->n_roots, 2);
     assert_string_equal(c->roots[1].id, "second");
     assert_string_equal(c->roots[1].path, "/p/two");

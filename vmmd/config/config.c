@@ -110,6 +110,10 @@ static void write_vmmd(const struct config *c, struct strbuf *out)
     strbuf_addf(out, "rate_limit = %u\nrate_limit_burst = %u\n", c->rate_limit,
                 c->rate_limit_burst);
     strbuf_addf(out, "auth_failures_per_minute = %u\n", c->auth_failures_per_minute);
+    strbuf_addf(out, "session_idle_hours = %u\nsession_max_days = %u\n", c->session_idle_hours,
+                c->session_max_days);
+    if (c->hostnames)
+        strbuf_addf(out, "hostnames = %s\n", c->hostnames);
     if (c->webhook_allow)
         strbuf_addf(out, "webhook_allow = %s\n", c->webhook_allow);
     strbuf_addf(out, "enable_fake_backend = %s\n", c->enable_fake_backend ? "true" : "false");
@@ -173,6 +177,7 @@ void config_free(struct config *c)
     free(c->cgroup);
     free(c->user);
     free(c->webhook_allow);
+    free(c->hostnames);
     free(c);
 }
 

@@ -60,6 +60,8 @@ struct config {
     bool enable_fake_backend;
     uid_t admin_uids[CONFIG_MAX_ADMINS]; /* admins on api.sock besides 0 and 'uid' */
     unsigned n_admin_uids;
+    char *hostnames; /* names besides the certificate's, separated by blanks; NULL: none */
+    uint32_t session_idle_hours, session_max_days; /* of browsers' sessions */
     char *webhook_allow; /* ranges and hosts separated by blanks, as written; NULL: none */
     /* [pool-root ID] and [boot ID], in the order of the file */
     struct config_root roots[CONFIG_MAX_ROOTS];

@@ -165,6 +165,8 @@ void config_preset(struct config *c)
     c->rate_limit = 500;
     c->rate_limit_burst = 2000;
     c->auth_failures_per_minute = 60;
+    c->session_idle_hours = 12;
+    c->session_max_days = 7;
 }
 
 bool config_fill(struct config *c, struct err *err)

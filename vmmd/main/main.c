@@ -18,6 +18,7 @@
 #include "vmmd/filter/filter.h"
 #include "vmmd/main/doors.h"
 #include "vmmd/main/helper.h"
+#include "vmmd/main/names.h"
 #include "vmmd/main/recover.h"
 #include "vmmd/priv/proto.h"
 
@@ -97,17 +98,20 @@ static int leave(const char *what, const struct err *err)
 
 static int serve(struct core *core, const struct config *config, int signals)
 {
-    const struct api_config options = {.core = core,
-                                       .admin_uids = config->admin_uids,
-                                       .n_admin_uids = config->n_admin_uids,
-                                       .max_connections = config->max_connections,
-                                       .changes_per_s = config->rate_limit,
-                                       .changes_burst = config->rate_limit_burst,
-                                       .auth_failures_per_min = config->auth_failures_per_minute};
+    struct api_config options = {.core = core,
+                                 .admin_uids = config->admin_uids,
+                                 .n_admin_uids = config->n_admin_uids,
+                                 .max_connections = config->max_connections,
+                                 .changes_per_s = config->rate_limit,
+                                 .changes_burst = config->rate_limit_burst,
+                                 .auth_failures_per_min = config->auth_failures_per_minute};
     struct err err = {0};
-    struct api *api = api_start(&options, &err);
+    struct api *api;
     bool in_order;
 
+    options.host_names = names_collect(MAIN_FD_CERT, config->hostnames, &options.n_host_names);
+    api = api_start(&options, &err);
+    names_free(options.host_names);
     if (!api)
         return leave("the API cannot start", &err);
     if (!doors_open(api, MAIN_FD_FRONT, MAIN_FD_UNIX, &err) || !helper_ready(&err))
@@ -158,6 +162,8 @@ int main(int argc, char **argv)
     snprintf(program, sizeof program, "/proc/self/fd/%d", MAIN_FD_PACK);
     image_pack_init(program);
     options.state_dir = config->state_dir;
+    options.session_idle_s = config->session_idle_hours * 3600;
+    options.session_max_s = config->session_max_days * 24 * 3600;
     if (!guard_init(config->webhook_allow, (struct sockaddr *)&config->listen, &err))
         return leave("the configuration", &err);
     core = core_open(&options, &err);

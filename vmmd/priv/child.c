@@ -32,7 +32,8 @@ _Noreturn static void become_main(const struct host *h, int sock)
                  h->config_text,
                  h->api,
                  h->program[PROGRAM_KVMTEST],
-                 h->program[PROGRAM_PACK]};
+                 h->program[PROGRAM_PACK],
+                 h->cert};
     struct exec_plan plan = {.program = h->program[PROGRAM_MAIN],
                              .argv = argv,
                              .fds = fds,

@@ -17,7 +17,8 @@ enum main_fd {
     MAIN_FD_CONFIG,
     MAIN_FD_UNIX,
     MAIN_FD_KVMTEST, /* vmmd-kvmtest and vmmd-pack (to be executed) */
-    MAIN_FD_PACK
+    MAIN_FD_PACK,
+    MAIN_FD_CERT /* the API's certificate, for the names in it */
 };
 enum front_fd { FRONT_FD_CONTROL = 3, FRONT_FD_MAIN, FRONT_FD_LISTEN, FRONT_FD_CERT, FRONT_FD_KEY };
 /* ... and a worker and its jail. */

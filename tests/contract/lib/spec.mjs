@@ -76,7 +76,7 @@ export class Spec {
     #headers(op, response, reply) {
         const wrong = [];
         for (const [name, node] of Object.entries(response.headers ?? {})) {
-            const header = this.deref(node), value = reply.headers[name.toLowerCase()];
+            const header = this.deref(node), found = reply.headers[name.toLowerCase()], value = Array.isArray(found) ? found.join(', ') : found;
             if (value === undefined) {
                 if (header.required && !(op.id === 'editVm' && reply.json?.dry_run))
                     wrong.push(`${op.id} ${reply.status}: the header ${name} is missing`);

@@ -43,7 +43,7 @@ struct core {
     bool last_dry_run;
     char idem_key[129], idem_route[128], idem_type[16];
     uint8_t idem_sha[32];
-    bool token_revoked;
+    bool token_revoked, session_over;
     struct {
         uint64_t seq;
         char type[48];
@@ -477,13 +477,12 @@ bool token_check(struct core *c, const char *text, struct who *out, struct err *
     return err_set(err, ERR_UNAUTHENTICATED, "the token is not known");
 }
 
-bool token_create(struct core *c, const char *name, enum role role, uint64_t ttl_s,
-                  const struct origin *origin, struct uuid *id, char text[TOKEN_TEXT],
-                  struct err *err)
+bool token_create_as(struct core *c, const struct token_spec *spec, const struct origin *origin,
+                     struct uuid *id, char text[TOKEN_TEXT], struct err *err)
 {
     remember(c, origin, "token");
     uuid_parse(POOL_ID, id);
-    snprintf(text, TOKEN_TEXT, "vmmd_%s_secret", role_names[role]);
+    snprintf(text, TOKEN_TEXT, "vmmd_%s_secret", role_names[spec->role]);
     lock_take(&c->lock);
     c->tokens_made++;
     lock_drop(&c->lock);

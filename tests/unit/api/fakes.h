@@ -6,3 +6,4 @@
 #include "tests/unit/api/fake_move.c"
 #include "tests/unit/api/fake_snap.c"
 #include "tests/unit/api/fake_trail.c"
+#include "tests/unit/api/fake_users.c"

@@ -41,6 +41,7 @@ static inline const struct api_config *strict(void)
 
 static int rig_start_with(void **state, const struct api_config *base)
 {
+    static const char *const names[] = {"x", "Lab.Example.org"};
     struct rig *rig = mem_alloc(sizeof *rig);
     struct api_config config = *base;
     struct err err = {0};
@@ -48,6 +49,8 @@ static int rig_start_with(void **state, const struct api_config *base)
     signal(SIGPIPE, SIG_IGN);
     rig->core = fake_core_new();
     config.core = rig->core;
+    config.host_names = names;
+    config.n_host_names = ARRAY_LEN(names);
     rig->api = api_start(&config, &err);
     *state = rig;
     return rig->api ? 0 : -1;

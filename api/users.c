@@ -1,0 +1,242 @@
+/* Users and their sessions, for those who administer accounts. Nobody touches a user who may do
+ * more than he: that would be a way to get those rights. */
+#include "api/auth.h"
+#include "api/handlers.h"
+#include "api/idem.h"
+#include "api/server.h"
+#include "core/base/mem.h"
+#include "core/user/password.h"
+#include "core/user/session.h"
+#include "core/user/user.h"
+
+#include <string.h>
+
+struct user_body {
+    char *name, *password;
+    int role; /* enum role - 1 */
+    bool disabled;
+};
+
+static const char *const grantable[] = {"viewer", "operator", "admin", NULL};
+
+#define FIELDS(required)                                                                           \
+    {                                                                                              \
+        {.name = "name",                                                                           \
+         .type = FIELD_TEXT,                                                                       \
+         .flags = (required),                                                                      \
+         .offset = offsetof(struct user_body, name),                                               \
+         .min = 1,                                                                                 \
+         .max = NAME_MAX_BYTES,                                                                    \
+         .check = check_name,                                                                      \
+         .help = "unique"},                                                                        \
+            {.name = "role",                                                                       \
+             .type = FIELD_ENUM,                                                                   \
+             .flags = (required),                                                                  \
+             .offset = offsetof(struct user_body, role),                                           \
+             .names = grantable,                                                                   \
+             .help = "what the user may do"},                                                      \
+            {.name = "disabled",                                                                   \
+             .type = FIELD_BOOL,                                                                   \
+             .offset = offsetof(struct user_body, disabled),                                       \
+             .help = "cannot sign in, and neither do the user's tokens work"},                     \
+    }
+static const struct field new_fields[] = FIELDS(FIELD_REQUIRED);
+static const struct field edit_fields[] = FIELDS(0);
+static const struct model new_model = {"UserSpec", sizeof(struct user_body), new_fields,
+                                       ARRAY_LEN(new_fields)};
+static const struct model edit_model = {"UserPatch", sizeof(struct user_body), edit_fields,
+                                        ARRAY_LEN(edit_fields)};
+static const struct field password_fields[] = {
+    {.name = "password",
+     .type = FIELD_TEXT,
+     .flags = FIELD_REQUIRED,
+     .offset = offsetof(struct user_body, password),
+     .min = 1,
+     .max = PASSWORD_MAX_BYTES,
+     .help = "at least 10 characters, not the name"},
+};
+static const struct model password_model = {"PasswordSpec", sizeof(struct user_body),
+                                            password_fields, ARRAY_LEN(password_fields)};
+
+static void user_body_clear(struct user_body *body)
+{
+    if (body->password)
+        explicit_bzero(body->password, strlen(body->password));
+    free(body->name);
+    free(body->password);
+}
+
+/* The user at "{id}", if the caller may do all that the user may. */
+static bool find(struct request *rq, struct uuid *id, struct err *err)
+{
+    uint64_t rights = 0;
+
+    return user_rights(rq->api->config.core, rq->ref, id, &rights, err) &&
+           auth_may_give(rq, rights, err);
+}
+
+/* One that may be repeated by itself: no key is kept for it. */
+static bool origin_of(struct request *rq, struct origin *origin, struct err *err)
+{
+    if (!request_origin(rq, origin, err))
+        return false;
+    origin->idempotency_key = NULL;
+    return true;
+}
+
+bool users_list(struct request *rq, struct err *err)
+{
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+
+    if (!request_list(rq, &schema_user, &query, err))
+        return false;
+    user_list(rq->api->config.core, &query, &text);
+    return reply_text(rq, &text);
+}
+
+bool users_get(struct request *rq, struct err *err)
+{
+    json_t *user = user_show(rq->api->config.core, rq->ref, err);
+
+    return user && request_show(rq, &schema_user, user, err);
+}
+
+static bool reply_created(struct request *rq, const struct uuid *id, struct err *err)
+{
+    json_t *user = user_show(rq->api->config.core, UUID_STR(id), err);
+
+    if (!user)
+        return false;
+    reply_header(rq, "Location", "/api/v1/users/%s", UUID_STR(id));
+    return reply_json(rq, 201, user);
+}
+
+bool users_create(struct request *rq, struct err *err)
+{
+    CLEANUP(user_body_clear) struct user_body body = {0};
+    struct user_spec spec;
+    struct origin origin;
+    struct uuid id = {0};
+    bool replay;
+
+    if (!request_decode(rq, &new_model, &body, err) || !request_origin(rq, &origin, err) ||
+        !auth_may_give(rq, role_rights((enum role)(body.role + 1)), err) ||
+        !idem_find(rq, &origin, "user", &replay, &id, err))
+        return false;
+    if (replay)
+        return reply_created(rq, &id, err);
+    spec = (struct user_spec){
+        .name = body.name, .role = (enum role)(body.role + 1), .disabled = body.disabled};
+    if (!user_create(rq->api->config.core, &spec, &origin, &id, err))
+        return idem_lost_race(rq, &origin, "user", &id, err) && reply_created(rq, &id, err);
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_created(rq, &id, err);
+}
+
+bool users_edit(struct request *rq, struct err *err)
+{
+    CLEANUP(user_body_clear) struct user_body given = {0};
+    CLEANUP(json_decrefp) json_t *body = request_json(rq, err), *user = NULL;
+    struct core *core = rq->api->config.core;
+    struct user_spec spec;
+    struct origin origin;
+    struct uuid id;
+
+    if (!body || !model_decode(&edit_model, body, MODEL_CLIENT, &given, err) ||
+        !origin_of(rq, &origin, err) || !find(rq, &id, err))
+        return false;
+    if (json_is_null(json_object_get(body, "name")) || json_is_null(json_object_get(body, "role")))
+        return err_field(err, ERR_INVALID, given.name ? "/role" : "/name",
+                         "a user has a name and a role");
+    spec = (struct user_spec){.name = given.name,
+                              .role = json_object_get(body, "role") ? (enum role)(given.role + 1)
+                                                                    : ROLE_NONE,
+                              .disabled = given.disabled,
+                              .keep_disabled = !json_object_get(body, "disabled")};
+    if ((spec.role && !auth_may_give(rq, role_rights(spec.role), err)) ||
+        !user_edit(core, UUID_STR(&id), &spec, &origin, err))
+        return false;
+    if (origin.dry_run)
+        return reply_dry_run(rq, NULL, NULL);
+    user = user_show(core, UUID_STR(&id), err);
+    return user && reply_json(rq, 200, TAKE(user));
+}
+
+bool users_delete(struct request *rq, struct err *err)
+{
+    struct origin origin;
+    struct uuid id;
+
+    if (!request_origin(rq, &origin, err) || !find(rq, &id, err) ||
+        !user_delete(rq->api->config.core, UUID_STR(&id), &origin, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
+}
+
+bool users_password(struct request *rq, struct err *err)
+{
+    CLEANUP(user_body_clear) struct user_body body = {0};
+    struct origin origin;
+    struct uuid id;
+
+    if (!request_decode_secret(rq, &password_model, &body, err) || !origin_of(rq, &origin, err) ||
+        !find(rq, &id, err) ||
+        !user_set_password(rq->api->config.core, UUID_STR(&id), body.password, &origin, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
+}
+
+bool users_link(struct request *rq, struct err *err)
+{
+    char code[LINK_TEXT] = "";
+    struct origin origin;
+    int64_t ends_ms = 0;
+    struct uuid id;
+    json_t *v;
+
+    if (!request_no_arguments(rq, err) || !origin_of(rq, &origin, err) || !find(rq, &id, err) ||
+        !user_link(rq->api->config.core, UUID_STR(&id), &origin, code, &ends_ms, err))
+        return false;
+    if (origin.dry_run)
+        return reply_dry_run(rq, NULL, NULL);
+    v = json_object();
+    json_put(v, "path", json_sprintf("/#/welcome/%s", code));
+    json_put_text(v, "code", code);
+    json_put_time(v, "expires_at", ends_ms);
+    explicit_bzero(code, sizeof code);
+    return reply_json(rq, 200, v);
+}
+
+bool users_sessions(struct request *rq, struct err *err)
+{
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+
+    return request_list(rq, &schema_session, &query, err) &&
+           session_list(rq->api->config.core, rq->ref, &query, &text, err) && reply_text(rq, &text);
+}
+
+bool users_sign_out(struct request *rq, struct err *err)
+{
+    struct origin origin;
+    struct uuid id;
+
+    if (!origin_of(rq, &origin, err) || !find(rq, &id, err) ||
+        !session_end_all(rq->api->config.core, UUID_STR(&id), &origin, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
+}
+
+bool sessions_end(struct request *rq, struct err *err)
+{
+    const struct uuid anybody = {0};
+    struct origin origin;
+    struct uuid id;
+
+    if (!uuid_parse(rq->ref, &id))
+        return err_set(err, ERR_NOT_FOUND, "there is no session '%.64s'", rq->ref);
+    if (!origin_of(rq, &origin, err) ||
+        !session_end(rq->api->config.core, &id, &anybody, &origin, err))
+        return false;
+    return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
+}
