@@ -18,6 +18,8 @@ extern _Atomic(bool) fake_has_precopy;
  */
 struct fake_files {
     void (*stream)(const struct uuid *top, const struct uuid *base);
+    /* 'leaf_only': what lies below 'from' has a copy below 'to' already */
+    void (*mirror)(const struct uuid *from, const struct uuid *to, bool leaf_only);
     void (*commit)(const struct uuid *top, const struct uuid *base, bool is_leaf);
     void (*flush)(const struct uuid *file);
 };

@@ -131,13 +131,20 @@ bool fake_stream(struct machine *m, const struct machine_stream *stream, struct 
 
 bool fake_mirror(struct machine *m, const struct machine_mirror *mirror, struct err *err)
 {
+    const struct uuid *to = &mirror->chain->files[0];
     bool ok = FAILPOINT("fake.mirror", err);
+    struct uuid from = {0};
 
     for (size_t i = 0; i < mirror->chain->n_fds; i++)
         closep(&mirror->chain->fds[i]);
     lock_take(&m->lock);
-    ok = ok && can_pivot(m, err) &&
-         begin(m, &mirror->chain->files[0], (int)mirror->disk, mirror->bytes_per_s, err);
+    if (mirror->disk < VM_DISKS_MAX)
+        from = m->disks[mirror->disk].leaf;
+    lock_drop(&m->lock);
+    if (ok && fake_files)
+        fake_files->mirror(&from, to, mirror->leaf_only);
+    lock_take(&m->lock);
+    ok = ok && can_pivot(m, err) && begin(m, to, (int)mirror->disk, mirror->bytes_per_s, err);
     lock_drop(&m->lock);
     return ok;
 }

@@ -7,6 +7,7 @@
 #include "core/core/parts.h"
 #include "core/disk/space.h"
 #include "core/snap/schedule.h"
+#include "core/snap/unfinished.h"
 #include "core/vm/refill.h"
 #include "core/vm/registry.h"
 
@@ -66,6 +67,7 @@ static void *janitor_main(void *arg)
         space_watch(j->core);
         refill_look(j->core);
         schedules_tick(j->core);
+        unfinished_look(j->core);
         lock_take(&j->lock);
         while (!j->stopping && cond_wait_until(&j->woken, &j->lock, now + SPACE_MS))
             ;

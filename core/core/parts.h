@@ -85,6 +85,10 @@ struct vm {
         int64_t next_ms;
         unsigned tries;
     } refill;
+    struct { /* core/snap/unfinished.c; the janitor alone uses it */
+        int64_t next_ms;
+        unsigned tries;
+    } unfinished;
     struct uuid stands_on; /* the snapshot it goes on from; zero: none */
     struct uuid memory;    /* the image that a saved VM goes on with; zero: none (core/ram) */
     char *memory_leaves;   /* ... and the files its disks wrote to at that instant */

@@ -14,6 +14,7 @@
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/disk/blocks.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
 #include "core/disk/pool.h"
@@ -133,18 +134,13 @@ static bool unplug(struct work *w, struct err *err)
 /* Files that the machine does not need any more. */
 static void forget_files(struct work *w)
 {
+    struct blocks at = {.core = w->core, .vm = w->vm};
     CLEANUP(mem_freep) struct layer *chain = NULL;
-    const struct backend *backend;
-    struct err err = {0};
-    struct machine *machine = vm_machine_use(w->core, w->vm, &backend, &err);
     size_t n;
 
-    if (!machine)
-        return;
     chain = chain_of_leaf(w->core, &w->disk.leaf, &n);
     for (size_t i = 0; i < n; i++)
-        err_ignore(backend->drop_file(machine, &chain[i].id, &err), &err);
-    vm_machine_done(w->core, w->vm);
+        blocks_drop(&at, &chain[i]);
 }
 
 /* ---- step 3 ---- */

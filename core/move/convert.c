@@ -1,6 +1,5 @@
 /* A leaf without layers gets another format while the VM is off: a QEMU that never runs its guest
  * mirrors it, since what reads image formats does so in a jail. See inside.h. */
-#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
@@ -14,18 +13,13 @@
 
 #define LOOK_MS 50
 
-static bool never(const struct vm *vm, void *ctx)
+static bool watch(struct move *m, struct blocks *at, const struct uuid *name, struct err *err)
 {
-    return false;
-}
-
-static bool watch(struct move *m, const struct backend *backend, struct machine *helper,
-                  const struct uuid *name, struct err *err)
-{
+    uint64_t limit = UINT64_MAX, next;
     struct machine_block_job now;
 
     for (;;) {
-        if (!backend->block_job(helper, name, &now, err))
+        if (!blocks_look(at, name, &now, err))
             return false;
         if (now.state == BLOCK_JOB_READY)
             return true;
@@ -36,36 +30,37 @@ static bool watch(struct move *m, const struct backend *backend, struct machine 
             return err_set(err, ERR_NO_SPACE, "the pool %s is full", m->pool_name);
         if (job_cancelled(m->job))
             return err_set(err, ERR_CANCELLED, "nothing was moved");
+        if (atomic_load(&m->core->closing))
+            return err_set(err, ERR_UNAVAILABLE, "the daemon ends");
         job_progress(m->job, m->done + now.done, m->total);
-        (void)vm_wait(m->core, m->vm, never, NULL, clock_mono_ms() + LOOK_MS);
+        next = pace_now(&m->pace);
+        if (next != limit)
+            blocks_limit(at, name, next);
+        limit = next;
+        blocks_rest(at, LOOK_MS);
     }
 }
 
 /* Nobody writes, so a mirror that is the same stays so: it is ended, and the copy flushed. */
-static bool finish(const struct backend *backend, struct machine *helper, const struct uuid *name,
-                   struct err *err)
+static bool finish(struct blocks *at, const struct uuid *name, struct err *err)
 {
     const struct uuid nothing = {0};
 
-    return backend->block_job_end(helper, name, true, err) &&
-           backend->flush(helper, name, &nothing, err);
+    return blocks_end(at, name, true, err) && at->backend->flush(at->helper, name, &nothing, err);
 }
 
-static bool mirror(struct move *m, const struct move_file *f, struct machine *helper,
-                   struct err *err)
+static bool mirror(struct move *m, const struct move_file *f, struct blocks *at, struct err *err)
 {
-    const struct backend *backend = core_backend(m->vm->backend);
     struct plan_disk *chain = mem_alloc(sizeof *chain);
     const struct machine_mirror order = {.chain = chain, .bytes_per_s = pace_now(&m->pace)};
     bool ok = disk_open_chain(m->core, &f->to.id, chain, err);
 
     if (ok) {
-        ok = backend->mirror(helper, &order, err);
+        ok = core_backend(m->vm->backend)->mirror(at->helper, &order, err);
         chain->n_fds = 0; /* taken */
     }
     disks_close(chain, 1);
-    return ok && watch(m, backend, helper, &f->to.id, err) &&
-           finish(backend, helper, &f->to.id, err);
+    return ok && watch(m, at, &f->to.id, err) && finish(at, &f->to.id, err);
 }
 
 /* What the helper left in the page cache. */
@@ -78,15 +73,15 @@ static bool flush_file(const struct layer *layer, struct err *err)
 
 bool move_convert(struct move *m, const struct move_file *f, struct err *err)
 {
-    struct machine *helper;
+    struct blocks at = {.core = m->core, .vm = m->vm};
     bool ok;
 
     if (!layer_make(m->core, &f->to, err))
         return false;
-    helper = helper_start(m->core, m->vm, &f->from.id, err);
-    if (!helper)
+    at.helper = helper_start(m->core, m->vm, &f->from.id, err);
+    if (!at.helper)
         return false;
-    ok = FAILPOINT_AROUND("move.convert", mirror(m, f, helper, err), err);
-    helper_stop(m->core, m->vm, helper);
+    ok = FAILPOINT_AROUND("move.convert", mirror(m, f, &at, err), err);
+    helper_stop(m->core, m->vm, at.helper);
     return ok && flush_file(&f->to, err);
 }

@@ -1,5 +1,6 @@
 /* The inside of a move, shared by core/move's files only. */
 #pragma once
+#include "core/disk/blocks.h"
 #include "core/disk/file.h"
 #include "core/disk/pace.h"
 #include "core/move/move.h"
@@ -23,6 +24,7 @@ struct move {
     char pool_name[NAME_MAX_BYTES + 1];
     bool keep_source;
     struct pace pace;
+    struct blocks at; /* the VM's own machine */
     uint64_t done, total; /* bytes of progress */
     bool pivoted;         /* the worker has recorded it: there is only forward */
     uint64_t pause_us;    /* how long the guest stood still at the pivot */

@@ -6,8 +6,6 @@
  * A mirror is a job of QEMU's, named after the new leaf, so whoever comes later finds it. A pivot
  * that did not come to its record has ended the mirrors: they are begun anew. Who cannot know what
  * came out asks the machine which file a disk writes to, and the commit log once it is gone. */
-#include "core/base/clock.h"
-#include "core/base/commitlog.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
@@ -17,42 +15,11 @@
 #include "core/move/inside.h"
 #include "core/vm/registry.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define LOOK_MS    50
-#define CANCEL_MS  30000
 #define PIVOTS_MAX 5 /* a storage that is slow today is so for a while */
-
-static bool never(const struct vm *vm, void *ctx)
-{
-    return false;
-}
-
-static bool is_gone(const struct vm *vm, void *ctx)
-{
-    return !vm->machine && !vm->ending && !vm_run_is_live(vm->run);
-}
-
-static void rest(struct move *m)
-{
-    (void)vm_wait(m->core, m->vm, never, NULL, clock_mono_ms() + LOOK_MS);
-}
-
-static unsigned position_of(struct move *m, const struct uuid *id)
-{
-    struct disk *disk;
-    unsigned position;
-
-    lock_take(&m->core->registry.lock);
-    disk = disk_find(m->core, id);
-    position = disk ? disk->position : 0;
-    lock_drop(&m->core->registry.lock);
-    return position;
-}
 
 static const struct move_file *first_leaf(const struct move *m)
 {
@@ -64,83 +31,25 @@ static const struct move_file *first_leaf(const struct move *m)
 
 /* ---- one mirror ---- */
 
-static bool look(struct move *m, const struct uuid *name, struct machine_block_job *out,
-                 struct err *err)
-{
-    const struct backend *backend;
-    struct machine *machine = vm_machine_use(m->core, m->vm, &backend, err);
-    bool ok;
-
-    if (!machine)
-        return false;
-    ok = backend->block_job(machine, name, out, err);
-    vm_machine_done(m->core, m->vm);
-    return ok;
-}
-
-static void end_job(struct move *m, const struct uuid *name, bool cancel)
-{
-    const struct backend *backend;
-    struct err err = {0};
-    struct machine *machine = vm_machine_use(m->core, m->vm, &backend, &err);
-
-    if (!machine)
-        return;
-    err_ignore(backend->block_job_end(machine, name, cancel, &err), &err);
-    vm_machine_done(m->core, m->vm);
-}
-
-static void drop_file(struct move *m, const struct uuid *file)
-{
-    const struct backend *backend;
-    struct err err = {0};
-    struct machine *machine = vm_machine_use(m->core, m->vm, &backend, &err);
-
-    if (!machine)
-        return;
-    err_ignore(backend->drop_file(machine, file, &err), &err);
-    vm_machine_done(m->core, m->vm);
-}
-
-/* Has the mirror end, and waits for that; the machine lets go of the copies. */
-static void call_off(struct move *m, const struct move_file *f)
-{
-    const int64_t deadline_ms = clock_mono_ms() + CANCEL_MS;
-    struct machine_block_job now = {0};
-    struct err err = {0};
-    bool asked = false;
-
-    while (clock_left_ms(deadline_ms) && look(m, &f->to.id, &now, &err) &&
-           now.state != BLOCK_JOB_NONE && now.state != BLOCK_JOB_ENDED) {
-        if (!asked && now.state != BLOCK_JOB_PIVOTING) {
-            end_job(m, &f->to.id, true);
-            asked = true;
-        }
-        rest(m);
-    }
-    if (now.state == BLOCK_JOB_ENDED)
-        end_job(m, &f->to.id, false);
-}
-
 static void call_all_off(struct move *m)
 {
     for (size_t i = 0; i < m->n; i++)
         if (m->files[i].is_leaf)
-            call_off(m, &m->files[i]);
+            blocks_call_off(&m->at, &m->files[i].to);
     for (size_t i = m->n; i--;) /* children before their parents */
         if (!move_is_image(&m->files[i]))
-            drop_file(m, &m->files[i].to.id);
+            blocks_drop(&m->at, &m->files[i].to);
 }
 
 static bool call_mirror(struct move *m, const struct move_file *f, struct plan_disk *chain,
                         struct err *err)
 {
-    const struct machine_mirror mirror = {.disk = position_of(m, &f->disk),
+    const struct machine_mirror mirror = {.disk = blocks_position(m->core, &f->disk),
                                           .chain = chain,
                                           .leaf_only = !uuid_is_zero(&f->from.parent),
                                           .bytes_per_s = pace_now(&m->pace)};
-    const struct backend *backend;
-    struct machine *machine = vm_machine_use(m->core, m->vm, &backend, err);
+    struct machine *machine = blocks_use(&m->at, err);
+    const struct backend *backend = m->at.backend;
     bool ok;
 
     if (!machine)
@@ -148,7 +57,7 @@ static bool call_mirror(struct move *m, const struct move_file *f, struct plan_d
     ok = backend->mirror
              ? FAILPOINT_AROUND("move.mirror", backend->mirror(machine, &mirror, err), err)
              : err_set(err, ERR_UNSUPPORTED, "this kind of VM cannot move while it runs");
-    vm_machine_done(m->core, m->vm);
+    blocks_done(&m->at);
     return ok;
 }
 
@@ -181,36 +90,20 @@ static bool begin_all(struct move *m, struct err *err)
 
 static void set_limit(struct move *m, uint64_t bytes_per_s)
 {
-    const struct backend *backend;
-    struct err err = {0};
-    struct machine *machine;
-
-    for (size_t i = 0; i < m->n; i++) {
-        if (!m->files[i].is_leaf)
-            continue;
-        machine = vm_machine_use(m->core, m->vm, &backend, &err);
-        if (!machine)
-            return;
-        err_ignore(backend->block_job_limit(machine, &m->files[i].to.id, bytes_per_s, &err), &err);
-        vm_machine_done(m->core, m->vm);
-    }
+    for (size_t i = 0; i < m->n; i++)
+        if (m->files[i].is_leaf)
+            blocks_limit(&m->at, &m->files[i].to.id, bytes_per_s);
 }
 
 static void resume(struct move *m, const struct move_file *f)
 {
-    const struct backend *backend;
     struct err err = {0};
     uint64_t total, free_bytes;
-    struct machine *machine;
 
     if (!fs_space(f->to.dir, &total, &free_bytes, &err) || free_bytes < total / 100)
         return;
-    machine = vm_machine_use(m->core, m->vm, &backend, &err);
-    if (!machine)
-        return;
     log_info("the pool %s has room again: the move goes on", m->pool_name);
-    err_ignore(backend->block_job_resume(machine, &f->to.id, &err), &err);
-    vm_machine_done(m->core, m->vm);
+    blocks_resume(&m->at, &f->to.id);
 }
 
 struct crowd {
@@ -228,7 +121,7 @@ static bool look_at_all(struct move *m, struct crowd *c, struct err *err)
     for (size_t i = 0; i < m->n; i++) {
         if (!m->files[i].is_leaf)
             continue;
-        if (!look(m, &m->files[i].to.id, &now, err))
+        if (!blocks_look(&m->at, &m->files[i].to.id, &now, err))
             return false;
         c->running += now.state == BLOCK_JOB_RUNNING;
         c->ready += now.state == BLOCK_JOB_READY;
@@ -249,7 +142,7 @@ static bool answers(struct move *m)
     struct machine_block_job now;
     struct err none = {0};
 
-    return look(m, &first_leaf(m)->to.id, &now, &none);
+    return blocks_look(&m->at, &first_leaf(m)->to.id, &now, &none);
 }
 
 /* The machine did not answer: waits until it is gone, or answers again. */
@@ -265,11 +158,11 @@ static enum move_end why_silent(struct move *m, struct err *err)
             err_set(err, ERR_CANCELLED, "nothing was moved");
             return MOVE_FAILED;
         }
-        if (vm_is(m->core, m->vm, is_gone, NULL))
+        if (blocks_is_gone(&m->at))
             return MOVE_VM_IS_OFF;
         if (answers(m))
             return MOVE_SILENT;
-        rest(m);
+        blocks_rest(&m->at, LOOK_MS);
     }
 }
 
@@ -300,7 +193,7 @@ static enum watched watch(struct move *m, struct err *err)
         if (next != limit)
             set_limit(m, next);
         limit = next;
-        rest(m);
+        blocks_rest(&m->at, LOOK_MS);
     }
 }
 
@@ -309,16 +202,10 @@ static enum watched watch(struct move *m, struct err *err)
 /* The newest record of the VM's log is this operation's. */
 static bool is_recorded(struct move *m, bool *yes, struct err *err)
 {
-    CLEANUP(closep) int dir = vm_dir_open(m->core, m->vm, true, err);
-    CLEANUP(closep) int log = -1;
     CLEANUP(json_decrefp) json_t *record = NULL;
-    uint64_t sequence;
 
     *yes = false;
-    if (dir < 0)
-        return false;
-    log = commitlog_open(dir, err);
-    if (log < 0 || !commitlog_last(log, &sequence, &record, err))
+    if (!blocks_record(&m->at, &record, err))
         return false;
     *yes = record && str_eq(json_get_text(record, "job"), UUID_STR(job_id(m->job))) &&
            !json_get_bool(record, "undone", false);
@@ -328,19 +215,13 @@ static bool is_recorded(struct move *m, bool *yes, struct err *err)
 /* False: nobody answered. */
 static bool ask_machine(struct move *m, const struct move_file *leaf, bool *over, bool *pivoted)
 {
-    const struct backend *backend;
     struct machine_block_job now;
     struct err none = {0};
-    struct machine *machine = vm_machine_use(m->core, m->vm, &backend, &none);
-    bool ok;
 
-    if (!machine)
+    if (!blocks_look(&m->at, &leaf->to.id, &now, &none))
         return false;
-    ok = backend->block_job(machine, &leaf->to.id, &now, &none);
-    *over = ok && now.state != BLOCK_JOB_PIVOTING;
-    ok = ok && backend->is_leaf(machine, position_of(m, &leaf->disk), &leaf->to.id, pivoted, &none);
-    vm_machine_done(m->core, m->vm);
-    return ok;
+    *over = now.state != BLOCK_JOB_PIVOTING;
+    return blocks_is_leaf(&m->at, &leaf->disk, &leaf->to.id, pivoted, &none);
 }
 
 enum move_end move_find_out(struct move *m, struct err *err)
@@ -353,7 +234,7 @@ enum move_end move_find_out(struct move *m, struct err *err)
             m->pivoted = pivoted;
             return pivoted ? MOVE_PIVOTED : MOVE_FAILED;
         }
-        if (vm_wait(m->core, m->vm, is_gone, NULL, clock_mono_ms() + LOOK_MS))
+        if (blocks_await_gone(&m->at, LOOK_MS))
             break;
         if (atomic_load(&m->core->closing)) {
             err_set(err, ERR_UNAVAILABLE, "the daemon ends");
@@ -362,7 +243,7 @@ enum move_end move_find_out(struct move *m, struct err *err)
     }
     while (!is_recorded(m, &pivoted, err)) { /* nothing may be done before that is known */
         log_error("the commit log of %s cannot be read: %s", VM_NAME(m->core, m->vm), err->detail);
-        rest(m);
+        blocks_rest(&m->at, LOOK_MS);
         if (atomic_load(&m->core->closing))
             return MOVE_NOT_KNOWN;
         *err = (struct err){0};
@@ -377,7 +258,6 @@ static bool call_pivot(struct move *m, struct machine_pivoted *out, struct err *
 {
     CLEANUP(mem_freep) struct machine_new_leaf *leaves = mem_array(m->n, sizeof *leaves);
     struct machine_pivot pivot = {.job = *job_id(m->job), .leaves = leaves};
-    const struct backend *backend;
     struct machine *machine;
     bool ok;
 
@@ -385,11 +265,11 @@ static bool call_pivot(struct move *m, struct machine_pivoted *out, struct err *
         if (m->files[i].is_leaf)
             leaves[pivot.n++] =
                 (struct machine_new_leaf){m->files[i].disk, m->files[i].to.id, m->files[i].to.id};
-    machine = vm_machine_use(m->core, m->vm, &backend, err);
+    machine = blocks_use(&m->at, err);
     if (!machine)
         return false;
-    ok = FAILPOINT_AROUND("move.pivot", backend->pivot(machine, &pivot, out, err), err);
-    vm_machine_done(m->core, m->vm);
+    ok = FAILPOINT_AROUND("move.pivot", m->at.backend->pivot(machine, &pivot, out, err), err);
+    blocks_done(&m->at);
     return ok;
 }
 
@@ -423,17 +303,6 @@ static bool all_are_there(struct move *m)
     return look_at_all(m, &c, &none) && !c.missing && c.ready + c.running + c.pivoting > 0;
 }
 
-/* Returns once the target's storage writes again. A QEMU that closes an image waits for it, and its
- * guest stands still meanwhile: better this thread waits. */
-static void await_target(struct move *m)
-{
-    struct err none = {0};
-    CLEANUP(closep) int fd = layer_open(&first_leaf(m)->to, O_RDONLY, &none);
-
-    if (fd >= 0 && futimens(fd, NULL) == 0)
-        (void)fsync(fd);
-}
-
 static enum move_end attempt(struct move *m, struct err *err)
 {
     enum watched watched = WATCH_FAILED;
@@ -451,10 +320,8 @@ static enum move_end attempt(struct move *m, struct err *err)
     end = watched == WATCH_READY    ? pivot(m, err)
           : watched == WATCH_SILENT ? why_silent(m, err)
                                     : MOVE_FAILED;
-    if (end == MOVE_FAILED) {
-        await_target(m);
+    if (end == MOVE_FAILED)
         call_all_off(m);
-    }
     return end;
 }
 
@@ -483,5 +350,5 @@ void move_forget(struct move *m)
 {
     for (size_t i = m->n; i--;)
         if (!move_is_image(&m->files[i]))
-            drop_file(m, &m->files[i].from.id);
+            blocks_drop(&m->at, &m->files[i].from);
 }

@@ -10,7 +10,6 @@
  * For a VM that is off the commit point is 5. After it is passed there is only forward. */
 #include "core/move/move.h"
 
-#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
@@ -117,25 +116,15 @@ static bool copy_all(struct move *m, bool leaves, struct err *err)
     return true;
 }
 
-static bool is_off(const struct vm *vm, void *ctx)
-{
-    return !vm->machine && !vm->ending && !vm_run_is_live(vm->run);
-}
-
 static bool is_saved(const struct vm *vm, void *ctx)
 {
     return vm->run == VM_SAVED;
 }
 
-static bool never(const struct vm *vm, void *ctx)
-{
-    return false;
-}
-
 /* Copies are read and compared: each byte is told of twice, those of mirrors once. */
 static void count(struct move *m)
 {
-    const bool off = vm_is(m->core, m->vm, is_off, NULL);
+    const bool off = blocks_is_gone(&m->at);
 
     m->done = m->total = 0;
     for (size_t i = 0; i < m->n; i++)
@@ -148,7 +137,7 @@ static enum move_end move_leaves(struct move *m, struct err *err)
 
     if (!FAILPOINT("move.step", err) || !job_step(m->job, "mirror", err))
         return MOVE_FAILED;
-    if (!vm_is(m->core, m->vm, is_off, NULL))
+    if (!blocks_is_gone(&m->at))
         end = move_live(m, err);
     if (end != MOVE_VM_IS_OFF)
         return end;
@@ -187,7 +176,7 @@ static bool commit_surely(struct move *m, struct err *err)
         if (!m->pivoted || atomic_load(&m->core->closing) || store_is_poisoned(m->core->store))
             return false;
         log_error("the move is not recorded yet: %s", err->detail);
-        (void)vm_wait(m->core, m->vm, never, NULL, clock_mono_ms() + AGAIN_MS);
+        blocks_rest(&m->at, AGAIN_MS);
         *err = (struct err){0};
     }
     return true;
@@ -225,7 +214,8 @@ static bool reserve(struct move *m, struct err *err)
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
-    CLEANUP(move_clear) struct move m = {.core = core, .vm = hold.vm, .job = job};
+    CLEANUP(move_clear)
+    struct move m = {.core = core, .vm = hold.vm, .job = job, .at = {.core = core, .vm = hold.vm}};
     bool over;
 
     if (!hold.vm || !move_of_job(&m, &over, err))

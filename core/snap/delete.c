@@ -21,6 +21,7 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/blocks.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
 #include "core/ram/image.h"
@@ -281,6 +282,26 @@ static bool is_lent(struct work *w, const struct uuid *id)
     return lent;
 }
 
+/* A copy that an earlier daemon began comes first: QEMU has it still, under way or over. QEMU 7.2
+ * ends in a segmentation fault when it is asked for its nodes while a stream is over and was not
+ * dismissed. */
+static void put_begun_first(struct work *w, struct layer *files, size_t n)
+{
+    struct blocks at = {.core = w->core, .vm = w->vm};
+
+    for (size_t i = 1; i < n; i++) {
+        const struct layer moved = files[i];
+        struct machine_block_job now;
+        struct err none = {0};
+        struct layer child;
+        if (!child_of(w, &files[i].id, &child) || !blocks_look(&at, &child.id, &now, &none) ||
+            now.state == BLOCK_JOB_NONE)
+            continue;
+        files[i] = files[0];
+        files[0] = moved;
+    }
+}
+
 static bool take_all_over(struct work *w, const struct layer *files, size_t n, struct err *err)
 {
     struct layer child;
@@ -295,14 +316,6 @@ static bool take_all_over(struct work *w, const struct layer *files, size_t n, s
     return true;
 }
 
-/* Before the files are trash: what QEMU still holds of a file that is gone would take its space for
- * as long as the VM runs, and whoever goes on after a kill knows no more which files it was. */
-static void let_go(struct work *w, const struct layer *files, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        merge_forget(w->core, w->vm, &files[i]);
-}
-
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
@@ -313,14 +326,19 @@ static bool run(struct core *core, struct job *job, struct err *err)
 
     if (!w.vm)
         return false;
+    pace_begin_at_once(&w.pace, core, w.vm, job);
+    if (!json_object_get(job_args(job), "snapshot")) /* what another one left (unfinished.c) */
+        return down_all(core, w.vm, &w.pace, err);
     if (!uuid_parse(json_get_text(job_args(job), "snapshot"), &w.id))
         return err_set(err, ERR_INTERNAL, "the operation has no snapshot");
-    pace_begin_at_once(&w.pace, core, w.vm, job);
     files = files_of(&w, &n);
     keep_bases(&w, files, &n);
+    put_begun_first(&w, files, n);
     if (!take_all_over(&w, files, n, err))
         return false;
-    let_go(&w, files, n);
+    /* Before they are trash: what QEMU still holds of a file that is gone would take its space for
+     * as long as the VM runs, and whoever goes on after a kill knows no more which files it was. */
+    merge_forget(core, w.vm, files, n);
     if (!commit(&w, files, n, err))
         return false;
     err_ignore(nvram_forget(core, w.vm, &w.id, &ignored), &ignored);

@@ -8,10 +8,10 @@
  * there is only forward. */
 #include "core/snap/down.h"
 
-#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/disk/blocks.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
 #include "core/snap/tree.h"
@@ -81,7 +81,6 @@ static bool fill(struct core *core, struct vm *vm, const struct file *base, stru
     *out = (struct merge_down){.top = layer_of_file(core, top), .base = layer_of_file(core, base)};
     if (disk) {
         out->disk = disk->id;
-        out->position = disk->position;
     } else if (above) {
         out->above = layer_of_file(core, above);
         out->above_is_leaf = disk_of_leaf(core, vm, &above->id) != NULL;
@@ -200,14 +199,11 @@ static bool commit(struct core *core, struct vm *vm, struct job *job, const stru
     return ok;
 }
 
-static bool never(const struct vm *vm, void *ctx)
-{
-    return false;
-}
-
 static void rest(struct core *core, struct vm *vm)
 {
-    (void)vm_wait(core, vm, never, NULL, clock_mono_ms() + AGAIN_MS);
+    struct blocks at = {.core = core, .vm = vm};
+
+    blocks_rest(&at, AGAIN_MS);
 }
 
 /* The disk writes to F already: it is tried until it is written, or another daemon does. */
@@ -236,7 +232,7 @@ static bool merge_one(struct core *core, struct vm *vm, struct pace *pace, struc
     if (!FAILPOINT("snapshot.down", err) || !merge_commit(core, vm, pace, &down, err) ||
         !commit_surely(core, vm, pace->job, &down, err))
         return false;
-    merge_forget(core, vm, &down.top);
+    merge_forget(core, vm, &down.top, 1);
     files_settle_vm(core, &vm->id);
     vm_copy_later(core, &vm->id);
     return true;
@@ -256,6 +252,13 @@ static bool merge_with_patience(struct core *core, struct vm *vm, struct pace *p
         *err = (struct err){0};
     }
     return true;
+}
+
+bool down_is_due(struct core *core, struct vm *vm)
+{
+    struct merge_down down;
+
+    return next(core, vm, &down);
 }
 
 bool down_all(struct core *core, struct vm *vm, struct pace *pace, struct err *err)

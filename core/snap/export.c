@@ -11,11 +11,11 @@
  * that the VM may run meanwhile. */
 #include "core/snap/export.h"
 
-#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
+#include "core/disk/blocks.h"
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
 #include "core/disk/lent.h"
@@ -271,12 +271,12 @@ static int make_part(struct work *w, uint64_t size_bytes, struct err *err)
     return fd;
 }
 
-static bool watch(struct work *w, struct machine *helper, struct vm *shadow, struct err *err)
+static bool watch(struct work *w, struct blocks *at, struct err *err)
 {
     struct machine_block_job now;
 
     for (;;) {
-        if (!w->backend->block_job(helper, &w->image, &now, err))
+        if (!blocks_look(at, &w->image, &now, err))
             return false;
         if (now.state == BLOCK_JOB_READY)
             return true;
@@ -290,7 +290,7 @@ static bool watch(struct work *w, struct machine *helper, struct vm *shadow, str
         if (atomic_load(&w->core->closing))
             return err_set(err, ERR_UNAVAILABLE, "the daemon ends");
         job_progress(w->job, now.done, now.total);
-        helper_rest(w->core, shadow, LOOK_MS);
+        blocks_rest(at, LOOK_MS);
     }
 }
 
@@ -298,6 +298,7 @@ static bool watch(struct work *w, struct machine *helper, struct vm *shadow, str
 static bool mirror(struct work *w, struct machine *helper, struct vm *shadow, int fd,
                    uint64_t size_bytes, struct err *err)
 {
+    struct blocks at = {.core = w->core, .vm = shadow, .helper = helper};
     const struct uuid nothing = {0};
     struct plan_disk *chain = mem_alloc(sizeof *chain);
     const struct machine_mirror order = {.chain = chain};
@@ -314,8 +315,7 @@ static bool mirror(struct work *w, struct machine *helper, struct vm *shadow, in
     ok = w->backend->mirror(helper, &order, err);
     chain->n_fds = 0; /* taken */
     disks_close(chain, 1);
-    return ok && watch(w, helper, shadow, err) &&
-           w->backend->block_job_end(helper, &w->image, true, err) &&
+    return ok && watch(w, &at, err) && blocks_end(&at, &w->image, true, err) &&
            w->backend->flush(helper, &w->image, &nothing, err);
 }
 

@@ -74,8 +74,7 @@ static bool flatten_one(struct core *core, struct vm *vm, struct pace *pace, str
     if (file)
         file_set_parent(core, file, &child->parent);
     lock_drop(&core->registry.lock);
-    for (size_t i = 0; i < n; i++)
-        merge_forget(core, vm, &below[i]);
+    merge_forget(core, vm, below, n);
     return true;
 }
 

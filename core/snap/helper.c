@@ -3,7 +3,6 @@
  * is swept as every worker that belongs to no running VM. */
 #include "core/snap/helper.h"
 
-#include "core/base/clock.h"
 #include "core/base/commitlog.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
@@ -154,14 +153,4 @@ void helper_shadow_free(struct core *core, struct vm *shadow)
     lock_drop(&core->registry.lock);
     lock_clear(&shadow->writing);
     free(shadow);
-}
-
-static bool never(const struct vm *vm, void *ctx)
-{
-    return false;
-}
-
-void helper_rest(struct core *core, struct vm *vm, int64_t ms)
-{
-    (void)vm_wait(core, vm, never, NULL, clock_mono_ms() + ms);
 }

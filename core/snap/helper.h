@@ -16,5 +16,3 @@ void helper_stop(struct core *core, struct vm *vm, struct machine *machine);
  * finds it, but its uid slot is its own. 'backend' is an enum vm_backend. */
 struct vm *helper_shadow(struct core *core, const struct uuid *id, int backend);
 void helper_shadow_free(struct core *core, struct vm *shadow);
-/* Waits so long, or until the daemon ends. */
-void helper_rest(struct core *core, struct vm *vm, int64_t ms);

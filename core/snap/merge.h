@@ -6,8 +6,8 @@
 #include "core/disk/pace.h"
 
 #define MERGE_LATER                                                                                \
-    "the snapshot is gone, its files are not merged yet: deleting any snapshot of the VM does "    \
-    "that"
+    "the snapshot is gone, its files are not merged yet: that is gone on with later, or when any " \
+    "snapshot of the VM is deleted"
 
 /* Blocks until 'child' has everything of 'from' that it shows and the copy is on the disk; 'child'
  * does not need 'from' any more then. As fast as 'pace' allows; progress goes to its job. CANCELLED
@@ -19,7 +19,6 @@ bool merge_stream(struct core *core, struct vm *vm, struct pace *pace, const str
 struct merge_down {
     struct layer top, base;
     struct uuid disk;   /* that writes to 'top'; zero: none does */
-    unsigned position;  /* of that disk */
     struct layer above; /* of a running VM: what lies on 'top' there; its id is zero when a disk
                          * writes to 'top' */
     bool above_is_leaf;
@@ -29,5 +28,6 @@ struct merge_down {
  * the machine nor its log answer, is waited for. May be repeated. */
 bool merge_commit(struct core *core, struct vm *vm, struct pace *pace,
                   const struct merge_down *down, struct err *err) MUST_USE;
-/* A running QEMU lets go of a file that its disks do not need any more, as far as it answers. */
-void merge_forget(struct core *core, struct vm *vm, const struct layer *file);
+/* A running QEMU lets go of files that its disks do not need any more, as far as it answers. Waits
+ * for their storage first. */
+void merge_forget(struct core *core, struct vm *vm, const struct layer *files, size_t n);

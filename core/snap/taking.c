@@ -18,6 +18,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/blocks.h"
 #include "core/disk/disks.h"
 #include "core/snap/merge.h"
 #include "core/snap/snap.h"
@@ -142,52 +143,35 @@ static bool has_machine(const struct vm *vm, void *ctx)
     return vm->machine != NULL;
 }
 
-static bool never(const struct vm *vm, void *ctx)
+static struct blocks blocks_of(struct taking *t)
 {
-    return false;
+    return (struct blocks){.core = t->core, .vm = t->vm};
 }
 
-static bool is_gone(const struct vm *vm, void *ctx)
+unsigned taking_position(struct taking *t, size_t i)
 {
-    return !vm->machine && !vm->ending && !vm_run_is_live(vm->run);
+    return blocks_position(t->core, &t->overlays[i].disk);
 }
 
 bool taking_is_alone(struct taking *t)
 {
-    return vm_is(t->core, t->vm, is_gone, NULL);
-}
+    struct blocks at = blocks_of(t);
 
-/* Where the machine's disk 'i' is among its disks. */
-unsigned taking_position(struct taking *t, size_t i)
-{
-    struct disk *disk;
-    unsigned n = 0;
-
-    lock_take(&t->core->registry.lock);
-    disk = disk_find(t->core, &t->overlays[i].disk);
-    n = disk ? disk->position : 0;
-    lock_drop(&t->core->registry.lock);
-    return n;
+    return blocks_is_gone(&at);
 }
 
 /* Asks until somebody knows: did QEMU switch? A machine that is gone may have. */
 static bool has_switched(struct taking *t, bool *switched, struct err *err)
 {
-    for (;;) {
-        const struct backend *backend;
-        struct err none = {0};
-        struct machine *machine = vm_machine_use(t->core, t->vm, &backend, &none);
-        bool ok;
+    struct blocks at = blocks_of(t);
 
+    for (;;) {
+        struct err none = {0};
+
+        if (blocks_is_leaf(&at, &t->overlays[0].disk, &t->overlays[0].file, switched, &none))
+            return true;
         *switched = true;
-        if (machine) {
-            ok = backend->is_leaf(machine, taking_position(t, 0), &t->overlays[0].file, switched,
-                                  &none);
-            vm_machine_done(t->core, t->vm);
-            if (ok)
-                return true;
-        }
-        if (vm_wait(t->core, t->vm, is_gone, NULL, clock_mono_ms() + ASK_MS))
+        if (blocks_await_gone(&at, ASK_MS))
             return true;
         if (atomic_load(&t->core->closing))
             return err_set(err, ERR_UNAVAILABLE, "the daemon ends");
@@ -220,10 +204,12 @@ static bool call(struct taking *t, struct machine *machine, const struct backend
 
 struct machine *taking_machine(struct taking *t, const struct backend **backend, struct err *err)
 {
+    struct blocks at = blocks_of(t);
+
     for (;;) {
         struct err none = {0};
         struct machine *machine = vm_machine_use(t->core, t->vm, backend, &none);
-        if (machine || vm_wait(t->core, t->vm, is_gone, NULL, clock_mono_ms() + ASK_MS))
+        if (machine || blocks_await_gone(&at, ASK_MS))
             return machine;
         if (atomic_load(&t->core->closing)) {
             err_set(err, ERR_UNAVAILABLE, "the daemon ends");
@@ -245,8 +231,7 @@ static bool switch_over(struct taking *t, struct err *err)
     bool ok;
 
     t->switched = t->again;
-    if (!t->n ||
-        (!vm_is(t->core, t->vm, has_machine, NULL) && vm_is(t->core, t->vm, is_gone, NULL)))
+    if (!t->n || (!vm_is(t->core, t->vm, has_machine, NULL) && taking_is_alone(t)))
         return true;
     if (t->again) {
         if (!has_switched(t, &t->switched, err))
@@ -366,11 +351,13 @@ static bool commit(struct taking *t, struct err *err)
  * written, or another daemon does. */
 bool taking_commit(struct taking *t, struct err *err)
 {
+    struct blocks at = blocks_of(t);
+
     while (!commit(t, err)) {
         if (!t->switched || atomic_load(&t->core->closing) || store_is_poisoned(t->core->store))
             return false;
         log_error("the snapshot is not recorded yet: %s", err->detail);
-        (void)vm_wait(t->core, t->vm, never, NULL, clock_mono_ms() + AGAIN_MS);
+        blocks_rest(&at, AGAIN_MS);
         *err = (struct err){0};
     }
     return true;
@@ -425,7 +412,7 @@ void taking_undo(struct taking *t)
         return;
     err_ignore(nvram_forget(t->core, t->vm, &t->id, &err), &err);
     for (size_t i = 0; i < t->n; i++) /* or QEMU holds what has no name any more */
-        merge_forget(t->core, t->vm, &t->overlays[i].layer);
+        merge_forget(t->core, t->vm, &t->overlays[i].layer, 1);
     overlays_drop(t->core, t->overlays, t->n);
     if (t->with_memory)
         ram_image_drop(t->core, &t->image);

@@ -16,6 +16,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/disk/blocks.h"
 #include "core/snap/taking.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
@@ -53,14 +54,11 @@ bool taking_memory_begin(struct taking *t, struct err *err)
     return ram_image_of_job(t->core, &t->vm->id, job_id(t->job), t->args, &t->image, err);
 }
 
-static bool never(const struct vm *vm, void *ctx)
-{
-    return false;
-}
-
 static void rest(struct taking *t, int64_t ms)
 {
-    (void)vm_wait(t->core, t->vm, never, NULL, clock_mono_ms() + ms);
+    struct blocks at = {.core = t->core, .vm = t->vm};
+
+    blocks_rest(&at, ms);
 }
 
 /* False: it does not say, for now. */

@@ -3,13 +3,17 @@
  * tests/integration/snapshots.c. */
 #include "tests/lib/world_acts.h"
 
+#include "backends/fake/fake.h"
+#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/job/job.h"
 #include "core/snap/snap.h"
+#include "core/snap/unfinished.h"
 
 #include <glob.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -248,6 +252,50 @@ static void a_base_of_two_branches_goes_up_into_both(void **state)
     assert_int_equal(world_files(&w), 4);
     assert_false(bases_are_left());
     start();
+}
+
+static void await_that(bool (*so)(void))
+{
+    const int64_t deadline_ms = clock_mono_ms() + 20000;
+
+    while (!so() && clock_mono_ms() < deadline_ms)
+        (void)poll(NULL, 0, 10); /* asked again until it is so */
+    assert_true(so());
+}
+
+static bool the_snapshot_is_gone(void)
+{
+    return !tree()[0];
+}
+
+static bool they_are_merged(void)
+{
+    return world_files(&w) == 2;
+}
+
+/* The snapshot is gone and its files are not merged; nobody asks for that any more. */
+static void what_was_cancelled_then_is_gone_on_with_later(void **state)
+{
+    const int64_t patience_ms = unfinished_first_ms;
+    struct err err = {0};
+    struct uuid op;
+
+    world_fatten(&w);
+    start();
+    assert_string_equal(take("a"), "succeeded");
+    fake_full = true;
+    assert_true(snapshot_delete(w.core, "web", "a", NULL, &world_admin, &op, &err));
+    await_that(the_snapshot_is_gone);
+    assert_true(job_cancel(w.core, &op, &world_admin, &err));
+    assert_string_equal(outcome(true, &op, &err), "cancelled");
+    fake_full = false;
+    assert_int_equal(world_files(&w), 4);
+    unfinished_first_ms = 0;
+    restart();
+    await_that(they_are_merged);
+    unfinished_first_ms = patience_ms;
+    world_settle(&w, "web");
+    assert_true(bases_are_left());
 }
 
 #ifdef VMMD_FAILPOINTS
@@ -491,6 +539,7 @@ int main(void)
         T(a_large_base_takes_over_what_a_running_vm_writes_to),
         T(a_file_in_the_middle_goes_down_and_its_snapshot_stays),
         T(a_base_of_two_branches_goes_up_into_both),
+        T(what_was_cancelled_then_is_gone_on_with_later),
 #ifdef VMMD_FAILPOINTS
         T(what_fails_once_the_snapshot_is_gone_is_tried_again),
         T(a_lost_answer_is_asked_for),

@@ -1,10 +1,10 @@
 /* Storage that is full or does not answer, under a guest that counts (tests/lib/counter.h): one
- * pool lies on a small file system of its own, an ext4 on a loop device, which is filled and
- * frozen. It is mounted in a mount namespace of this program, so nothing of it outlives the
- * program. */
+ * pool lies on a small file system of its own (tests/lib/small_fs.h), which is filled and frozen.
+ */
 #include "tests/lib/chain.h"
 #include "tests/lib/counter.h"
 #include "tests/lib/rig.h"
+#include "tests/lib/small_fs.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -14,99 +14,24 @@
 
 #include <fcntl.h>
 #include <glob.h>
-#include <linux/fs.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mount.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define SOON_MS  60000
-#define FS_BYTES (64 << 20)
+#define SOON_MS 60000
 #define DISK(format, pool)                                                                         \
     "{\"size_bytes\":16777216,\"format\":\"" format "\",\"bus\":\"ide\",\"pool\":\"" pool "\"}"
+#define SPEC_ONE                                                                                   \
+    "{\"name\":\"web\",\"machine\":\"pc\",\"accel\":\"tcg\",\"memory_bytes\":16777216,"            \
+    "\"nics\":[],\"video\":{\"model\":\"none\"},\"pointer\":\"mouse\",\"rng\":false,"              \
+    "\"disks\":[" DISK("raw", "main") "]}"
 #define SPEC(second)                                                                               \
     "{\"name\":\"web\",\"machine\":\"pc\",\"accel\":\"tcg\",\"memory_bytes\":16777216,"            \
     "\"nics\":[],\"video\":{\"model\":\"none\"},\"pointer\":\"mouse\",\"rng\":false,"              \
     "\"disks\":[" DISK("raw", "main") "," second "]}"
 
-/* ---- the file system ---- */
-
-static void mount_small(struct rig *r)
-{
-    CLEANUP(mem_freep)
-    char *make = str_format("truncate -s %d %s/small.img && mkfs.ext4 -q -m 0 %s/small.img && "
-                            "mkdir -m 0755 %s/second && mount -o loop %s/small.img %s/second && "
-                            "rmdir %s/second/lost+found && chmod 0777 %s/second",
-                            FS_BYTES, r->dir, r->dir, r->dir, r->dir, r->dir, r->dir, r->dir);
-
-    assert_int_equal(system(make), 0);
-}
-
-static void unmount_small(struct rig *r)
-{
-    CLEANUP(mem_freep) char *path = str_format("%s/second", r->dir);
-
-    assert_int_equal(umount(path), 0);
-}
-
-static struct rig rig = {.before = mount_small, .after = unmount_small};
-
-static char *in_second(const char *name)
-{
-    return str_format("%s/second/%s", rig.dir, name);
-}
-
-/* Whatever is free, to the last block. */
-static void fill(void)
-{
-    CLEANUP(mem_freep) char *path = in_second("filler");
-    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    struct statvfs now;
-    off_t size = 0;
-
-    assert_true(fd >= 0);
-    for (off_t step = 16 << 20; step >= 1024; step /= 2)
-        while (posix_fallocate(fd, size, step) == 0)
-            size += step;
-    assert_int_equal(fsync(fd), 0);
-    assert_int_equal(fstatvfs(fd, &now), 0);
-    assert_true(now.f_bavail * now.f_frsize < 65536);
-}
-
-static void free_again(void)
-{
-    CLEANUP(mem_freep) char *path = in_second("filler");
-
-    assert_int_equal(unlink(path), 0);
-}
-
-static int open_second(void)
-{
-    CLEANUP(mem_freep) char *path = in_second("");
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    assert_true(fd >= 0);
-    return fd;
-}
-
-/* Whoever writes to it from now on waits. */
-static void freeze(void)
-{
-    CLEANUP(closep) int fd = open_second();
-
-    assert_int_equal(ioctl(fd, FIFREEZE, 0), 0);
-}
-
-static void thaw(void)
-{
-    CLEANUP(closep) int fd = open_second();
-
-    (void)!ioctl(fd, FITHAW, 0); /* it may not be frozen */
-}
+static struct rig rig = {.before = small_fs_mount, .after = small_fs_unmount};
 
 /* ---- the guest ---- */
 
@@ -138,9 +63,9 @@ static void define(const char *spec)
 }
 
 /* So much that a copy of it takes a while. */
-static void has_much_on_its_disk(void)
+static void has_much_on_its_disk(const char *pool)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.raw", rig.dir);
+    CLEANUP(mem_freep) char *pattern = str_format("%s/%s/*/*.raw", rig.dir, pool);
     char block[65536];
     glob_t found;
     int fd;
@@ -208,6 +133,75 @@ static void await_copying(const char *op)
     }
 }
 
+/* ---- a merge that has something to copy, beside the guest's own disk ---- */
+
+/* Some room that is its own makes the leaf the larger of the two: what lies below is copied into it
+ * and not the other way round. */
+static void is_the_larger(const char *pool)
+{
+    CLEANUP(mem_freep) char *pattern = str_format("%s/%s/*/*.qcow2", rig.dir, pool);
+    glob_t found;
+    int fd;
+
+    assert_int_equal(glob(pattern, GLOB_NOSORT, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    fd = open(found.gl_pathv[0], O_WRONLY | O_CLOEXEC);
+    globfree(&found);
+    assert_int_equal(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 20 << 20), 0);
+    assert_int_equal(close(fd), 0);
+}
+
+/* A disk that the guest never looks at lies in the pool, with a snapshot. */
+static void has_another_disk_with_a_snapshot(void)
+{
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/disks",
+                       "{\"size_bytes\":16777216,\"format\":\"raw\",\"bus\":\"virtio\","
+                       "\"pool\":\"second\"}",
+                       200));
+    has_much_on_its_disk("second");
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/snapshots", "{\"name\":\"one\"}", 200));
+    is_the_larger("second");
+}
+
+static char *begin_deletion(void)
+{
+    CLEANUP(json_decrefp) json_t *op = NULL;
+    CLEANUP(json_decrefp) json_t *one = NULL;
+    CLEANUP(mem_freep) char *path = NULL;
+    int status;
+
+    one = rig_do(&rig, "GET", "/api/v1/vms/web/snapshots?filter=name==one", NULL, 200);
+    path = str_format("/api/v1/snapshots/%s?bandwidth=1000",
+                      json_get_text(json_array_get(json_object_get(one, "items"), 0), "id"));
+    op = rig_send(&rig, "DELETE", path, NULL, NULL, &status);
+    assert_int_equal(status, 202);
+    return str_format("/api/v1/operations/%s", json_get_text(op, "id"));
+}
+
+/* Whose next write waits for the storage. */
+static char *begin_merge_and_freeze(void)
+{
+    char *op;
+
+    define(SPEC_ONE);
+    rig_act(&rig, "web", "start");
+    counter_await_life(&rig, "web", SOON_MS);
+    has_another_disk_with_a_snapshot();
+    op = begin_deletion();
+    await_copying(op);
+    small_fs_freeze(&rig);
+    json_decref(rig_do(&rig, "PATCH", op, "{\"bandwidth\":0}", 200));
+    count_on();
+    return op;
+}
+
+static void cancel(const char *op)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/actions/cancel", op);
+
+    json_decref(rig_do(&rig, "POST", path, "{}", 202));
+}
+
 /* ---- */
 
 static int setup(void **state)
@@ -218,7 +212,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    thaw(); /* a test that failed may have left it frozen, and then nobody could end */
+    small_fs_thaw(&rig); /* a test that failed may have left it frozen, and then nobody could end */
     rig_remove(&rig);
     return 0;
 }
@@ -226,10 +220,10 @@ static int teardown(void **state)
 static void a_guest_whose_storage_is_full_stands_still_and_goes_on_by_itself(void **state)
 {
     define(SPEC(DISK("qcow2", "second")));
-    fill();
+    small_fs_fill(&rig);
     rig_act(&rig, "web", "start");
     rig_await(&rig, "web", "paused", "no-space", SOON_MS);
-    free_again();
+    small_fs_free_again(&rig);
     rig_await(&rig, "web", "running", NULL, SOON_MS);
     count_on();
     CLEANUP(json_decrefp) json_t *op = latest();
@@ -242,13 +236,13 @@ static void a_guest_whose_storage_is_full_stands_still_and_goes_on_by_itself(voi
 static void it_does_so_even_if_the_daemon_died_meanwhile(void **state)
 {
     define(SPEC(DISK("qcow2", "second")));
-    fill();
+    small_fs_fill(&rig);
     rig_act(&rig, "web", "start");
     rig_await(&rig, "web", "paused", "no-space", SOON_MS);
     rig_kill(&rig, NULL);
     rig_spawn(&rig);
     rig_await(&rig, "web", "paused", "no-space", SOON_MS);
-    free_again();
+    small_fs_free_again(&rig);
     rig_await(&rig, "web", "running", NULL, SOON_MS);
     count_on();
     nothing_is_lost();
@@ -263,10 +257,10 @@ static void a_guest_that_a_client_paused_is_left_alone(void **state)
                        201));
     rig_act(&rig, "other", "start");
     rig_act(&rig, "other", "pause");
-    fill();
+    small_fs_fill(&rig);
     rig_act(&rig, "web", "start");
     rig_await(&rig, "web", "paused", "no-space", SOON_MS);
-    free_again();
+    small_fs_free_again(&rig);
     rig_await(&rig, "web", "running", NULL, SOON_MS); /* all were looked at */
     rig_await(&rig, "other", "paused", "user", 0);
 }
@@ -276,16 +270,16 @@ static void a_move_whose_target_is_full_waits_and_goes_on(void **state)
     CLEANUP(mem_freep) char *op = NULL;
 
     define(SPEC(DISK("qcow2", "main")));
-    has_much_on_its_disk();
+    has_much_on_its_disk("main");
     rig_act(&rig, "web", "start");
     counter_await_life(&rig, "web", SOON_MS);
     op = begin_move("second", 1000);
     await_copying(op);
-    fill();
+    small_fs_fill(&rig);
     json_decref(rig_do(&rig, "PATCH", op, "{\"bandwidth\":0}", 200));
     count_on();
     await(op, "state", "running");
-    free_again();
+    small_fs_free_again(&rig);
     await(op, "state", "succeeded");
     count_on();
     rig_act(&rig, "web", "stop");
@@ -297,14 +291,14 @@ static void a_target_that_does_not_answer_leaves_the_guest_running(void **state)
     CLEANUP(mem_freep) char *op = NULL;
 
     define(SPEC(DISK("qcow2", "main")));
-    has_much_on_its_disk();
+    has_much_on_its_disk("main");
     rig_act(&rig, "web", "start");
     counter_await_life(&rig, "web", SOON_MS);
     op = begin_move("second", 1000);
     await_copying(op);
-    freeze();
+    small_fs_freeze(&rig);
     count_on();
-    thaw();
+    small_fs_thaw(&rig);
     json_decref(rig_do(&rig, "PATCH", op, "{\"bandwidth\":0}", 200));
     await(op, "state", "succeeded");
     count_on();
@@ -315,35 +309,56 @@ static void a_target_that_does_not_answer_leaves_the_guest_running(void **state)
 static void a_move_onto_it_is_cancelled_once_it_answers(void **state)
 {
     CLEANUP(mem_freep) char *op = NULL;
-    CLEANUP(mem_freep) char *cancel = NULL;
 
     define(SPEC(DISK("qcow2", "main")));
-    has_much_on_its_disk();
+    has_much_on_its_disk("main");
     rig_act(&rig, "web", "start");
     counter_await_life(&rig, "web", SOON_MS);
     op = begin_move("second", 1000);
     await_copying(op);
-    freeze();
-    cancel = str_format("%s/actions/cancel", op);
-    json_decref(rig_do(&rig, "POST", cancel, "{}", 202));
+    small_fs_freeze(&rig);
+    cancel(op);
     count_on();
     count_on();
-    thaw();
+    small_fs_thaw(&rig);
     await(op, "state", "cancelled");
     count_on();
     rig_act(&rig, "web", "stop");
     nothing_is_lost();
 }
 
-/* The files it can see are made by root, and so are their loop devices. */
-static bool is_possible(const char **why)
+/* Its counter never falls, whatever it finds on its disk. */
+static void goes_on_anew(void)
 {
-    if (!rig_possible_bare(why))
-        return false;
-    *why = "needs loop devices, mkfs.ext4 and a mount namespace";
-    return access("/dev/loop-control", R_OK | W_OK) == 0 &&
-           system("command -v mkfs.ext4 >/dev/null") == 0 && unshare(CLONE_NEWNS) == 0 &&
-           mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0;
+    count_on();
+    rig_act(&rig, "web", "stop");
+    rig_act(&rig, "web", "start");
+    count_on();
+}
+
+static void a_merge_in_it_is_cancelled_once_it_answers(void **state)
+{
+    CLEANUP(mem_freep) char *op = begin_merge_and_freeze();
+
+    cancel(op);
+    count_on();
+    count_on();
+    small_fs_thaw(&rig);
+    await(op, "state", "cancelled");
+    goes_on_anew();
+}
+
+static void a_daemon_that_waits_for_it_ends_when_it_is_told_to(void **state)
+{
+    CLEANUP(mem_freep) char *op = begin_merge_and_freeze();
+
+    cancel(op);
+    count_on();
+    rig_stop(&rig);
+    small_fs_thaw(&rig);
+    rig_spawn(&rig);
+    await(op, "state", "succeeded"); /* nobody has cancelled it since */
+    goes_on_anew();
 }
 
 int main(void)
@@ -356,10 +371,12 @@ int main(void)
         T(a_move_whose_target_is_full_waits_and_goes_on),
         T(a_target_that_does_not_answer_leaves_the_guest_running),
         T(a_move_onto_it_is_cancelled_once_it_answers),
+        T(a_merge_in_it_is_cancelled_once_it_answers),
+        T(a_daemon_that_waits_for_it_ends_when_it_is_told_to),
     };
     const char *why;
 
-    if (!is_possible(&why)) {
+    if (!small_fs_possible(&why)) {
         print_message("[  SKIPPED ] integration/storage_faults: %s\n", why);
         return 0;
     }

@@ -92,6 +92,20 @@ static void on_stream(const struct uuid *top, const struct uuid *base)
     copy(top, base, top, false);
 }
 
+/* It ends by a pivot, before which QEMU flushes. */
+static void on_mirror(const struct uuid *from, const struct uuid *to, bool leaf_only)
+{
+    struct core *core = core_of_now();
+    CLEANUP(mem_freep) struct layer *chain = NULL;
+    const struct uuid none = {0};
+    size_t n = 0;
+
+    if (core)
+        chain = chain_of_leaf(core, from, &n);
+    if (n)
+        copy(from, leaf_only ? &chain[0].parent : &none, to, true);
+}
+
 /* A leaf's commit ends by a pivot, before which QEMU flushes. */
 static void on_commit(const struct uuid *top, const struct uuid *base, bool is_leaf)
 {
@@ -116,7 +130,7 @@ static void on_flush(const struct uuid *file)
 
 void held_watch(struct world *w)
 {
-    static const struct fake_files files = {on_stream, on_commit, on_flush};
+    static const struct fake_files files = {on_stream, on_mirror, on_commit, on_flush};
 
     watched = w;
     fake_files = &files;

@@ -9,6 +9,7 @@
 #include "core/core/parts.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
+#include "core/move/move.h"
 #include "core/snap/snap.h"
 #include "core/template/template.h"
 #include "core/user/token.h"
@@ -37,12 +38,13 @@ struct truth {
     int template; /* its revision, 0 when there is none */
     int holds;    /* what its guest wrote to its disks, and flushed */
     int tree;     /* its snapshots: 1 for "one", 2 for "two" */
+    bool away;    /* its disks are in the other pool */
 };
 
 struct actor {
     struct world *w;
     unsigned number;
-    char vm[16], token[16], pool[16], key[24], template[16];
+    char vm[16], token[16], pool[16], away[16], key[24], template[16];
     void (*mark)(const char *note);
     unsigned from, to; /* steps */
     const struct truth *before, *after;
@@ -56,6 +58,7 @@ static void name_actor(struct actor *a, struct world *w, unsigned number)
     snprintf(a->vm, sizeof a->vm, "vm-%u", number);
     snprintf(a->token, sizeof a->token, "token-%u", number);
     snprintf(a->pool, sizeof a->pool, "pool-%u", number);
+    snprintf(a->away, sizeof a->away, "away-%u", number);
     snprintf(a->key, sizeof a->key, "key-of-%u", number);
     snprintf(a->template, sizeof a->template, "template-%u", number);
 }
@@ -84,16 +87,19 @@ static bool ended_well(struct world *w, const struct uuid *op, struct err *err)
     }
 }
 
+/* Both of them, its own and the one that its disks move to and back from. */
 static bool make_pool(struct actor *a, struct err *err)
 {
     struct uuid id;
 
-    return pool_create(a->w->core, a->pool, "second", &world_admin, &id, err);
+    return pool_create(a->w->core, a->pool, "second", &world_admin, &id, err) &&
+           pool_create(a->w->core, a->away, "main", &world_admin, &id, err);
 }
 
 static bool drop_pool(struct actor *a, struct err *err)
 {
-    return pool_delete(a->w->core, a->pool, &world_admin, err);
+    return pool_delete(a->w->core, a->pool, &world_admin, err) &&
+           pool_delete(a->w->core, a->away, &world_admin, err);
 }
 
 static bool make_token(struct actor *a, struct err *err)
@@ -188,6 +194,16 @@ static bool back_to_two(struct actor *a, struct err *err)
            ended_well(a->w, &op, err);
 }
 
+static bool move(struct actor *a, struct err *err)
+{
+    const struct move_request request = {.pool = a->after->away ? a->away : a->pool, .format = -1};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    return vm_move_storage(a->w->core, a->vm, &request, &world_admin, &op, &plan, err) &&
+           ended_well(a->w, &op, err);
+}
+
 static bool act_all(struct actor *a, enum vm_verb verb, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *refs = json_pack("[s,s]", "nobody", a->vm);
@@ -236,34 +252,38 @@ static const struct step {
     bool (*act)(struct actor *a, struct err *err);
     struct truth after;
 } steps[] = {
-    {NULL, {NO_VM, false, false, false, false, 0, 0, 0}}, /* before the first */
-    {make_pool, {NO_VM, false, false, true, false, 0, 0, 0}},
-    {make_vm, {0, false, false, true, true, 0, 0, 0}},
-    {make_token, {0, false, true, true, true, 0, 0, 0}},
-    {make_template, {0, false, true, true, true, 1, 0, 0}},
-    {edit, {1, false, true, true, true, 1, 0, 0}},
-    {start, {1, true, true, true, true, 1, 0, 0}},
-    {edit, {2, true, true, true, true, 1, 0, 0}},
-    {stop, {2, false, true, true, true, 1, 0, 0}},
-    {edit, {1, false, true, true, true, 1, 0, 0}}, /* the daemon is started anew before this one */
-    {edit_template, {1, false, true, true, true, 2, 0, 0}},
-    {drop_token, {1, false, false, true, true, 2, 0, 0}},
-    {start_all, {1, true, false, true, true, 2, 0, 0}},
-    {stop_all, {1, false, false, true, true, 2, 0, 0}},
-    {make_token, {1, false, true, true, true, 2, 0, 0}},
-    {write_number, {1, false, true, true, true, 2, 1, 0}},
-    {start, {1, true, true, true, true, 2, 1, 0}},
-    {change_tree, {1, true, true, true, true, 2, 1, 1}},
-    {write_number, {1, true, true, true, true, 2, 2, 1}},
-    {change_tree, {1, true, true, true, true, 2, 2, 3}},
-    {change_tree, {1, true, true, true, true, 2, 2, 2}},
-    {write_number, {1, true, true, true, true, 2, 3, 2}},
-    {stop, {1, false, true, true, true, 2, 3, 2}},
-    {back_to_two, {1, false, true, true, true, 2, 2, 2}},
-    {change_tree, {1, false, true, true, true, 2, 2, 0}},
-    {drop_template, {1, false, true, true, true, 0, 2, 0}},
-    {drop_vm, {NO_VM, false, true, true, true, 0, 0, 0}},
-    {drop_pool, {NO_VM, false, true, false, true, 0, 0, 0}},
+    {NULL, {NO_VM, false, false, false, false, 0, 0, 0, false}}, /* before the first */
+    {make_pool, {NO_VM, false, false, true, false, 0, 0, 0, false}},
+    {make_vm, {0, false, false, true, true, 0, 0, 0, false}},
+    {make_token, {0, false, true, true, true, 0, 0, 0, false}},
+    {make_template, {0, false, true, true, true, 1, 0, 0, false}},
+    {edit, {1, false, true, true, true, 1, 0, 0, false}},
+    {start, {1, true, true, true, true, 1, 0, 0, false}},
+    {edit, {2, true, true, true, true, 1, 0, 0, false}},
+    {stop, {2, false, true, true, true, 1, 0, 0, false}},
+    {edit,
+     {1, false, true, true, true, 1, 0, 0, false}}, /* the daemon is started anew before this one */
+    {edit_template, {1, false, true, true, true, 2, 0, 0, false}},
+    {drop_token, {1, false, false, true, true, 2, 0, 0, false}},
+    {start_all, {1, true, false, true, true, 2, 0, 0, false}},
+    {stop_all, {1, false, false, true, true, 2, 0, 0, false}},
+    {make_token, {1, false, true, true, true, 2, 0, 0, false}},
+    {write_number, {1, false, true, true, true, 2, 1, 0, false}},
+    {start, {1, true, true, true, true, 2, 1, 0, false}},
+    {change_tree, {1, true, true, true, true, 2, 1, 1, false}},
+    {write_number, {1, true, true, true, true, 2, 2, 1, false}},
+    {change_tree, {1, true, true, true, true, 2, 2, 3, false}},
+    {change_tree, {1, true, true, true, true, 2, 2, 2, false}},
+    {write_number, {1, true, true, true, true, 2, 3, 2, false}},
+    {move, {1, true, true, true, true, 2, 3, 2, true}},
+    {write_number, {1, true, true, true, true, 2, 4, 2, true}},
+    {stop, {1, false, true, true, true, 2, 4, 2, true}},
+    {back_to_two, {1, false, true, true, true, 2, 2, 2, true}},
+    {move, {1, false, true, true, true, 2, 2, 2, false}},
+    {change_tree, {1, false, true, true, true, 2, 2, 0, false}},
+    {drop_template, {1, false, true, true, true, 0, 2, 0, false}},
+    {drop_vm, {NO_VM, false, true, true, true, 0, 0, 0, false}},
+    {drop_pool, {NO_VM, false, true, false, true, 0, 0, 0, false}},
 };
 #define STEPS   (ARRAY_LEN(steps) - 1)
 #define RESTART 8
@@ -393,6 +413,16 @@ static bool has_snapshot(const struct actor *a, const char *name)
     return shown != NULL;
 }
 
+static bool is_away(const struct actor *a)
+{
+    struct err none = {0};
+    struct etag etag;
+    CLEANUP(json_decrefp) json_t *vm = vm_show(a->w->core, a->vm, &etag, &none);
+    const json_t *first = json_array_get(json_object_get(vm, "disks"), 0);
+
+    return str_eq(json_get_text(first, "pool"), a->away);
+}
+
 static struct truth look(const struct actor *a)
 {
     const struct origin origin = origin_of(a);
@@ -401,6 +431,7 @@ static struct truth look(const struct actor *a)
     struct err err = {0};
     CLEANUP(json_decrefp) json_t *token = token_show(core, a->token, &err);
     CLEANUP(json_decrefp) json_t *pool = pool_show(core, a->pool, &err);
+    CLEANUP(json_decrefp) json_t *away = pool_show(core, a->away, &err);
     CLEANUP(json_decrefp) json_t *template = NULL;
     uint64_t revision = 0;
     struct uuid object;
@@ -412,9 +443,10 @@ static struct truth look(const struct actor *a)
         state = world_vm(a->w, a->vm, "run.state");
         t.runs = strcmp(state, "off") != 0;
         t.tree = has_snapshot(a, "one") + 2 * has_snapshot(a, "two");
+        t.away = is_away(a);
     }
     t.token = token != NULL;
-    t.pool = pool != NULL;
+    t.pool = pool && away;
     template = template_show(core, a->template, &revision, &err);
     t.template = template ? (int)revision : 0;
     err_ignore(core_idem_find(core, &origin, &t.key, type, &object, &err), &err);
@@ -438,6 +470,9 @@ static const char *actor_is_right(const struct actor *a, unsigned acked, unsigne
         return say("%s %s", a->vm, is.runs ? "was off and is not" : "ran and is off");
     if (!is_one_of(is.tree, was->tree, becomes->tree) && is.notes != NO_VM)
         return say("%s has the snapshots %d, acknowledged were %d", a->vm, is.tree, was->tree);
+    if (!is_one_of(is.away, was->away, becomes->away) && is.notes != NO_VM)
+        return say("%s's disks are %s", a->vm,
+                   is.away ? "in the other pool" : "not where they had moved to");
     if (!held_is(a->w, a->vm, was->holds, becomes->holds))
         return say("%s does not hold the %d that was written and flushed", a->vm, was->holds);
     if (!is_one_of(is.token, was->token, becomes->token))

@@ -5,8 +5,9 @@
  *   running ──SIGTERM, SIGINT, a child that cannot run──► ending main ──gone──► ending front ──►
  * done └ a child dies: started again, at most restart_limit times in 10 s
  *
- * Ending: SIGTERM, and SIGKILL when the time is over (main 15 s, the front 5 s). Requests of main
- * are served as long as it lives. Workers are not our children and are left alone. A broken
+ * Ending: SIGTERM, and SIGKILL when the time is over (main 15 s, the front 5 s). A child that waits
+ * for storage does not even end by that: it is left behind after another 5 s. Requests of main are
+ * served as long as it lives. Workers are not our children and are left alone. A broken
  * protocol (HELPER_BROKEN) ends the parent at once: the children see their sockets close and leave.
  */
 #include "vmmd/priv/supervisor.h"
@@ -29,6 +30,7 @@
 
 #define MAIN_STOP_MS  15000
 #define FRONT_STOP_MS 5000
+#define KILL_MS       5000
 
 enum phase { PHASE_RUNNING, PHASE_ENDING_MAIN, PHASE_ENDING_FRONT, PHASE_DONE };
 
@@ -38,6 +40,7 @@ struct supervisor {
     struct helper helper;
     enum phase phase;
     int64_t deadline; /* of the phase, monotonic */
+    bool killed;      /* who is to end in it was */
     int exit_code;
 };
 
@@ -69,6 +72,7 @@ static void tell_front(struct supervisor *s)
 static void enter(struct supervisor *s, enum phase phase, const struct child *child, int64_t ms)
 {
     s->phase = phase;
+    s->killed = false;
     s->deadline = clock_mono_ms() + ms;
     child_signal(child, SIGTERM);
 }
@@ -189,11 +193,20 @@ static bool on_request(struct supervisor *s)
 
 static void on_deadline(struct supervisor *s)
 {
-    const struct child *late = s->phase == PHASE_ENDING_MAIN ? &s->main : &s->front;
+    struct child *late = s->phase == PHASE_ENDING_MAIN ? &s->main : &s->front;
 
-    log_warn("%s did not end in time: killed", late->name);
-    child_signal(late, SIGKILL);
-    s->deadline = clock_mono_ms() + FRONT_STOP_MS; /* SIGKILL needs a moment, too */
+    if (!s->killed) {
+        log_warn("%s did not end in time: killed", late->name);
+        child_signal(late, SIGKILL);
+        s->killed = true;
+        s->deadline = clock_mono_ms() + KILL_MS;
+        return;
+    }
+    log_error("%s (process %d) waits for storage that does not answer and ends when that does: "
+              "leaving without it",
+              late->name, (int)late->pid);
+    child_gone(late);
+    advance(s);
 }
 
 static int time_left(const struct supervisor *s)
