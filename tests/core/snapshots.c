@@ -287,11 +287,11 @@ static void what_was_cancelled_then_is_gone_on_with_later(void **state)
     assert_true(snapshot_delete(w.core, "web", "a", NULL, &world_admin, &op, &err));
     await_that(the_snapshot_is_gone);
     assert_true(job_cancel(w.core, &op, &world_admin, &err));
-    assert_string_equal(outcome(true, &op, &err), "cancelled");
+    assert_string_equal(world_outcome(&w, true, &op, &err), "cancelled");
     fake_full = false;
     assert_int_equal(world_files(&w), 4);
     unfinished_first_ms = 0;
-    restart();
+    world_restart(&w);
     await_that(they_are_merged);
     unfinished_first_ms = patience_ms;
     world_settle(&w, "web");

@@ -22,6 +22,14 @@
 #define STATES     1000
 #define LIE_STATES 60 /* enough for a lie to be found out */
 
+/* What was freed is not kept for long: each state is looked at by a copy of this process, and what
+ * that costs is its memory. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=4:thread_local_quarantine_size_kb=64";
+}
+
 static char *place; /* of everything: live/ record state/ */
 static unsigned seed;
 
