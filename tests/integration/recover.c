@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SOON_MS 30000
+#define SOON_MS   30000
+#define PLAIN_UID 12345
 
 static struct rig rig;
 static char *words; /* of the last vmmctl */
@@ -42,7 +43,9 @@ static int recover(const char *flags)
 {
     const char *bin = getenv("VMMD_BIN") ? getenv("VMMD_BIN") : "build/dev";
     CLEANUP(mem_freep)
-    char *line = str_format("%s/vmmctl recover --config %s/vmmd.conf %s 2>&1", bin, rig.dir, flags);
+    char *line = str_format("setpriv --reuid=%u --regid=%u --clear-groups %s/vmmctl recover "
+                            "--config %s/vmmd.conf %s 2>&1",
+                            rig.uid, rig.uid, bin, rig.dir, flags);
     struct err err = {0};
     FILE *pipe = popen(line, "re");
     int status;
@@ -71,6 +74,18 @@ static void remove_files(const char *of)
     CLEANUP(mem_freep) char *line = str_format("rm -rf %s/%s", rig.dir, of);
 
     assert_int_equal(system(line), 0);
+}
+
+/* Started by hand; the exit code of one that does not serve. */
+static int daemon_exit(void)
+{
+    const char *bin = getenv("VMMD_BIN") ? getenv("VMMD_BIN") : "build/dev";
+    CLEANUP(mem_freep)
+    char *line =
+        str_format("timeout 60 %s/vmmd --config %s/vmmd.conf 2>>%s/log", bin, rig.dir, rig.dir);
+    int status = system(line);
+
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 /* More than 'than', on the console. */
@@ -118,6 +133,7 @@ static void guests_go_on_where_they_were(void **state)
     refuses("--scan", "vmmd runs");
     rig_stop(&rig);
     remove_files("state/vmmd.db*");
+    assert_int_equal(daemon_exit(), 78); /* and nothing was lost by trying */
     recovers("--scan", "2 of 2 VMs can be made again");
     recovers("--scan --apply", "A new database with 2 VMs is in place");
     rig_spawn(&rig);
@@ -178,6 +194,24 @@ static void a_guest_that_runs_is_not_forgotten(void **state)
     rig_await(&rig, "web", "running", NULL, SOON_MS);
 }
 
+/* Without root the same program does it as the user it is. */
+static void a_user_s_own_daemon_recovers_as_well(void **state)
+{
+    int status;
+
+    rig_make(&rig, PLAIN_UID);
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms",
+                       "{\"name\":\"idle\",\"backend\":\"fake\",\"nics\":[],"
+                       "\"disks\":[{\"size_bytes\":1048576}]}",
+                       201));
+    rig_stop(&rig);
+    remove_files("state/vmmd.db*");
+    recovers("--scan --apply", "with 1 VMs is in place");
+    rig_spawn(&rig);
+    json_decref(rig_call(&rig, "GET", "/api/v1/vms/idle", NULL, &status));
+    assert_int_equal(status, 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +219,7 @@ int main(void)
         cmocka_unit_test_teardown(a_damaged_database_is_kept_and_replaced, teardown),
         cmocka_unit_test_teardown(the_pool_s_own_copies_are_enough, teardown),
         cmocka_unit_test_teardown(a_guest_that_runs_is_not_forgotten, teardown),
+        cmocka_unit_test_teardown(a_user_s_own_daemon_recovers_as_well, teardown),
     };
     const char *why;
 
