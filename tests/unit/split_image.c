@@ -4,10 +4,10 @@
 #include "core/base/crc.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
-#include "vmmd/split/room.h"
 #include "core/base/str.h"
 #include "vmmd/split/image.h"
 #include "vmmd/split/proto.h"
+#include "vmmd/split/room.h"
 
 #include <fcntl.h>
 #include <signal.h>
