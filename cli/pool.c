@@ -1,4 +1,5 @@
 /* vmmctl pool …: storage pools. */
+#include "cli/delete.h"
 #include "cli/list.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
@@ -173,13 +174,7 @@ static bool pool_create_run(struct cli *cli, struct fault *fault)
 static bool pool_delete_run(struct cli *cli, struct fault *fault)
 {
     const char *ref = cli_word(cli, 0);
-    CLEANUP(mem_freep) char *path = http_path("/pools/{}", ref);
     CLEANUP(mem_freep) char *question = str_format("Delete the pool %s?", ref);
-    CLEANUP(http_reply_clear) struct http_reply reply = {0};
-    struct http_request request = {.method = "DELETE", .path = path};
 
-    if (!cli_confirm(cli, question, fault) || !http_call(cli->http, &request, &reply, fault))
-        return false;
-    cli_say(cli, "%s is deleted", ref);
-    return true;
+    return object_delete(cli, "/pools", ref, question, "deleted", fault);
 }

@@ -1,4 +1,5 @@
 /* vmmctl template …: configurations to make VMs from. */
+#include "cli/delete.h"
 #include "cli/edit.h"
 #include "cli/list.h"
 #include "cli/member.h"
@@ -147,15 +148,9 @@ static bool template_show_run(struct cli *cli, struct fault *fault)
 
 static bool delete_one(struct cli *cli, const char *ref, struct fault *fault)
 {
-    CLEANUP(mem_freep) char *path = http_path("/templates/{}", ref);
     CLEANUP(mem_freep) char *question = str_format("Delete the template %s?", ref);
-    CLEANUP(http_reply_clear) struct http_reply reply = {0};
-    struct http_request request = {.method = "DELETE", .path = path};
 
-    if (!cli_confirm(cli, question, fault) || !http_call(cli->http, &request, &reply, fault))
-        return false;
-    cli_say(cli, "%s is deleted", ref);
-    return true;
+    return object_delete(cli, "/templates", ref, question, "deleted", fault);
 }
 
 static bool template_delete_run(struct cli *cli, struct fault *fault)

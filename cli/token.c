@@ -1,4 +1,5 @@
 /* vmmctl token …: API tokens. */
+#include "cli/delete.h"
 #include "cli/list.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
@@ -93,16 +94,10 @@ static bool token_show_run(struct cli *cli, struct fault *fault)
 
 static bool delete_one(struct cli *cli, const char *ref, struct fault *fault)
 {
-    CLEANUP(mem_freep) char *path = http_path("/tokens/{}", ref);
     CLEANUP(mem_freep)
     char *question = str_format("Revoke the token %s? Whoever uses it loses access.", ref);
-    CLEANUP(http_reply_clear) struct http_reply reply = {0};
-    struct http_request request = {.method = "DELETE", .path = path};
 
-    if (!cli_confirm(cli, question, fault) || !http_call(cli->http, &request, &reply, fault))
-        return false;
-    cli_say(cli, "%s is revoked", ref);
-    return true;
+    return object_delete(cli, "/tokens", ref, question, "revoked", fault);
 }
 
 static bool token_delete_run(struct cli *cli, struct fault *fault)

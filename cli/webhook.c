@@ -1,4 +1,5 @@
 /* vmmctl webhook …: events sent to an address. */
+#include "cli/delete.h"
 #include "cli/list.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
@@ -212,13 +213,7 @@ static bool webhook_deliveries_run(struct cli *cli, struct fault *fault)
 static bool webhook_delete_run(struct cli *cli, struct fault *fault)
 {
     const char *ref = cli_word(cli, 0);
-    CLEANUP(mem_freep) char *path = http_path("/webhooks/{}", ref);
     CLEANUP(mem_freep) char *question = str_format("Delete the webhook %s?", ref);
-    CLEANUP(http_reply_clear) struct http_reply reply = {0};
-    struct http_request request = {.method = "DELETE", .path = path};
 
-    if (!cli_confirm(cli, question, fault) || !http_call(cli->http, &request, &reply, fault))
-        return false;
-    cli_say(cli, "%s is deleted", ref);
-    return true;
+    return object_delete(cli, "/webhooks", ref, question, "deleted", fault);
 }

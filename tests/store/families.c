@@ -1,61 +1,21 @@
 /* Every table family: what is put comes back, names are unique, references hold. */
+#include "tests/lib/store_rows.h"
 #include "tests/store/with_store.h"
 
 #include <string.h>
 
-static char *dir;
-static struct store *store;
-static struct store_txn *txn; /* open during a test unless it ended it */
+static struct rows rows;
 
 static int set_up(void **state)
 {
-    struct err err = {0};
-
-    dir = tmp_dir_make();
-    store = open_store(dir);
-    MUST(txn = store_begin(store, &err));
+    rows_open(&rows);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    store_rollback(&txn);
-    store_close(store);
-    tmp_dir_remove(dir);
+    rows_close(&rows);
     return 0;
-}
-
-/* Ends the transaction and begins the next. */
-static void commit(void)
-{
-    struct err err = {0};
-
-    MUST(store_commit(&txn, &err));
-    MUST(txn = store_begin(store, &err));
-}
-
-static struct pool_record put_pool(const char *name)
-{
-    struct pool_record pool = {.id = uuid_new(), .name = name, .root = "main", .created_ms = 7};
-    struct err err = {0};
-
-    MUST(store_pool_put(txn, &pool, &err));
-    return pool;
-}
-
-static struct file_record put_file(const struct uuid *pool, const char *name)
-{
-    struct file_record file = {.id = uuid_new(),
-                               .pool = *pool,
-                               .name = name,
-                               .role = "disk",
-                               .state = "creating",
-                               .format = "qcow2",
-                               .size_bytes = 1 << 20};
-    struct err err = {0};
-
-    MUST(store_file_put(txn, &file, &err));
-    return file;
 }
 
 /* ---- VMs ---- */
@@ -91,9 +51,9 @@ static void a_vm_comes_back_as_it_was_put(void **state)
     vm.created_ms = 6;
     vm.updated_ms = 7;
     vm.state_since_ms = 8;
-    MUST(store_vm_put(txn, &vm, &err));
-    commit();
-    MUST(store_vm_each(store, see_vm, &seen, &err));
+    MUST(store_vm_put(rows.txn, &vm, &err));
+    rows_commit(&rows);
+    MUST(store_vm_each(rows.store, see_vm, &seen, &err));
     assert_int_equal(seen.n, 1);
     assert_true(uuid_eq(&seen.last.id, &vm.id));
     assert_string_equal(seen.name, "a");
@@ -115,15 +75,15 @@ static void put_state_touches_the_observed_part_only(void **state)
     struct err err = {0};
 
     vm.revision = 9;
-    MUST(store_vm_put(txn, &vm, &err));
+    MUST(store_vm_put(rows.txn, &vm, &err));
     observed.name = "not this";
     observed.revision = 1;
     observed.run = "crashed";
     observed.reason = "oom";
     observed.detail = "last words";
-    MUST(store_vm_put_state(txn, &observed, &err));
-    commit();
-    MUST(store_vm_each(store, see_vm, &seen, &err));
+    MUST(store_vm_put_state(rows.txn, &observed, &err));
+    rows_commit(&rows);
+    MUST(store_vm_each(rows.store, see_vm, &seen, &err));
     assert_string_equal(seen.name, "a");
     assert_int_equal(seen.last.revision, 9);
     assert_string_equal(seen.run, "crashed");
@@ -131,7 +91,7 @@ static void put_state_touches_the_observed_part_only(void **state)
     assert_int_equal(seen.last.slot, UINT32_MAX);
 
     observed.id = uuid_new();
-    MUST_FAIL(store_vm_put_state(txn, &observed, &err), ERR_NOT_FOUND);
+    MUST_FAIL(store_vm_put_state(rows.txn, &observed, &err), ERR_NOT_FOUND);
 }
 
 static void a_vm_name_is_unique_until_its_vm_is_being_deleted(void **state)
@@ -139,13 +99,13 @@ static void a_vm_name_is_unique_until_its_vm_is_being_deleted(void **state)
     struct vm_record a = some_vm("same"), b = some_vm("same");
     struct err err = {0};
 
-    MUST(store_vm_put(txn, &a, &err));
-    MUST_FAIL(store_vm_put(txn, &b, &err), ERR_EXISTS);
+    MUST(store_vm_put(rows.txn, &a, &err));
+    MUST_FAIL(store_vm_put(rows.txn, &b, &err), ERR_EXISTS);
     assert_string_equal(err.field, "/name");
     assert_non_null(strstr(err.detail, "\"same\""));
     a.phase = "deleting";
-    MUST(store_vm_put(txn, &a, &err));
-    MUST(store_vm_put(txn, &b, &err));
+    MUST(store_vm_put(rows.txn, &a, &err));
+    MUST(store_vm_put(rows.txn, &b, &err));
 }
 
 static void a_uid_slot_belongs_to_one_vm(void **state)
@@ -154,11 +114,11 @@ static void a_uid_slot_belongs_to_one_vm(void **state)
     struct err err = {0};
 
     a.slot = b.slot = 0;
-    MUST(store_vm_put(txn, &a, &err));
-    MUST_FAIL(store_vm_put(txn, &b, &err), ERR_EXISTS);
+    MUST(store_vm_put(rows.txn, &a, &err));
+    MUST_FAIL(store_vm_put(rows.txn, &b, &err), ERR_EXISTS);
     assert_string_equal(err.field, "");
     b.slot = UINT32_MAX;
-    MUST(store_vm_put(txn, &b, &err));
+    MUST(store_vm_put(rows.txn, &b, &err));
 }
 
 static void a_callback_can_end_the_walk(void **state)
@@ -169,10 +129,10 @@ static void a_callback_can_end_the_walk(void **state)
     for (int i = 0; i < 5; i++) {
         CLEANUP(mem_freep) char *name = str_format("vm%d", i);
         struct vm_record vm = some_vm(name);
-        MUST(store_vm_put(txn, &vm, &err));
+        MUST(store_vm_put(rows.txn, &vm, &err));
     }
-    commit();
-    MUST(store_vm_each(store, see_vm, &seen, &err));
+    rows_commit(&rows);
+    MUST(store_vm_each(rows.store, see_vm, &seen, &err));
     assert_int_equal(seen.n, 2);
     assert_string_equal(seen.name, "vm1"); /* by name */
 }
@@ -183,13 +143,13 @@ static void words_and_json_that_are_none_are_refused(void **state)
     struct err err = {0};
 
     vm.run = "flying";
-    MUST_FAIL(store_vm_put(txn, &vm, &err), ERR_INTERNAL);
+    MUST_FAIL(store_vm_put(rows.txn, &vm, &err), ERR_INTERNAL);
     vm.run = "off";
     vm.spec = "{";
-    MUST_FAIL(store_vm_put(txn, &vm, &err), ERR_INTERNAL);
+    MUST_FAIL(store_vm_put(rows.txn, &vm, &err), ERR_INTERNAL);
     vm.spec = NULL;
-    MUST_FAIL(store_vm_put(txn, &vm, &err), ERR_INTERNAL);
-    assert_false(store_is_poisoned(store));
+    MUST_FAIL(store_vm_put(rows.txn, &vm, &err), ERR_INTERNAL);
+    assert_false(store_is_poisoned(rows.store));
 }
 
 static void texts_are_data_never_sql(void **state)
@@ -199,9 +159,9 @@ static void texts_are_data_never_sql(void **state)
     struct vms_seen seen = {0};
     struct err err = {0};
 
-    MUST(store_vm_put(txn, &vm, &err));
-    commit();
-    MUST(store_vm_each(store, see_vm, &seen, &err));
+    MUST(store_vm_put(rows.txn, &vm, &err));
+    rows_commit(&rows);
+    MUST(store_vm_each(rows.store, see_vm, &seen, &err));
     assert_int_equal(seen.n, 1);
     assert_string_equal(seen.name, hostile);
 }
@@ -229,24 +189,24 @@ static bool see_pool(void *ctx, const struct pool_record *pool)
 
 static void a_pool_comes_back_and_goes(void **state)
 {
-    struct pool_record pool = put_pool("fast"), twin = {.id = uuid_new(), .root = "main"};
+    struct pool_record pool = rows_pool(&rows, "fast"), twin = {.id = uuid_new(), .root = "main"};
     struct pools_seen seen = {0};
     struct err err = {0};
 
     twin.name = "fast";
-    MUST_FAIL(store_pool_put(txn, &twin, &err), ERR_EXISTS);
-    commit();
-    MUST(store_pool_each(store, see_pool, &seen, &err));
+    MUST_FAIL(store_pool_put(rows.txn, &twin, &err), ERR_EXISTS);
+    rows_commit(&rows);
+    MUST(store_pool_each(rows.store, see_pool, &seen, &err));
     assert_int_equal(seen.n, 1);
     assert_true(uuid_eq(&seen.id, &pool.id));
     assert_string_equal(seen.name, "fast");
     assert_string_equal(seen.root, "main");
     assert_int_equal(seen.created_ms, 7);
-    MUST(store_pool_remove(txn, &pool.id, &err));
-    MUST(store_pool_remove(txn, &pool.id, &err)); /* once more is no failure */
-    commit();
+    MUST(store_pool_remove(rows.txn, &pool.id, &err));
+    MUST(store_pool_remove(rows.txn, &pool.id, &err)); /* once more is no failure */
+    rows_commit(&rows);
     seen.n = 0;
-    MUST(store_pool_each(store, see_pool, &seen, &err));
+    MUST(store_pool_each(rows.store, see_pool, &seen, &err));
     assert_int_equal(seen.n, 0);
 }
 
@@ -269,26 +229,26 @@ static bool see_file(void *ctx, const struct file_record *file)
 
 static void a_file_comes_back_with_its_vm_and_job(void **state)
 {
-    struct pool_record pool = put_pool("p");
-    struct file_record file = put_file(&pool.id, "x.qcow2");
+    struct pool_record pool = rows_pool(&rows, "p");
+    struct file_record file = rows_file(&rows, &pool.id, "x.qcow2");
     struct vm_record vm = some_vm("a");
     struct job_record job = some_job(1, "running");
     struct files_seen seen = {0};
     struct err err = {0};
 
-    commit();
-    MUST(store_file_each(store, see_file, &seen, &err));
+    rows_commit(&rows);
+    MUST(store_file_each(rows.store, see_file, &seen, &err));
     assert_true(uuid_is_zero(&seen.last.vm) && uuid_is_zero(&seen.last.job));
-    MUST(store_vm_put(txn, &vm, &err));
-    MUST(store_job_put(txn, &job, &err));
+    MUST(store_vm_put(rows.txn, &vm, &err));
+    MUST(store_job_put(rows.txn, &job, &err));
     file.vm = vm.id;
     file.job = job.id;
     file.state = "live";
     file.size_bytes = 2 << 20;
-    file.parent = put_file(&pool.id, "a.qcow2").id; /* before it by name */
-    MUST(store_file_put(txn, &file, &err));
-    commit();
-    MUST(store_file_each(store, see_file, &seen, &err));
+    file.parent = rows_file(&rows, &pool.id, "a.qcow2").id; /* before it by name */
+    MUST(store_file_put(rows.txn, &file, &err));
+    rows_commit(&rows);
+    MUST(store_file_each(rows.store, see_file, &seen, &err));
     assert_int_equal(seen.n, 3);
     assert_true(uuid_eq(&seen.last.id, &file.id));
     assert_true(uuid_eq(&seen.last.parent, &file.parent));
@@ -302,20 +262,20 @@ static void a_file_comes_back_with_its_vm_and_job(void **state)
 
 static void references_hold_in_both_directions(void **state)
 {
-    struct pool_record pool = put_pool("p");
-    struct file_record file = put_file(&pool.id, "x.raw");
+    struct pool_record pool = rows_pool(&rows, "p");
+    struct file_record file = rows_file(&rows, &pool.id, "x.raw");
     struct vm_record vm = some_vm("a");
     struct err err = {0};
 
-    MUST_FAIL(store_pool_remove(txn, &pool.id, &err), ERR_IN_USE);
+    MUST_FAIL(store_pool_remove(rows.txn, &pool.id, &err), ERR_IN_USE);
     file.vm = vm.id;
-    MUST_FAIL(store_file_put(txn, &file, &err), ERR_NOT_FOUND);
-    MUST(store_vm_put(txn, &vm, &err));
-    MUST(store_file_put(txn, &file, &err));
-    MUST_FAIL(store_vm_remove(txn, &vm.id, &err), ERR_IN_USE);
-    MUST(store_file_remove(txn, &file.id, &err));
-    MUST(store_vm_remove(txn, &vm.id, &err));
-    MUST(store_pool_remove(txn, &pool.id, &err));
+    MUST_FAIL(store_file_put(rows.txn, &file, &err), ERR_NOT_FOUND);
+    MUST(store_vm_put(rows.txn, &vm, &err));
+    MUST(store_file_put(rows.txn, &file, &err));
+    MUST_FAIL(store_vm_remove(rows.txn, &vm.id, &err), ERR_IN_USE);
+    MUST(store_file_remove(rows.txn, &file.id, &err));
+    MUST(store_vm_remove(rows.txn, &vm.id, &err));
+    MUST(store_pool_remove(rows.txn, &pool.id, &err));
 }
 
 struct disks_seen {
@@ -336,21 +296,21 @@ static bool see_disk(void *ctx, const struct disk_record *disk)
 
 static void a_disk_comes_back_with_its_leaf(void **state)
 {
-    struct pool_record pool = put_pool("p");
+    struct pool_record pool = rows_pool(&rows, "p");
     struct disk_record disk = {.id = uuid_new(),
                                .pool = pool.id,
                                .position = 2,
                                .size_bytes = 1ull << 40,
                                .format = "qcow2",
                                .bus = "virtio",
-                               .leaf = put_file(&pool.id, "a.qcow2").id,
+                               .leaf = rows_file(&rows, &pool.id, "a.qcow2").id,
                                .created_ms = 5};
     struct disks_seen seen = {0};
     struct err err = {0};
 
-    MUST(store_disk_put(txn, &disk, &err));
-    commit();
-    MUST(store_disk_each(store, see_disk, &seen, &err));
+    MUST(store_disk_put(rows.txn, &disk, &err));
+    rows_commit(&rows);
+    MUST(store_disk_each(rows.store, see_disk, &seen, &err));
     assert_int_equal(seen.n, 1);
     assert_true(uuid_eq(&seen.last.leaf, &disk.leaf));
     assert_int_equal(seen.last.position, 2);
@@ -358,31 +318,32 @@ static void a_disk_comes_back_with_its_leaf(void **state)
     assert_int_equal(seen.last.created_ms, 5);
     assert_true(uuid_is_zero(&seen.last.vm));
 
-    disk.leaf = put_file(&pool.id, "b.qcow2").id;
-    MUST(store_disk_put(txn, &disk, &err));
-    commit();
-    MUST(store_disk_each(store, see_disk, &seen, &err));
+    disk.leaf = rows_file(&rows, &pool.id, "b.qcow2").id;
+    MUST(store_disk_put(rows.txn, &disk, &err));
+    rows_commit(&rows);
+    MUST(store_disk_each(rows.store, see_disk, &seen, &err));
     assert_true(uuid_eq(&seen.last.leaf, &disk.leaf));
 }
 
 static void a_file_cannot_go_before_its_disk_nor_before_its_children(void **state)
 {
-    struct pool_record pool = put_pool("p");
-    struct file_record base = put_file(&pool.id, "x.qcow2"), top = put_file(&pool.id, "y.qcow2");
+    struct pool_record pool = rows_pool(&rows, "p");
+    struct file_record base = rows_file(&rows, &pool.id, "x.qcow2"),
+                       top = rows_file(&rows, &pool.id, "y.qcow2");
     struct disk_record disk = {
         .id = uuid_new(), .pool = pool.id, .format = "qcow2", .bus = "virtio", .leaf = top.id};
     struct err err = {0};
 
     top.parent = base.id;
-    MUST(store_file_put(txn, &top, &err));
-    MUST(store_disk_put(txn, &disk, &err));
-    MUST_FAIL(store_file_remove(txn, &top.id, &err), ERR_IN_USE);
-    MUST_FAIL(store_file_remove(txn, &base.id, &err), ERR_IN_USE);
-    MUST(store_disk_remove(txn, &disk.id, &err));
-    MUST(store_file_remove(txn, &top.id, &err));
-    MUST(store_file_remove(txn, &base.id, &err));
+    MUST(store_file_put(rows.txn, &top, &err));
+    MUST(store_disk_put(rows.txn, &disk, &err));
+    MUST_FAIL(store_file_remove(rows.txn, &top.id, &err), ERR_IN_USE);
+    MUST_FAIL(store_file_remove(rows.txn, &base.id, &err), ERR_IN_USE);
+    MUST(store_disk_remove(rows.txn, &disk.id, &err));
+    MUST(store_file_remove(rows.txn, &top.id, &err));
+    MUST(store_file_remove(rows.txn, &base.id, &err));
     disk.leaf = uuid_new();
-    MUST_FAIL(store_disk_put(txn, &disk, &err), ERR_NOT_FOUND);
+    MUST_FAIL(store_disk_put(rows.txn, &disk, &err), ERR_NOT_FOUND);
 }
 
 /* ---- tokens, keys ---- */
@@ -417,9 +378,9 @@ static void a_token_comes_back_as_its_digest(void **state)
     struct err err = {0};
 
     memset(token.sha256, 0xa5, sizeof token.sha256);
-    MUST(store_token_put(txn, &token, &err));
-    commit();
-    MUST(store_token_each(store, see_token, &seen, &err));
+    MUST(store_token_put(rows.txn, &token, &err));
+    rows_commit(&rows);
+    MUST(store_token_each(rows.store, see_token, &seen, &err));
     assert_int_equal(seen.n, 1);
     assert_memory_equal(seen.last.sha256, token.sha256, sizeof token.sha256);
     assert_string_equal(seen.name, "ci");
@@ -430,9 +391,9 @@ static void a_token_comes_back_as_its_digest(void **state)
 
     token.id = uuid_new();
     memset(token.sha256, 1, sizeof token.sha256);
-    MUST_FAIL(store_token_put(txn, &token, &err), ERR_EXISTS);
-    MUST(store_token_remove(txn, &seen.last.id, &err));
-    MUST(store_token_put(txn, &token, &err));
+    MUST_FAIL(store_token_put(rows.txn, &token, &err), ERR_EXISTS);
+    MUST(store_token_remove(rows.txn, &seen.last.id, &err));
+    MUST(store_token_put(rows.txn, &token, &err));
 }
 
 struct idem_seen {
@@ -467,12 +428,12 @@ static void a_key_is_found_by_its_principal_only(void **state)
     struct err err = {0};
     bool found;
 
-    MUST(store_idem_put(txn, &idem, &err));
-    MUST_FAIL(store_idem_put(txn, &idem, &err), ERR_EXISTS);
-    commit();
-    MUST(store_idem_get(store, "token:b", "k", see_idem, &seen, &found, &err));
+    MUST(store_idem_put(rows.txn, &idem, &err));
+    MUST_FAIL(store_idem_put(rows.txn, &idem, &err), ERR_EXISTS);
+    rows_commit(&rows);
+    MUST(store_idem_get(rows.store, "token:b", "k", see_idem, &seen, &found, &err));
     assert_false(found);
-    MUST(store_idem_get(store, "token:a", "k", see_idem, &seen, &found, &err));
+    MUST(store_idem_get(rows.store, "token:a", "k", see_idem, &seen, &found, &err));
     assert_true(found);
     assert_int_equal(seen.n, 1);
     assert_string_equal(seen.route, "POST /vms");
@@ -481,7 +442,7 @@ static void a_key_is_found_by_its_principal_only(void **state)
     assert_memory_equal(seen.last.body_sha256, idem.body_sha256, 32);
     assert_string_equal(seen.note, "{\"items\":[]}");
     idem.principal = "token:b";
-    MUST(store_idem_put(txn, &idem, &err));
+    MUST(store_idem_put(rows.txn, &idem, &err));
 }
 
 static void a_key_can_be_used_again_after_a_day(void **state)
@@ -497,24 +458,24 @@ static void a_key_can_be_used_again_after_a_day(void **state)
     struct err err = {0};
     bool found;
 
-    MUST(store_idem_put(txn, &idem, &err));
-    commit();
-    MUST(store_idem_get(store, "p", "k", see_idem, &seen, &found, &err));
+    MUST(store_idem_put(rows.txn, &idem, &err));
+    rows_commit(&rows);
+    MUST(store_idem_get(rows.store, "p", "k", see_idem, &seen, &found, &err));
     assert_false(found);
     idem.route = "new";
     idem.created_ms = now;
-    MUST(store_idem_put(txn, &idem, &err));
-    commit();
-    MUST(store_idem_get(store, "p", "k", see_idem, &seen, &found, &err));
+    MUST(store_idem_put(rows.txn, &idem, &err));
+    rows_commit(&rows);
+    MUST(store_idem_get(rows.store, "p", "k", see_idem, &seen, &found, &err));
     assert_true(found);
     assert_string_equal(seen.route, "new");
-    MUST(store_idem_trim(txn, now, &more, &err)); /* not older than that */
-    commit();
-    MUST(store_idem_get(store, "p", "k", see_idem, &seen, &found, &err));
+    MUST(store_idem_trim(rows.txn, now, &more, &err)); /* not older than that */
+    rows_commit(&rows);
+    MUST(store_idem_get(rows.store, "p", "k", see_idem, &seen, &found, &err));
     assert_true(found);
-    MUST(store_idem_trim(txn, now + 1, &more, &err));
-    commit();
-    MUST(store_idem_get(store, "p", "k", see_idem, &seen, &found, &err));
+    MUST(store_idem_trim(rows.txn, now + 1, &more, &err));
+    rows_commit(&rows);
+    MUST(store_idem_get(rows.store, "p", "k", see_idem, &seen, &found, &err));
     assert_false(found);
 }
 

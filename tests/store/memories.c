@@ -1,59 +1,19 @@
 /* Memory images in the database: what is known of them comes back, and who lets go last. */
+#include "tests/lib/store_rows.h"
 #include "tests/store/with_store.h"
 
-static char *dir;
-static struct store *store;
-static struct store_txn *txn; /* open during a test */
+static struct rows rows;
 
 static int set_up(void **state)
 {
-    struct err err = {0};
-
-    dir = tmp_dir_make();
-    store = open_store(dir);
-    MUST(txn = store_begin(store, &err));
+    rows_open(&rows);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    store_rollback(&txn);
-    store_close(store);
-    tmp_dir_remove(dir);
+    rows_close(&rows);
     return 0;
-}
-
-/* Ends the transaction and begins the next. */
-static void commit(void)
-{
-    struct err err = {0};
-
-    MUST(store_commit(&txn, &err));
-    MUST(txn = store_begin(store, &err));
-}
-
-static struct pool_record put_pool(const char *name)
-{
-    struct pool_record pool = {.id = uuid_new(), .name = name, .root = "main", .created_ms = 7};
-    struct err err = {0};
-
-    MUST(store_pool_put(txn, &pool, &err));
-    return pool;
-}
-
-static struct file_record put_file(const struct uuid *pool, const char *name)
-{
-    struct file_record file = {.id = uuid_new(),
-                               .pool = *pool,
-                               .name = name,
-                               .role = "disk",
-                               .state = "creating",
-                               .format = "raw",
-                               .size_bytes = 1 << 20};
-    struct err err = {0};
-
-    MUST(store_file_put(txn, &file, &err));
-    return file;
 }
 
 struct memories_seen {
@@ -75,7 +35,7 @@ static bool see_memory(void *ctx, const struct memory_record *memory)
 
 static struct file_record put_image(const struct uuid *pool, const char *name)
 {
-    struct file_record file = put_file(pool, name);
+    struct file_record file = rows_file(&rows, pool, name);
     const struct memory_record memory = {.file = file.id,
                                          .made = "{\"qemu\":\"7.2\"}",
                                          .spec = "{}",
@@ -91,20 +51,20 @@ static struct file_record put_image(const struct uuid *pool, const char *name)
 
     file.role = "memory";
     file.state = "live";
-    MUST(store_file_put(txn, &file, &err));
-    MUST(store_memory_put(txn, &memory, &err));
+    MUST(store_file_put(rows.txn, &file, &err));
+    MUST(store_memory_put(rows.txn, &memory, &err));
     return file;
 }
 
 static void a_memory_comes_back_and_goes_with_its_file(void **state)
 {
-    struct pool_record pool = put_pool("p");
+    struct pool_record pool = rows_pool(&rows, "p");
     struct file_record file = put_image(&pool.id, "x.mem");
     struct memories_seen seen = {0};
     struct err err = {0};
 
-    commit();
-    MUST(store_memory_each(store, see_memory, &seen, &err));
+    rows_commit(&rows);
+    MUST(store_memory_each(rows.store, see_memory, &seen, &err));
     assert_int_equal(seen.n, 1);
     assert_true(uuid_eq(&seen.last.file, &file.id));
     assert_string_equal(seen.made, "{\"qemu\":\"7.2\"}");
@@ -114,10 +74,10 @@ static void a_memory_comes_back_and_goes_with_its_file(void **state)
     assert_int_equal(seen.last.took_ms, 900);
     assert_int_equal(seen.last.packed_bytes, 1000);
     assert_int_equal(seen.last.plain_bytes, 4096);
-    MUST(store_file_remove(txn, &file.id, &err));
-    commit();
+    MUST(store_file_remove(rows.txn, &file.id, &err));
+    rows_commit(&rows);
     seen.n = 0;
-    MUST(store_memory_each(store, see_memory, &seen, &err));
+    MUST(store_memory_each(rows.store, see_memory, &seen, &err));
     assert_int_equal(seen.n, 0);
 }
 
@@ -133,13 +93,13 @@ static struct snapshot_record put_snapshot_with(const struct uuid *vm, const str
                                              .memory_state = "ready"};
     struct err err = {0};
 
-    MUST(store_snapshot_put(txn, &snapshot, &err));
+    MUST(store_snapshot_put(rows.txn, &snapshot, &err));
     return snapshot;
 }
 
 static void who_lets_go_of_a_memory_last_puts_it_into_the_trash(void **state)
 {
-    struct pool_record pool = put_pool("p");
+    struct pool_record pool = rows_pool(&rows, "p");
     struct file_record file = put_image(&pool.id, "x.mem");
     struct vm_record vm = some_vm("a");
     struct snapshot_record snapshot;
@@ -148,47 +108,47 @@ static void who_lets_go_of_a_memory_last_puts_it_into_the_trash(void **state)
 
     vm.memory = file.id;
     vm.memory_leaves = "{\"disks\":[]}";
-    MUST(store_vm_put(txn, &vm, &err));
+    MUST(store_vm_put(rows.txn, &vm, &err));
     snapshot = put_snapshot_with(&vm.id, &file.id);
-    MUST(store_memory_hold(txn, &file.id, &err));
-    MUST_FAIL(store_file_remove(txn, &file.id, &err), ERR_IN_USE);
+    MUST(store_memory_hold(rows.txn, &file.id, &err));
+    MUST_FAIL(store_file_remove(rows.txn, &file.id, &err), ERR_IN_USE);
     vm.memory = (struct uuid){0};
-    MUST(store_vm_put_state(txn, &vm, &err));
-    MUST(store_memory_release(txn, &file.id, &last, &err));
+    MUST(store_vm_put_state(rows.txn, &vm, &err));
+    MUST(store_memory_release(rows.txn, &file.id, &last, &err));
     assert_false(last);
-    MUST(store_snapshot_remove(txn, &snapshot.id, &err));
-    MUST(store_memory_release(txn, &file.id, &last, &err));
+    MUST(store_snapshot_remove(rows.txn, &snapshot.id, &err));
+    MUST(store_memory_release(rows.txn, &file.id, &last, &err));
     assert_true(last);
-    MUST_FAIL(store_memory_hold(txn, &file.id, &err), ERR_NOT_FOUND);
-    MUST(store_file_remove(txn, &file.id, &err));
+    MUST_FAIL(store_memory_hold(rows.txn, &file.id, &err), ERR_NOT_FOUND);
+    MUST(store_file_remove(rows.txn, &file.id, &err));
 }
 
 static void a_vm_that_goes_lets_go_of_what_its_snapshots_refer_to(void **state)
 {
-    struct pool_record pool = put_pool("p");
+    struct pool_record pool = rows_pool(&rows, "p");
     struct file_record file = put_image(&pool.id, "x.mem");
     struct vm_record vm = some_vm("a");
     struct err err = {0};
     bool last;
 
-    MUST(store_vm_put(txn, &vm, &err));
+    MUST(store_vm_put(rows.txn, &vm, &err));
     put_snapshot_with(&vm.id, &file.id);
-    MUST(store_memory_forget(txn, &vm.id, &err));
-    MUST(store_memory_release(txn, &file.id, &last, &err));
+    MUST(store_memory_forget(rows.txn, &vm.id, &err));
+    MUST(store_memory_release(rows.txn, &file.id, &last, &err));
     assert_true(last);
 }
 
 static void a_disk_is_never_taken_for_a_memory(void **state)
 {
-    struct pool_record pool = put_pool("p");
-    struct file_record file = put_file(&pool.id, "x.qcow2");
+    struct pool_record pool = rows_pool(&rows, "p");
+    struct file_record file = rows_file(&rows, &pool.id, "x.qcow2");
     struct err err = {0};
     bool last;
 
     file.state = "live";
-    MUST(store_file_put(txn, &file, &err));
-    MUST_FAIL(store_memory_hold(txn, &file.id, &err), ERR_NOT_FOUND);
-    MUST(store_memory_release(txn, &file.id, &last, &err));
+    MUST(store_file_put(rows.txn, &file, &err));
+    MUST_FAIL(store_memory_hold(rows.txn, &file.id, &err), ERR_NOT_FOUND);
+    MUST(store_memory_release(rows.txn, &file.id, &last, &err));
     assert_false(last);
 }
 
