@@ -2,6 +2,7 @@
  * and says when it starts what it finds there: so its console tells whose data it has. */
 #include "tests/lib/counter.h"
 #include "tests/lib/rig.h"
+#include "tests/lib/rig_shell.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -10,7 +11,6 @@
 #include "core/base/str.h"
 
 #include <fcntl.h>
-#include <glob.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,18 +86,6 @@ static void erase(const char *vm)
     json_decref(rig_do(&rig, "DELETE", path, NULL, 200));
 }
 
-static size_t files(void)
-{
-    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*-*-*/*.*", rig.dir);
-    glob_t seen;
-    size_t n = 0;
-
-    if (glob(pattern, GLOB_NOSORT, NULL, &seen) == 0)
-        n = seen.gl_pathc;
-    globfree(&seen);
-    return n;
-}
-
 static int setup(void **state)
 {
     CLEANUP(mem_freep) char *spec = counter_spec("web");
@@ -138,7 +126,7 @@ static void a_clone_and_its_original_go_their_own_ways(void **state)
     assert_in_range(found("web", 2), mine, mine + 1);
     rig_act(&rig, "web", "shutdown");
     erase("web");
-    assert_int_equal(files(), 2);
+    assert_int_equal(rig_files(&rig), 2);
     count_to("two", listen("two").last + 5);
     rig_act(&rig, "two", "shutdown");
     mine = listen("two").last;
@@ -146,7 +134,7 @@ static void a_clone_and_its_original_go_their_own_ways(void **state)
     assert_in_range(found("two", 3), mine, mine + 1);
     rig_act(&rig, "two", "shutdown");
     erase("two");
-    assert_int_equal(files(), 0);
+    assert_int_equal(rig_files(&rig), 0);
 }
 
 /* It is made independent while it counts. */
@@ -159,7 +147,7 @@ static void a_clone_that_is_made_independent_loses_nothing(void **state)
     post("two", "flatten", NULL, 200);
     rig_act(&rig, "web", "shutdown");
     erase("web");
-    assert_int_equal(files(), 1);
+    assert_int_equal(rig_files(&rig), 1);
     count_to("two", listen("two").last + 5);
     rig_act(&rig, "two", "shutdown");
     mine = listen("two").last;
@@ -177,7 +165,7 @@ static void a_full_clone_is_made_while_the_original_counts(void **state)
     after = listen("web").last;
     rig_act(&rig, "web", "shutdown");
     erase("web");
-    assert_int_equal(files(), 1);
+    assert_int_equal(rig_files(&rig), 1);
     rig_act(&rig, "two", "start");
     assert_in_range(found("two", 1), before, after);
     count_to("two", after + 5);
@@ -223,7 +211,7 @@ static void a_snapshot_is_exported_while_the_vm_counts(void **state)
     export_as(id, "vhdx", from, to);
     export_as(id, "vhd", from, to);
     export_as(id, "qcow2", from, to);
-    assert_int_equal(files(), 2); /* what it needed itself is gone */
+    assert_int_equal(rig_files(&rig), 2); /* what it needed itself is gone */
     count_to("web", to + 10);
     rig_act(&rig, "web", "shutdown");
     erase("web");

@@ -1,6 +1,7 @@
 /* vmmctl against the real daemon with VMs that have no guest: what people do all day, end to end.
  */
 #include "tests/lib/rig.h"
+#include "tests/lib/rig_shell.h"
 
 #include "core/base/fs.h"
 #include "core/base/mem.h"
@@ -16,31 +17,10 @@
 static struct rig rig;
 static char *out; /* of the last vmmctl, with what it said */
 
-/* Runs a line of a shell in the rig's directory; the exit code. */
-static int ctl(const char *line)
-{
-    CLEANUP(mem_freep)
-    char *command = str_format("cd %s && (%s) 2>&1 </dev/null", rig.dir, line);
-    FILE *pipe = popen(command, "re");
-    struct strbuf b = {0};
-    char piece[4096];
-    size_t n;
-    int status;
-
-    assert_non_null(pipe);
-    while ((n = fread(piece, 1, sizeof piece, pipe)))
-        strbuf_add(&b, piece, n);
-    status = pclose(pipe);
-    free(out);
-    out = strbuf_take(&b);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
 /* 'output' NULL: any */
 static void expect(const char *line, int code, const char *output)
 {
-    if (ctl(line) != code)
+    if (rig_shell(&rig, line, &out) != code)
         fail_msg("%s: not exit code %d: %s", line, code, out);
     if (output)
         assert_string_equal(out, output);

@@ -3,13 +3,13 @@
  * So its console tells whether it went on with the next number, and whether its disk agrees. */
 #include "tests/lib/counter.h"
 #include "tests/lib/rig.h"
+#include "tests/lib/rig_shell.h"
 
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
-#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -67,14 +67,7 @@ static void await_more(uint32_t than)
 
 static size_t images(void)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*/*.mem", rig.dir);
-    glob_t found;
-    size_t n = 0;
-
-    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
-        n = found.gl_pathc;
-    globfree(&found);
-    return n;
+    return rig_matches(&rig, "main/*/*.mem");
 }
 
 /* ---- */

@@ -3,6 +3,7 @@
 #include "tests/lib/chain.h"
 #include "tests/lib/counter.h"
 #include "tests/lib/rig.h"
+#include "tests/lib/rig_shell.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -11,7 +12,6 @@
 #include "core/base/str.h"
 
 #include <errno.h>
-#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,43 +28,10 @@ static struct rig rig;
 static char *out; /* of the last line of a shell */
 static pid_t server;
 
-/* Runs a line of a shell in the rig's directory; the exit code. */
-static int shell(const char *line)
-{
-    CLEANUP(mem_freep)
-    char *command = str_format("cd %s && (%s) 2>&1 </dev/null", rig.dir, line);
-    FILE *pipe = popen(command, "re");
-    struct strbuf b = {0};
-    char piece[4096];
-    size_t n;
-    int status;
-
-    assert_non_null(pipe);
-    while ((n = fread(piece, 1, sizeof piece, pipe)))
-        strbuf_add(&b, piece, n);
-    status = pclose(pipe);
-    free(out);
-    out = strbuf_take(&b);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
 static void must(const char *line)
 {
-    if (shell(line) != 0)
+    if (rig_shell(&rig, line, &out) != 0)
         fail_msg("%s: %s", line, out);
-}
-
-static size_t matches(const char *what)
-{
-    CLEANUP(mem_freep) char *pattern = str_format("%s/%s", rig.dir, what);
-    glob_t seen;
-    size_t n = 0;
-
-    if (glob(pattern, GLOB_NOSORT, NULL, &seen) == 0)
-        n = seen.gl_pathc;
-    globfree(&seen);
-    return n;
 }
 
 /* Waits until there are so many files in the pool: what a server needed goes behind it. */
@@ -72,9 +39,9 @@ static void expect_files(size_t n)
 {
     int64_t deadline_ms = clock_mono_ms() + SOON_MS;
 
-    while (matches("main/*-*-*/*.*") != n) {
+    while (rig_files(&rig) != n) {
         if (clock_mono_ms() > deadline_ms)
-            fail_msg("%zu files are left", matches("main/*-*-*/*.*"));
+            fail_msg("%zu files are left", rig_files(&rig));
         (void)poll(NULL, 0, 20); /* asked again until they are gone */
     }
 }
@@ -93,7 +60,7 @@ static void serve(const char *snapshot)
                    NULL);
         _exit(127);
     }
-    while (!matches("d.sock")) {
+    while (!rig_matches(&rig, "d.sock")) {
         if (clock_mono_ms() > deadline_ms)
             fail_msg("vmmctl does not listen");
         (void)poll(NULL, 0, 20); /* asked again until it does */
@@ -108,7 +75,7 @@ static void end_server(void)
     assert_int_equal(waitpid(server, &status, 0), server);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
-    assert_int_equal(matches("d.sock"), 0);
+    assert_int_equal(rig_matches(&rig, "d.sock"), 0);
 }
 
 /* The socket has its name a moment before anybody listens. */
@@ -190,7 +157,7 @@ static void what_is_read_is_the_snapshot_whatever_the_vm_writes(void **state)
 static void nothing_can_be_written(void **state)
 {
     serve("a");
-    assert_int_not_equal(shell("qemu-io -f raw -c 'write -P 7 0 512' " NBD), 0);
+    assert_int_not_equal(rig_shell(&rig, "qemu-io -f raw -c 'write -P 7 0 512' " NBD, &out), 0);
     must("qemu-io -r -f raw -c 'read 0 512' " NBD);
     end_server();
     expect_files(2);
@@ -300,7 +267,7 @@ static void what_differs_is_counted_once(void **state)
     expect_clusters("s3", "s4", 1); /* a disk that only one of them has */
     assert_int_equal(clusters("s1", "s1", &at_most), 0);
     assert_int_equal(at_most, 0);
-    assert_int_not_equal(shell("vmmctl snapshot diff plain s1 --exact"), 0);
+    assert_int_not_equal(rig_shell(&rig, "vmmctl snapshot diff plain s1 --exact", &out), 0);
     must("vmmctl vm delete plain -y -q");
     expect_files(2);
 }
@@ -313,7 +280,7 @@ static void a_daemon_that_dies_leaves_nothing_of_it(void **state)
     serve("a");
     client = connect_here();
     assert_int_equal(recv(client, greeting, sizeof greeting, MSG_WAITALL), sizeof greeting);
-    assert_int_equal(matches("main/*-*-*/*.*"), 3);
+    assert_int_equal(rig_files(&rig), 3);
     rig_kill(&rig, NULL);
     assert_int_equal(read_to_end(client), 0);
     rig_spawn(&rig);
@@ -332,7 +299,7 @@ static void a_daemon_that_ends_ends_it(void **state)
     assert_int_equal(recv(client, greeting, sizeof greeting, MSG_WAITALL), sizeof greeting);
     rig_stop(&rig);
     assert_int_equal(read_to_end(client), 0);
-    assert_int_equal(matches("main/*-*-*/*.*"), 2);
+    assert_int_equal(rig_files(&rig), 2);
     rig_spawn(&rig);
     end_server();
 }

@@ -4,6 +4,7 @@
  * is lost. */
 #include "tests/lib/counter.h"
 #include "tests/lib/rig.h"
+#include "tests/lib/rig_shell.h"
 
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -132,18 +133,6 @@ static void drop(const char *name)
     json_decref(rig_do(&rig, "DELETE", path, NULL, 200));
 }
 
-static size_t files(void)
-{
-    CLEANUP(mem_freep) char *pattern = str_format("%s/main/*-*-*/*.*", rig.dir);
-    glob_t found;
-    size_t n = 0;
-
-    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
-        n = found.gl_pathc;
-    globfree(&found);
-    return n;
-}
-
 /* ---- */
 
 static int setup(void **state)
@@ -190,19 +179,19 @@ static void nothing_is_lost_when_snapshots_go(void **state)
     count_on();
     take("three");
     count_on();
-    assert_int_equal(files(), 4);
+    assert_int_equal(rig_files(&rig), 4);
     drop("two"); /* in the middle, while it counts */
     count_on();
     drop("three"); /* below the leaf */
     count_on();
-    assert_int_equal(files(), 2);
+    assert_int_equal(rig_files(&rig), 2);
     last = listen().last;
     halt();
     assert_true(start() >= last);
     last = listen().last;
     halt();
     drop("one"); /* the base, while it is off */
-    assert_int_equal(files(), 1);
+    assert_int_equal(rig_files(&rig), 1);
     assert_true(start() >= last);
     halt();
 }
@@ -222,7 +211,7 @@ static void a_branch_keeps_its_own_numbers(void **state)
     assert_true(start() < far);
     halt();
     drop("near"); /* two branches lie on it */
-    assert_int_equal(files(), 2);
+    assert_int_equal(rig_files(&rig), 2);
     revert("far");
     assert_true(start() >= far);
     halt();
@@ -264,7 +253,7 @@ static void a_large_base_takes_over_what_lies_on_it(void **state)
     take("one");
     count_on();
     drop("one"); /* the guest writes to the base again from one moment on */
-    assert_int_equal(files(), 1);
+    assert_int_equal(rig_files(&rig), 1);
     assert_int_equal(raw_files(), 1);
     count_on();
     take("one");
@@ -273,7 +262,7 @@ static void a_large_base_takes_over_what_lies_on_it(void **state)
     take("two");
     count_on();
     drop("one"); /* two's file goes down, the guest has another one on it */
-    assert_int_equal(files(), 2);
+    assert_int_equal(rig_files(&rig), 2);
     assert_int_equal(raw_files(), 1);
     count_on();
     last = listen().last;
@@ -287,7 +276,7 @@ static void a_large_base_takes_over_what_lies_on_it(void **state)
     last = listen().last;
     halt();
     drop("two"); /* by a QEMU that runs no guest */
-    assert_int_equal(files(), 1);
+    assert_int_equal(rig_files(&rig), 1);
     assert_int_equal(raw_files(), 1);
     assert_true(start() >= last);
     halt();
