@@ -36,6 +36,7 @@ static void fill_defaults(struct api *api, const struct api_config *config)
     c->strangers_each = c->strangers_each ? c->strangers_each : 8;
     c->stranger_ms = c->stranger_ms ? c->stranger_ms : 2000;
     c->web_dir_or_null = str_dup(config->web_dir_or_null);
+    c->page_url_or_null = str_dup(config->page_url_or_null);
     api->admin_uids = mem_dup(config->admin_uids, config->n_admin_uids * sizeof(uint32_t));
     c->admin_uids = api->admin_uids;
     api->n_host_names = c->n_host_names;
@@ -77,6 +78,7 @@ static void free_api(struct api *api)
     limit_clear(&api->changes);
     meter_clear(&api->meter);
     free((char *)api->config.web_dir_or_null);
+    free((char *)api->config.page_url_or_null);
     free(api->admin_uids);
     free(api);
 }

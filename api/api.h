@@ -18,6 +18,7 @@ struct api_config {
     unsigned max_body_bytes;     /* of JSON [1 MiB] */
     const uint32_t *admin_uids;  /* besides 0 and our own: admins on the unix socket */
     size_t n_admin_uids;
+    const char *page_url_or_null;  /* "https://host:8443", for links that are made on the host */
     const char *const *host_names; /* what "Host" may say besides addresses and localhost */
     size_t n_host_names;
     unsigned max_connections; /* of the network, and as many again of the unix socket [512] */

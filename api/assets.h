@@ -27,6 +27,7 @@
     X(asset_store, "web/store.js", "text/javascript; charset=utf-8")                               \
     X(asset_style, "web/app.css", "text/css; charset=utf-8")                                       \
     X(asset_term, "web/term.js", "text/javascript; charset=utf-8")                                 \
+    X(asset_welcome, "web/welcome.js", "text/javascript; charset=utf-8")                           \
     X(asset_words, "web/words.js", "text/javascript; charset=utf-8")
 
 #ifndef __ASSEMBLER__

@@ -118,8 +118,7 @@ bool session_get(struct request *rq, struct err *err)
 /* ---- guesses ---- */
 
 struct attempt {
-    char name[GUESS_KEY], address[GUESS_KEY];
-    bool counted;
+    char name[GUESS_KEY], address[GUESS_KEY]; /* "": not counted */
 };
 
 static bool must_wait(struct request *rq, unsigned wait, struct err *err)
@@ -131,8 +130,9 @@ static bool must_wait(struct request *rq, unsigned wait, struct err *err)
 }
 
 /* On the unix socket nothing is counted: it is the administrator's way in when the network's is
- * busy with guesses. */
-static bool attempt_begin(struct request *rq, const char *name, struct attempt *a, struct err *err)
+ * busy with guesses. 'name_or_null': who it is about, if that can be guessed at. */
+static bool attempt_begin(struct request *rq, const char *name_or_null, struct attempt *a,
+                          struct err *err)
 {
     struct guesses *guesses = &rq->api->guesses;
     int64_t now = clock_mono_ms();
@@ -141,20 +141,21 @@ static bool attempt_begin(struct request *rq, const char *name, struct attempt *
     *a = (struct attempt){0};
     if (rq->conn->is_unix)
         return true;
-    snprintf(a->name, sizeof a->name, "name %.63s", name);
     snprintf(a->address, sizeof a->address, "from %s", rq->conn->address);
     wait = guess_begin(guesses, a->address, FREE_BY_ADDRESS, now);
     if (wait)
         return must_wait(rq, wait, err);
+    if (!name_or_null)
+        return true;
+    snprintf(a->name, sizeof a->name, "name %.63s", name_or_null);
     wait = guess_begin(guesses, a->name, FREE_BY_NAME, now);
-    if (wait) {
-        guess_end(guesses, a->address, GUESS_UNKNOWN, false);
-        return must_wait(rq, wait, err);
-    }
-    a->counted = true;
-    return true;
+    if (!wait)
+        return true;
+    guess_end(guesses, a->address, GUESS_UNKNOWN, false);
+    return must_wait(rq, wait, err);
 }
 
+/* 'err' without a code: it was good. */
 static void attempt_end(struct request *rq, const struct attempt *a, const struct err *err)
 {
     bool wrong = err->code == ERR_UNAUTHENTICATED || err->code == ERR_FORBIDDEN;
@@ -164,10 +165,10 @@ static void attempt_end(struct request *rq, const struct attempt *a, const struc
         meter_count(&rq->api->meter.failed_auth);
         log_warn("a wrong password or link from %s", rq->conn->peer);
     }
-    if (!a->counted)
-        return;
-    guess_end(&rq->api->guesses, a->name, end, true);
-    guess_end(&rq->api->guesses, a->address, end, false);
+    if (a->name[0])
+        guess_end(&rq->api->guesses, a->name, end, true);
+    if (a->address[0])
+        guess_end(&rq->api->guesses, a->address, end, false);
 }
 
 /* ---- signing in ---- */
@@ -255,7 +256,7 @@ bool session_link(struct request *rq, struct err *err)
     bool ok;
 
     if (!request_decode_secret(rq, &link_model, &typed, err) || !request_origin(rq, &origin, err) ||
-        !attempt_begin(rq, "", &attempt, err))
+        !attempt_begin(rq, NULL, &attempt, err))
         return false;
     str_copy(rq->who.principal, sizeof rq->who.principal, "link"); /* until it is known whose */
     origin.idempotency_key = NULL;

@@ -186,6 +186,16 @@ bool users_password(struct request *rq, struct err *err)
     return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
 }
 
+/* As the caller asked for us, or as the configuration has it. */
+static json_t *page_url(const struct request *rq, const char *code)
+{
+    const char *page = rq->api->config.page_url_or_null;
+
+    if (!rq->conn->is_unix)
+        return json_sprintf("https://%s/#/welcome/%s", rq->head.host, code);
+    return page ? json_sprintf("%s/#/welcome/%s", page, code) : NULL;
+}
+
 bool users_link(struct request *rq, struct err *err)
 {
     char code[LINK_TEXT] = "";
@@ -200,6 +210,7 @@ bool users_link(struct request *rq, struct err *err)
     if (origin.dry_run)
         return reply_dry_run(rq, NULL, NULL);
     v = json_object();
+    json_put(v, "url", page_url(rq, code));
     json_put(v, "path", json_sprintf("/#/welcome/%s", code));
     json_put_text(v, "code", code);
     json_put_time(v, "expires_at", ends_ms);

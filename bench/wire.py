@@ -23,7 +23,7 @@ class Wire:
         """The bytes of a request, for send(). 'headers' are whole lines."""
         if body:
             headers += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        head = (f"{method} /api/v1{path} HTTP/1.1\r\nHost: vmmd\r\n"
+        head = (f"{method} /api/v1{path} HTTP/1.1\r\nHost: localhost\r\n"
                 f"Authorization: Bearer {os.environ['VMMD_TOKEN']}\r\n{headers}\r\n")
         return head.encode() + body
 

@@ -77,8 +77,8 @@ struct flag_tables command_flags(const struct command *command);
 
 /* The noun tables. */
 extern const struct command vm_commands[], console_commands[], screenshot_commands[], op_commands[],
-    event_commands[], token_commands[], webhook_commands[], pool_commands[], disk_commands[],
-    host_commands[], doctor_commands[], api_commands[], version_commands[], help_commands[],
-    man_commands[], template_commands[], context_commands[], login_commands[], media_commands[],
-    apply_commands[], snapshot_commands[], complete_commands[], completion_commands[],
-    recover_commands[];
+    event_commands[], user_commands[], whoami_commands[], token_commands[], webhook_commands[],
+    pool_commands[], disk_commands[], host_commands[], doctor_commands[], api_commands[],
+    version_commands[], help_commands[], man_commands[], template_commands[], context_commands[],
+    login_commands[], media_commands[], apply_commands[], snapshot_commands[], complete_commands[],
+    completion_commands[], recover_commands[];

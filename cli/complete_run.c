@@ -43,6 +43,7 @@ static const struct source {
     {"VM", NULL, "/vms?page_size=1000", "name", "state"},
     {"TEMPLATE", NULL, "/templates?page_size=1000", "name", "notes"},
     {"POOL", NULL, "/pools?page_size=1000", "name", "root"},
+    {"USER", NULL, "/users?page_size=1000", "name", "role"},
     {"TOKEN", NULL, "/tokens?page_size=1000", "name", "role"},
     {"WEBHOOK", NULL, "/webhooks?page_size=1000", "name", "url"},
     {"ISO", NULL, "/media?page_size=1000", "name", "pool"},

@@ -12,6 +12,7 @@ static bool token_delete_run(struct cli *cli, struct fault *fault) MUST_USE;
 static const struct column columns[] = {
     {"NAME", "name", CELL_TEXT, false},
     {"ROLE", "role", CELL_TEXT, false},
+    {"OWNER", "owner", CELL_TEXT, true},
     {"EXPIRES", "expires_at", CELL_TIME, false},
     {"CREATED", "created_at", CELL_TIME, false},
     {"BY", "created_by", CELL_TEXT, true},
@@ -20,6 +21,9 @@ static const struct column columns[] = {
 };
 static const struct flag create_flags[] = {
     {"role", 0, "ROLE", "viewer, operator or admin"},
+    {"owner", 0, "USER", "with whom it goes (default: whoever creates it, if that is a user)"},
+    {"right", 0, "RIGHT",
+     "one of its role's rights, such as vm-read; may be repeated (default: all)"},
     {"ttl", 0, "TIME", "how long it is valid, such as 12h or 30d (default: for ever)"},
     {0},
 };
@@ -37,6 +41,19 @@ const struct command token_commands[] = {
     {0},
 };
 
+/* NULL: all of the role's. */
+static json_t *rights_of(const struct args *args)
+{
+    json_t *list = NULL;
+    const char *word;
+
+    for (size_t i = 0; (word = args_nth(args, "right", i)); i++) {
+        list = list ? list : json_array();
+        json_array_append_new(list, json_string(word));
+    }
+    return list;
+}
+
 static json_t *make_spec(struct cli *cli, struct fault *fault)
 {
     const char *role = args_text(cli->args, "role");
@@ -52,6 +69,9 @@ static json_t *make_spec(struct cli *cli, struct fault *fault)
     spec = json_object();
     json_put_text(spec, "name", cli_word(cli, 0));
     json_put_text(spec, "role", role);
+    json_put(spec, "rights", rights_of(cli->args));
+    if (args_has(cli->args, "owner"))
+        json_put_text(spec, "owner", args_text(cli->args, "owner"));
     if (args_has(cli->args, "ttl"))
         json_put_u64(spec, "ttl_s", (uint64_t)(ttl_ms + 999) / 1000);
     return spec;

@@ -337,6 +337,15 @@ token_make()
     token_works || die "vmmd does not accept the token it just gave; see $log"
 }
 
+# An address at which a browser chooses the password of the user "admin", who is made if need be.
+page_link()
+{
+    curl -sS --max-time 10 --unix-socket "$socket" -H 'Content-Type: application/json' -o /dev/null \
+        --data-binary '{"name":"admin","role":"admin"}' http://localhost/api/v1/users
+    curl -sS --max-time 10 --unix-socket "$socket" -H 'Content-Type: application/json' \
+        --data-binary '{}' http://localhost/api/v1/users/admin/actions/link | jq -er .url
+}
+
 token_text()
 {
     sed 's/^Authorization: Bearer //' "$auth"

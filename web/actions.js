@@ -18,7 +18,7 @@ export class ActionButtons {
     constructor(store, extra = {}) {
         this.store = store;
         for (const [verb, label] of VERBS)
-            this.#buttons.set(verb, el('button', {type: 'button', class: 'small', 'data-verb': verb, onclick: () => this.#press(verb, label)}, label));
+            this.#buttons.set(verb, el('button', {type: 'button', class: 'small', 'data-verb': verb, 'data-right': 'vm-power', onclick: () => this.#press(verb, label)}, label));
         for (const [verb, node] of Object.entries(extra))
             this.#buttons.set(verb, node);
         this.node = el('div', {class: 'actions', role: 'group'}, ...this.#buttons.values());

@@ -1,8 +1,11 @@
-// The one place that talks to the daemon: requests with the token in their Authorization header, and
-// refusals as Problem. Knows no page. The token lives in sessionStorage (this tab, until it is
-// closed) and is never part of an address.
+// The one place that talks to the daemon, and what is known of who we are to it. Knows no page.
+//
+// Requests carry a token in their Authorization header, or the cookie of a session, which no script
+// can read, and then the word that shows that a change comes from this page (X-VMM-CSRF). A token
+// lives in sessionStorage (this tab, until it is closed); neither is ever part of an address.
 
 const TOKEN = 'vmmd.token';
+const LIKELY = 'vmmd.session'; // in localStorage: there may be a cookie, so it is worth asking
 
 export const ROOT = '/api/v1';
 
@@ -30,6 +33,30 @@ export const token = {
     drop: () => sessionStorage.removeItem(TOKEN),
 };
 
+let who = null;
+
+// Who we are: the daemon's Session, from begin() to end(). Rights that are missing are classes of the
+// page (no-vm-create), by which app.css takes away what asks for them.
+export const session = {
+    get who() {
+        return who;
+    },
+    may: (right) => Boolean(who?.rights.includes(right)),
+    isLikely: () => localStorage.getItem(LIKELY) !== null,
+    begin(it) {
+        who = it;
+        if (it.by === 'session')
+            localStorage.setItem(LIKELY, '1');
+        for (const right of RIGHTS)
+            document.documentElement.classList.toggle(`no-${right}`, !session.may(right));
+    },
+    end() {
+        who = null;
+        localStorage.removeItem(LIKELY);
+    },
+};
+const RIGHTS = ['vm-create', 'vm-delete', 'vm-power', 'snapshot', 'console-see', 'console-type', 'operation-edit'];
+
 async function problemOf(response) {
     const type = response.headers.get('Content-Type') ?? '';
     if (!type.startsWith('application/problem+json'))
@@ -48,16 +75,17 @@ export function whenSignedOut(f) {
     onSignedOut = f;
 }
 
+// 'as': another token, or null for none; 'quiet': a 401 is the caller's matter.
 // Resolves to a Response that is ok; else throws a Problem, Unreachable, or the AbortError of 'signal'.
-export async function send(method, path, {json, body, type, headers = {}, signal, as = token.get()} = {}) {
-    const all = {Authorization: `Bearer ${as}`, ...headers};
+export async function send(method, path, {json, body, type, headers = {}, signal, as = token.get(), quiet = false} = {}) {
+    const all = {...(as ? {Authorization: `Bearer ${as}`} : method !== 'GET' && who?.csrf && {'X-VMM-CSRF': who.csrf}), ...headers};
     if (json !== undefined || type)
         all['Content-Type'] = type ?? 'application/json';
     let response;
     try {
         response = await fetch(ROOT + path, {
             method, headers: all, body: json !== undefined ? JSON.stringify(json) : body, signal,
-            cache: 'no-store', credentials: 'omit', redirect: 'error', referrerPolicy: 'no-referrer',
+            cache: 'no-store', credentials: as ? 'omit' : 'same-origin', redirect: 'error', referrerPolicy: 'no-referrer',
         });
     } catch (error) {
         throw error.name === 'AbortError' ? error : new Unreachable();
@@ -65,7 +93,7 @@ export async function send(method, path, {json, body, type, headers = {}, signal
     if (response.ok)
         return response;
     const problem = await problemOf(response);
-    if (problem.status === 401 && as === token.get())
+    if (problem.status === 401 && !quiet && as === token.get())
         onSignedOut();
     throw problem;
 }

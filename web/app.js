@@ -2,20 +2,22 @@
 //
 //   app.js ── store.js ── api.js, sse.js      what is known, and where it comes from
 //     ├── hostbar.js  list.js  operations.js  parts of the page that draw what the store knows
+//     ├── welcome.js                           signing in
 //     ├── create.js  remove.js  ask.js        dialogs
 //     └── machine.js ── screen.js  snapshots.js  console.js ── term.js  keys.js
 //
 // There is no build step and nothing comes from elsewhere: the files are served as they are.
 
-import {getJson, Problem, token, whenSignedOut} from './api.js';
+import {send, session, token, whenSignedOut} from './api.js';
 import {CreateDialog} from './create.js';
 import {part, setHidden, setText} from './dom.js';
 import {drawHost} from './hostbar.js';
 import {ListView} from './list.js';
 import {VmView} from './machine.js';
-import {announce} from './notes.js';
+import {announce, complain} from './notes.js';
 import {Drawer} from './operations.js';
 import {Store} from './store.js';
+import {begin} from './welcome.js';
 
 const TICK_MS = 5000;
 
@@ -81,55 +83,41 @@ function tellChange({detail: {vm, was}}) {
 }
 
 // ---- signing in and out ----
-function showSignIn(message) {
-    setHidden(part('app'), true);
-    setHidden(part('sign-in'), false);
-    setText(part('sign-in-error'), message);
-    part('token').focus();
-}
-
 function enter() {
-    setHidden(part('sign-in'), true);
-    setHidden(part('app'), false);
+    const {user, principal, role} = session.who;
+    setText(part('who'), user?.name ?? principal);
+    part('who').title = `${principal}, ${role}`;
     store.start();
     showRoute();
-}
-
-async function signIn(event) {
-    event.preventDefault();
-    const text = part('token').value.trim();
-    setText(part('sign-in-error'), '');
-    if (!/^[!-~]+$/.test(text)) { // what no header may carry
-        showSignIn('Paste a token: it begins with vmmd_');
-        return;
-    }
-    try {
-        await getJson('/version', {as: text});
-    } catch (error) {
-        showSignIn(error instanceof Problem && error.status === 401 ? 'The daemon does not accept this token. It may be mistyped, expired or revoked.' : error.message);
-        return;
-    }
-    token.set(text);
-    part('token').value = '';
-    enter();
 }
 
 // Everything that was shown goes away with the page.
 function signOut(message) {
     token.drop();
+    session.end();
     store.end();
     machine.hide();
     sessionStorage.setItem('vmmd.message', message);
     location.reload();
 }
 
-function begin() {
+async function leave() {
+    try {
+        if (session.who?.by === 'session')
+            await send('DELETE', '/session', {quiet: true});
+    } catch (error) {
+        if (error.status !== 401) { // it goes on over there: do not pretend
+            complain('Sign out', error);
+            return;
+        }
+    }
+    signOut('');
+}
+
+function start() {
     const message = sessionStorage.getItem('vmmd.message') ?? '';
     sessionStorage.removeItem('vmmd.message');
-    if (token.get())
-        enter();
-    else
-        showSignIn(message);
+    begin(enter, message);
 }
 
 function shortcut(event) {
@@ -148,9 +136,8 @@ store.addEventListener('vm-changed', tellChange);
 setInterval(() => (route().vm ? machine.tick() : list.tick()), TICK_MS);
 window.addEventListener('hashchange', routeChanged);
 document.addEventListener('keydown', shortcut);
-whenSignedOut(() => signOut('The daemon no longer accepts your token. Sign in again.'));
-part('sign-in-form').addEventListener('submit', signIn);
-part('sign-out').addEventListener('click', () => signOut(''));
+whenSignedOut(() => signOut(token.get() ? 'The daemon no longer accepts your token. Sign in again.' : 'Your session is over. Sign in again.'));
+part('sign-out').addEventListener('click', leave);
 for (const button of document.querySelectorAll('[data-create]'))
     button.addEventListener('click', () => create.open());
-begin();
+start();

@@ -4,7 +4,7 @@
 // doubles nothing. Typing is one POST after the other, what is typed meanwhile goes with the next, so
 // keys never overtake each other. The text lands in term.js and from there in text nodes.
 
-import {Problem, send, vmPath} from './api.js';
+import {Problem, send, session, vmPath} from './api.js';
 import {el, part, setText} from './dom.js';
 import {isLeaveKey, keyText} from './keys.js';
 import {complain} from './notes.js';
@@ -80,6 +80,8 @@ export class Console {
     }
 
     show(vm) {
+        if (!session.may('console-see'))
+            return;
         if (this.#id === vm.id)
             return;
         this.hide();

@@ -50,7 +50,7 @@ export class VmView {
         this.store = store;
         this.snapshots = new Snapshots(store);
         this.remove = new RemoveDialog(store);
-        this.delete = el('button', {type: 'button', class: 'small danger', 'data-verb': 'delete'}, 'Delete…');
+        this.delete = el('button', {type: 'button', class: 'small danger', 'data-verb': 'delete', 'data-right': 'vm-delete'}, 'Delete…');
         this.delete.addEventListener('click', () => isDisabled(this.delete) || this.remove.open(this.#vm));
         this.buttons = new ActionButtons(store, {delete: this.delete});
         part('vm-actions').replaceChildren(this.buttons.node);

@@ -16,7 +16,7 @@ class Entry {
 
     constructor(store) {
         this.store = store;
-        this.cancel = el('button', {type: 'button', class: 'small', onclick: () => this.#cancel()}, 'Cancel');
+        this.cancel = el('button', {type: 'button', class: 'small', 'data-right': 'operation-edit', onclick: () => this.#cancel()}, 'Cancel');
         this.node = el('li', {}, this.#sign, this.#what, this.#how, this.cancel, this.#error);
     }
 

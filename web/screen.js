@@ -1,6 +1,6 @@
 // The picture of a VM's screen, taken again every two seconds while the VM runs and the page is seen.
 
-import {send, vmPath} from './api.js';
+import {send, session, vmPath} from './api.js';
 import {part, setHidden, setText} from './dom.js';
 
 const EVERY_MS = 2000;
@@ -13,6 +13,8 @@ export class Screen {
     #live = false;
 
     show(vm) {
+        if (!session.may('console-see'))
+            return;
         if (this.#id !== vm.id) {
             this.hide();
             this.#id = vm.id;

@@ -68,7 +68,7 @@ class Row {
 
     constructor(view) {
         const button = (verb, label, f, danger = '') =>
-            el('button', {type: 'button', class: `small ${danger}`, 'data-verb': verb, onclick: (event) => isDisabled(event.currentTarget) || f(this.#snapshot)}, label);
+            el('button', {type: 'button', class: `small ${danger}`, 'data-verb': verb, 'data-right': verb === 'clone' ? 'vm-create' : 'snapshot', onclick: (event) => isDisabled(event.currentTarget) || f(this.#snapshot)}, label);
         this.buttons = [
             button('revert', 'Revert…', (s) => view.revert(s)),
             button('clone', 'Clone…', (s) => view.clone(s)),

@@ -28,9 +28,44 @@ const open = async (page, name) => {
 const serial = (page, text) => page.locator('#serial div').filter({hasText: text}).first().waitFor();
 
 describe('signing in', () => {
+    test('a link leads to a password, and that to a session; signing out ends it', async () => {
+        await daemon.send('POST', '/users', {name: 'ann', role: 'viewer'});
+        const {path} = await daemon.send('POST', '/users/ann/actions/link', {});
+        await browser.page(async (page) => {
+            assert.ok(!page.url().includes('welcome'), 'the code left the address');
+            await shot(page, 'welcome');
+            await accessible(page);
+            await page.getByLabel('Choose a password').fill('too short');
+            await page.getByRole('button', {name: 'Set password'}).click();
+            await page.getByText('at least 10 characters', {exact: false}).first().waitFor();
+            await page.getByLabel('Choose a password').fill('correct horse battery');
+            await page.getByLabel('Again').fill('correct horse battery');
+            await page.getByRole('button', {name: 'Set password'}).click();
+            await page.getByRole('heading', {level: 1, name: 'Virtual machines'}).waitFor();
+            assert.equal(await page.locator('#who').textContent(), 'ann');
+            assert.equal(await page.locator('[data-create]:visible').count(), 0, 'a viewer creates nothing');
+            assert.equal(await page.evaluate(() => document.cookie), '');
+            await page.reload();
+            await page.getByRole('heading', {level: 1, name: 'Virtual machines'}).waitFor();
+            await page.getByRole('button', {name: 'Sign out'}).click();
+            await page.getByLabel('Password', {exact: true}).waitFor();
+            assert.equal((await page.context().cookies()).length, 0);
+            await page.getByLabel('User', {exact: true}).fill('ann');
+            await page.getByLabel('Password', {exact: true}).fill('not this one');
+            await page.getByLabel('Password', {exact: true}).press('Enter');
+            await page.getByText('The name or the password is wrong').waitFor();
+            await page.getByLabel('Password', {exact: true}).fill('correct horse battery');
+            await page.getByLabel('Password', {exact: true}).press('Enter');
+            await page.getByRole('heading', {level: 1, name: 'Virtual machines'}).waitFor();
+            await daemon.send('DELETE', '/users/ann');
+            await page.reload();
+            await page.getByText('Sign in again').waitFor();
+        }, {signedIn: false, path, expected: [/status of 401/]});
+    });
+
     test('a token that is none is refused with a sentence and stays out of the storage', () => browser.page(async (page) => {
         await page.getByLabel('API token').fill('vmmd_00000000_nope');
-        await page.getByRole('button', {name: 'Sign in'}).click();
+        await page.getByRole('button', {name: 'Use the token'}).click();
         await page.getByText('does not accept this token').waitFor();
         assert.equal(await page.evaluate(() => sessionStorage.length + localStorage.length), 0);
         await page.getByLabel('API token').fill('two words');

@@ -27,6 +27,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
     static const struct api_config patient = {
         .head_ms = 100, .idle_ms = 100, .stall_ms = 100, .send_ms = 100, .heartbeat_ms = 20};
+    static const char *const names[] = {"x"};
     struct api_config config = patient;
     struct err err = {0};
 
@@ -36,6 +37,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     setenv("VMMD_LOG", "error", 1);
     log_init("fuzz");
     config.core = core = fake_core_new();
+    config.host_names = names;
+    config.n_host_names = ARRAY_LEN(names);
     api = api_start(&config, &err);
     if (!api)
         abort();

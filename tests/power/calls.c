@@ -10,7 +10,9 @@
 #include "tests/store/with_store.h"
 
 #include "core/disk/pool.h"
+#include "core/user/session.h"
 #include "core/user/token.h"
+#include "core/user/user.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -144,6 +146,33 @@ static bool drop_token(struct world *w, struct err *err)
            token_revoke(w->core, "ci", &world_admin, err);
 }
 
+static bool make_user(struct world *w, struct err *err)
+{
+    const struct user_spec spec = {.name = "ann", .role = ROLE_VIEWER};
+    struct err none = {0};
+    struct uuid id;
+
+    return is_there(user_show(w->core, "ann", &none)) ||
+           user_create(w->core, &spec, &world_admin, &id, err);
+}
+
+static bool sign_in(struct world *w, struct err *err)
+{
+    char text[SESSION_TEXT];
+    struct who who;
+
+    return session_begin_for(w->core, "ann", "here", &who, text, err) &&
+           session_check(w->core, text, &who, err);
+}
+
+static bool drop_user(struct world *w, struct err *err)
+{
+    struct err none = {0};
+
+    return !is_there(user_show(w->core, "ann", &none)) ||
+           user_delete(w->core, "ann", &world_admin, err);
+}
+
 static bool restart(struct world *w, struct err *err)
 {
     world_close(w);
@@ -165,6 +194,9 @@ static const struct operation {
     {"delete a pool", drop_pool, make_pool, false, false},
     {"create a token", make_token, drop_token, false, false},
     {"revoke a token", drop_token, make_token, false, false},
+    {"create a user", make_user, drop_user, false, false},
+    {"sign in", sign_in, make_user, false, false},
+    {"delete a user", drop_user, make_user, false, false},
     {"restart", restart, restart, true, false},
 };
 
@@ -229,7 +261,7 @@ static void prepare(struct world *w, const struct operation *op)
         must(w, drop_vm, op->name);
     else
         must(w, op->runs ? start : stop, op->name);
-    if (op->back == make_pool || op->back == make_token)
+    if (op->back == make_pool || op->back == make_token || op->back == make_user)
         must(w, op->back, op->name);
 }
 

@@ -12,6 +12,7 @@
 #include "backends/qemu/qemu.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/core/core.h"
 #include "net/post/guard.h"
 #include "vmmd/config/config.h"
@@ -105,10 +106,13 @@ static int serve(struct core *core, const struct config *config, int signals)
                                  .changes_per_s = config->rate_limit,
                                  .changes_burst = config->rate_limit_burst,
                                  .auth_failures_per_min = config->auth_failures_per_minute};
+    CLEANUP(mem_freep)
+    char *page = names_page((const struct sockaddr *)&config->listen, config->listen_text);
     struct err err = {0};
     struct api *api;
     bool in_order;
 
+    options.page_url_or_null = page;
     options.host_names = names_collect(MAIN_FD_CERT, config->hostnames, &options.n_host_names);
     api = api_start(&options, &err);
     names_free(options.host_names);

@@ -5,6 +5,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+#include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -84,6 +85,23 @@ const char *const *names_collect(int cert, const char *more, size_t *n)
     }
     *n = names.n;
     return (const char *const *)names.list;
+}
+
+static bool is_everything(const struct sockaddr *listen)
+{
+    if (listen->sa_family == AF_INET6)
+        return IN6_IS_ADDR_UNSPECIFIED(
+            &((const struct sockaddr_in6 *)(const void *)listen)->sin6_addr);
+    return ((const struct sockaddr_in *)(const void *)listen)->sin_addr.s_addr == 0;
+}
+
+char *names_page(const struct sockaddr *listen, const char *text)
+{
+    char own[256] = "";
+
+    if (is_everything(listen) && gethostname(own, sizeof own - 1) == 0)
+        return str_format("https://%s%s", own, strrchr(text, ':'));
+    return str_format("https://%s", text);
 }
 
 void names_free(const char *const *names)
