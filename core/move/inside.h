@@ -24,7 +24,7 @@ struct move {
     char pool_name[NAME_MAX_BYTES + 1];
     bool keep_source;
     struct pace pace;
-    struct blocks at; /* the VM's own machine */
+    struct blocks at;     /* the VM's own machine */
     uint64_t done, total; /* bytes of progress */
     bool pivoted;         /* the worker has recorded it: there is only forward */
     uint64_t pause_us;    /* how long the guest stood still at the pivot */
