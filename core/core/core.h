@@ -25,7 +25,7 @@ struct origin {
 };
 
 struct core_config {
-    const char *state_dir; /* /var/lib/vmmd */
+    const char *state_dir;                  /* /var/lib/vmmd */
     unsigned session_idle_s, session_max_s; /* of browsers' sessions; 0: 12 h, 7 days */
     /* Told the store's epoch before any machine is attached; may be NULL. */
     void (*on_epoch)(uint32_t epoch);

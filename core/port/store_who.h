@@ -1,5 +1,5 @@
-/* What the store keeps of who asks: users, their sessions, tokens, and the keys of requests. Part of store.h, which has
- * the rules for all families. */
+/* What the store keeps of who asks: users, their sessions, tokens, and the keys of requests. Part
+ * of store.h, which has the rules for all families. */
 #pragma once
 #include "core/base/err.h"
 #include "core/base/id.h"
