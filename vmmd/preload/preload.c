@@ -237,13 +237,12 @@ static pthread_mutex_t held_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int let_go(int fd, const struct hold_range *ranges, int n)
 {
-    int result = 0;
-
-    for (int i = 0; i < n && result == 0; i++) {
+    for (int i = 0; i < n; i++) {
         struct uffdio_writeprotect wp = {.range = {ranges[i].start, ranges[i].len}};
-        result = REAL(ioctl)(fd, UFFDIO_WRITEPROTECT, &wp);
+        if (REAL(ioctl)(fd, UFFDIO_WRITEPROTECT, &wp) != 0)
+            return -1;
     }
-    return result;
+    return 0;
 }
 
 static int write_protect(int fd, struct uffdio_writeprotect *wp)
