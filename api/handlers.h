@@ -28,6 +28,7 @@ route_handler snapshots_list, snapshots_create, snapshots_get, snapshots_edit;  
 route_handler snapshots_nbd;                                                      /* nbd.c */
 route_handler snapshots_screenshot, snapshots_diff;                               /* snapshots.c */
 route_handler vms_clone;                                                          /* clones.c */
+route_handler audit_records;                                                      /* audit.c */
 route_handler snapshots_export, exports_list, exports_content, exports_delete;    /* exports.c */
 route_handler snapshots_delete, snapshots_revert;                                 /* snapshots.c */
 route_handler snapshots_archive, snapshots_unarchive;                             /* snapshots.c */

@@ -111,6 +111,8 @@ const struct route routes[] = {
     ROUTE(GET,    USER "/{id}/sessions",                       listSessions,            ACCOUNT_ADMIN, USER,       NONE,               LIST,                            users_sessions, 0)
     ROUTE(DELETE, USER "/{id}/sessions",                       signOutUser,             ACCOUNT_ADMIN, USER,       NONE,               "dry_run",                       users_sign_out, 0)
 
+    ROUTE(GET,    "/api/v1/audit",                             listAudit,               AUDIT_READ,    AUDIT,      NONE,               LIST,                            audit_records, 0)
+
     ROUTE(GET,    TOK,                                         listTokens,              ACCOUNT_ADMIN, TOKENS,     NONE,               LIST,                            tokens_list, 0)
     ROUTE(POST,   TOK,                                         createToken,             ACCOUNT_ADMIN, TOKENS,     JSON,               "dry_run",                       tokens_create, 0)
     ROUTE(GET,    TOK "/{id}",                                 getToken,                ACCOUNT_ADMIN, TOKEN,      NONE,               "fields",                        tokens_get, 0)

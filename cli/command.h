@@ -81,4 +81,4 @@ extern const struct command vm_commands[], console_commands[], screenshot_comman
     pool_commands[], disk_commands[], host_commands[], doctor_commands[], api_commands[],
     version_commands[], help_commands[], man_commands[], template_commands[], context_commands[],
     login_commands[], media_commands[], apply_commands[], snapshot_commands[], complete_commands[],
-    completion_commands[], recover_commands[];
+    completion_commands[], recover_commands[], audit_commands[];

@@ -16,6 +16,7 @@ const struct noun nouns[] = {
     {"event", "what happens, as it happens", event_commands, NULL},
     {"user", "people who sign in", user_commands, NULL},
     {"token", "API tokens", token_commands, NULL},
+    {"audit", "who changed what, and who was refused", audit_commands, NULL},
     {"webhook", "events sent to an address", webhook_commands, NULL},
     {"pool", "storage pools", pool_commands, NULL},
     {"media", "ISO files for CD drives", media_commands, NULL},

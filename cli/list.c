@@ -53,6 +53,22 @@ json_t *list_fetch(struct cli *cli, const char *path, uint64_t most, struct faul
     return TAKE(all);
 }
 
+bool list_pages(struct cli *cli, const char *path, list_take *take, void *ctx, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *next = page_path(path, 0, 0, NULL);
+
+    while (next) {
+        CLEANUP(json_decrefp) json_t *page = http_get(cli->http, next, fault);
+        const char *token = json_get_text(page, "next_page_token");
+
+        if (!page || !take(ctx, json_object_get(page, "items"), fault))
+            return false;
+        mem_freep(&next);
+        next = token ? page_path(path, 0, 0, token) : NULL;
+    }
+    return true;
+}
+
 bool list_print(struct cli *cli, const char *path, const struct column *columns,
                 struct fault *fault)
 {

@@ -444,7 +444,15 @@ static const char archives[] =
     "ALTER TABLE memory ADD COLUMN plain_bytes INTEGER NOT NULL DEFAULT 0"
     "    CHECK (plain_bytes >= 0);";
 
+/* The audit trail: records for longer than events are kept, in a chain of hashes. */
+static const char audits[] = "CREATE TABLE audit ("
+                             "    seq  INTEGER PRIMARY KEY NOT NULL,"
+                             "    body TEXT NOT NULL CHECK (json_valid(body)),"
+                             "    prev BLOB NOT NULL CHECK (length(prev) = 32),"
+                             "    hash BLOB NOT NULL CHECK (length(hash) = 32)"
+                             ") STRICT;";
+
 const char *const migrations[] = {first,    open_reasons, vm_restarts, webhooks,   idem_note,
                                   parents,  templates,    snapshots,   open_disks, pool_limits,
-                                  memories, accounts,     spared,      archives};
+                                  memories, accounts,     spared,      archives,   audits};
 const unsigned n_migrations = ARRAY_LEN(migrations);

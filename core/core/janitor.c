@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/core/parts.h"
 #include "core/disk/space.h"
+#include "core/event/audit.h"
 #include "core/snap/schedule.h"
 #include "core/snap/unfinished.h"
 #include "core/vm/refill.h"
@@ -15,7 +16,9 @@
 
 #define EVERY_MS    60000
 #define SPACE_MS    5000
+#define HEAD_MS     (3600 * 1000ll)
 #define KEEP_EVENTS 100000
+#define KEEP_AUDIT  1000000
 #define KEEP_JOBS   10000
 #define IDEM_MS     (24 * 3600 * 1000ll)
 
@@ -33,6 +36,7 @@ static bool trim_some(struct core *core, bool *more, struct err *err)
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
     return txn && store_event_trim(txn, KEEP_EVENTS, more, err) &&
+           store_audit_trim(txn, KEEP_AUDIT, more, err) &&
            store_job_trim(txn, KEEP_JOBS, more, err) &&
            store_idem_trim(txn, clock_wall_ms() - IDEM_MS, more, err) && store_commit(&txn, err);
 }
@@ -54,7 +58,8 @@ static void trim(struct core *core)
 static void *janitor_main(void *arg)
 {
     struct janitor *j = arg;
-    int64_t due = 0;
+    int64_t due = 0, head_due = 0;
+    uint64_t head = 0;
     bool stop = false;
 
     while (!stop) {
@@ -63,6 +68,10 @@ static void *janitor_main(void *arg)
         if (now >= due) {
             trim(j->core);
             due = now + EVERY_MS;
+        }
+        if (now >= head_due) {
+            audit_log_head(j->core, &head);
+            head_due = now + HEAD_MS;
         }
         space_watch(j->core);
         refill_look(j->core);

@@ -1,5 +1,5 @@
 /* The audit trail: see audit.h. This file is the only place that makes its records, so whatever is
- * to be true of all of them (a chain of hashes, say) belongs into put().
+ * to be true of all of them belongs into put().
  *
  * Theory of operation. The API knows who asks; core's transactions know what is done. Between the
  * two lies one thread: the request is noted for it, event_add() finds the note and adds the record
@@ -10,6 +10,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/core/parts.h"
 
@@ -97,11 +98,40 @@ static json_t *record(const struct audit_note *note, const char *result, unsigne
     return data;
 }
 
+/* The record in its chain: the event's data, and what else the event says. Transactions are one
+ * after the other, and one that is rolled back takes its record along: there are no gaps. */
+static bool chain(struct store_txn *txn, const char *type, const char *object_type,
+                  const struct uuid *object, const json_t *data, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *whole = json_copy((json_t *)(uintptr_t)data);
+    CLEANUP(mem_freep) char *body = NULL;
+    struct audit_row row = {0};
+
+    json_put_time(whole, "at", clock_wall_ms());
+    json_put_text(whole, "type", type);
+    if (!uuid_is_zero(object)) {
+        json_t *about = json_object();
+        json_put_text(about, "type", object_type);
+        json_put_text(about, "id", UUID_STR(object));
+        json_put(whole, "object", about);
+    }
+    body = chain_body(whole);
+    if (!store_audit_last(txn, &row.seq, row.prev, err))
+        return false;
+    row.seq++;
+    row.body = body;
+    chain_hash(row.prev, row.seq, body, row.hash);
+    return store_audit_add(txn, &row, err);
+}
+
 /* Every record of the trail goes through here; takes 'data'. */
 static bool put(struct store_txn *txn, const char *type, const char *object_type,
                 const struct uuid *object, json_t *data, uint64_t *seq, struct err *err)
 {
-    return event_put(txn, type, object_type, object, data, seq, err);
+    CLEANUP(json_decrefp) json_t *held = json_incref(data);
+
+    return event_put(txn, type, object_type, object, data, seq, err) &&
+           chain(txn, type, object_type, object, held, err);
 }
 
 bool audit_attach(struct store_txn *txn, const char *object_type, const struct uuid *object,

@@ -1,7 +1,11 @@
 /* The audit trail: who changed what, from where, and who was refused. Its records are events of the
- * types "audit.change" and "audit.refusal" in the one numbered log, for administrators only. */
+ * types "audit.change" and "audit.refusal" in the one numbered log, for administrators only; and
+ * each is kept for longer in a table of its own, in a chain of hashes (core/model/chain.h). */
 #pragma once
+#include "core/base/str.h"
 #include "core/core/core.h"
+#include "core/model/chain.h"
+#include "core/model/query.h"
 
 /* The request under way. Texts are borrowed, and without secrets. */
 struct audit_note {
@@ -27,3 +31,16 @@ void audit_end(struct core *core, bool done);
 /* A caller that is known, but may not. More than 100 at once, or one a second for long, of one
  * principal are counted instead, and its next record says how many ("suppressed"). */
 void audit_refusal(struct core *core, const struct audit_note *note, const struct err *why);
+
+/* Appends {"items":[AuditRecord…],"next_page_token":…} for a query of schema_audit, which is by
+ * number. */
+bool audit_list(struct core *core, const struct query *query, struct strbuf *out,
+                struct err *err) MUST_USE;
+
+struct audit_head {
+    uint64_t seq; /* of the newest record, 0: there is none */
+    char hash[CHAIN_TEXT];
+};
+bool audit_head(struct core *core, struct audit_head *out, struct err *err) MUST_USE;
+/* Writes number and hash of the newest record to the log unless it was '*logged' already. */
+void audit_log_head(struct core *core, uint64_t *logged);

@@ -46,7 +46,7 @@ struct query_schema {
 /* The lists of the API: core/model/schema.c. */
 extern const struct query_schema schema_vm, schema_operation, schema_event, schema_user,
     schema_session, schema_token, schema_pool, schema_pool_file, schema_disk, schema_medium,
-    schema_webhook, schema_template, schema_snapshot, schema_export;
+    schema_webhook, schema_template, schema_snapshot, schema_export, schema_audit;
 
 /* A member, found in a schema. */
 struct query_place {

@@ -189,6 +189,27 @@ static const struct query_field session_members[] = {
     {"used_at",    QUERY_TIME,  NULL},
     {"expires_at", QUERY_TIME,  NULL},
 };
+static const struct query_field audit_members[] = {
+    {"seq",         QUERY_NUMBER, NULL},
+    {"at",          QUERY_TIME,   NULL},
+    {"type",        QUERY_TEXT,   NULL},
+    {"principal",   QUERY_TEXT,   NULL},
+    {"role",        QUERY_TEXT,   NULL},
+    {"from",        QUERY_TEXT,   NULL},
+    {"operation",   QUERY_TEXT,   NULL},
+    {"path",        QUERY_PROSE,  NULL},
+    {"request_id",  QUERY_TEXT,   NULL},
+    {"result",      QUERY_TEXT,   NULL},
+    {"code",        QUERY_TEXT,   NULL},
+    {"job",         QUERY_TEXT,   NULL},
+    {"jobs",        QUERY_NUMBER, NULL},
+    {"suppressed",  QUERY_NUMBER, NULL},
+    {"object.type", QUERY_TEXT,   NULL},
+    {"object.id",   QUERY_TEXT,   NULL},
+    {"changes",     QUERY_ANY,    NULL},
+    {"prev",        QUERY_TEXT,   NULL},
+    {"hash",        QUERY_TEXT,   NULL},
+};
 static const struct query_field template_members[] = {
     {"id",         QUERY_TEXT,   NULL},
     {"name",       QUERY_TEXT,   NULL},
@@ -226,5 +247,6 @@ const struct query_schema schema_export =
 const struct query_schema schema_medium =
     SCHEMA("medium", medium_members, NULL, "name", "name,root");
 const struct query_schema schema_webhook = SCHEMA("webhook", webhook_members, NULL, "name", "id");
+const struct query_schema schema_audit = SCHEMA("audit record", audit_members, NULL, "-seq", "seq");
 const struct query_schema schema_template =
     SCHEMA("template", template_members, NULL, "name", "id");

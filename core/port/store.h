@@ -246,4 +246,5 @@ bool store_template_each(struct store *store,
 #include "core/port/store_memory.h"
 #include "core/port/store_rebuild.h"
 #include "core/port/store_snap.h"
+#include "core/port/store_audit.h"
 #include "core/port/store_who.h"

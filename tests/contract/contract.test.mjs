@@ -1,6 +1,7 @@
 // The contract test: openapi.yaml against the table of routes and against a running daemon with the
 // fake backend. Every reply of every test below is validated by Client.call().
 import assert from 'node:assert/strict';
+import {createHash} from 'node:crypto';
 import {existsSync} from 'node:fs';
 import {after, before, describe, test} from 'node:test';
 import {badBodies} from './lib/bad.mjs';
@@ -887,6 +888,24 @@ describe('the audit trail', () => {
             await api.refused(403, 'forbidden', 'GET', `${V1}/events?wait=0&types=${types}`, {token: tokens.operator});
         const seen = (await api.expect(200, 'GET', `${V1}/events?wait=0&page_size=1000`, {token: tokens.operator})).json.items;
         assert.ok(seen.length > 10 && !seen.some((e) => e.type.startsWith('audit')));
+        await api.refused(403, 'forbidden', 'GET', `${V1}/audit`, {token: tokens.operator});
+    });
+    test('is a chain of hashes that a client can check', async () => {
+        const first = (await api.expect(200, 'GET', `${V1}/audit?order=seq&page_size=7`)).json;
+        const next = (await api.expect(200, 'GET', `${V1}/audit?order=seq&page_size=7&page_token=${first.next_page_token}`)).json;
+        let prev = '0'.repeat(64), number = 0;
+        const sorted = (value) => Array.isArray(value) ? value.map(sorted) : value && typeof value === 'object'
+            ? Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])])) : value;
+        for (const {seq, prev: before, hash, ...body} of [...first.items, ...next.items]) {
+            assert.equal(before, prev);
+            assert.equal(seq, ++number);
+            assert.equal(hash, createHash('sha256').update(`${prev}\n${seq}\n${JSON.stringify(sorted(body))}`).digest('hex'));
+            prev = hash;
+        }
+        assert.equal(number, 14);
+        const newest = (await api.expect(200, 'GET', `${V1}/audit?filter=result==refused&page_size=1`)).json.items[0];
+        assert.equal(newest.code, 'forbidden');
+        await api.refused(422, 'invalid', 'GET', `${V1}/audit?order=principal`);
     });
 });
 

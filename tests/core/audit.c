@@ -168,6 +168,79 @@ static void a_flood_of_refusals_does_not_wash_the_log_away(void **state)
     assert_string_equal(data_of(json_array_get(all, 0), "code"), "forbidden");
 }
 
+/* The whole trail, oldest first; owned by the caller. */
+static json_t *trail(void)
+{
+    const struct query_ask ask = {.order = "seq", .page_size = 1000};
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+    CLEANUP(json_decrefp) json_t *page = NULL;
+    struct err err = {0};
+
+    assert_true(query_parse(&schema_audit, &ask, &query, &err));
+    assert_true(audit_list(w.core, &query, &text, &err));
+    page = json_read(text.data, text.len, &err);
+    return json_incref(json_object_get(page, "items"));
+}
+
+static void records_follow_from_each_other_without_gaps(void **state)
+{
+    CLEANUP(json_decrefp) json_t *all = NULL;
+    struct chain_check check = {0};
+    struct audit_head head;
+    struct err err = {0};
+    const json_t *one;
+    size_t i;
+
+    assert_true(make_token("a"));
+    assert_false(make_token("a"));
+    failpoint_arm("store.commit.before=fail");
+    assert_false(make_token("b")); /* gone with its transaction */
+    failpoint_arm(NULL);
+    audit_refusal(w.core, &note, &(struct err){.code = ERR_FORBIDDEN});
+    assert_true(make_token("c"));
+    all = trail();
+    assert_int_equal(json_array_size(all), 3);
+    json_array_foreach (all, i, one) {
+        if (!chain_next(&check, one, &err))
+            fail_msg("%s", err.detail);
+    }
+    assert_string_equal(json_get_text(json_array_get(all, 1), "result"), "refused");
+    assert_true(audit_head(w.core, &head, &err));
+    assert_int_equal(head.seq, 3);
+    assert_string_equal(head.hash, json_get_text(json_array_get(all, 2), "hash"));
+}
+
+static void what_is_said_by_the_event_is_said_by_the_record(void **state)
+{
+    static const char *const members[] = {"principal", "role",       "from",  "operation",
+                                          "path",      "request_id", "result"};
+    CLEANUP(json_decrefp) json_t *events = NULL, *all = NULL;
+    const json_t *one;
+
+    assert_true(make_token("ci"));
+    events = records();
+    all = trail();
+    one = json_array_get(all, 0);
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        assert_string_equal(json_get_text(one, members[i]),
+                            data_of(json_array_get(events, 0), members[i]));
+    assert_string_equal(json_get_text(json_object_get(one, "object"), "id"),
+                        json_get_text(json_object_get(json_array_get(events, 0), "object"), "id"));
+}
+
+static void only_the_order_of_the_numbers_can_be_asked_for(void **state)
+{
+    const struct query_ask ask = {.order = "principal", .page_size = 10};
+    CLEANUP(query_clear) struct query query = {0};
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+    struct err err = {0};
+
+    assert_true(query_parse(&schema_audit, &ask, &query, &err));
+    assert_false(audit_list(w.core, &query, &text, &err));
+    assert_int_equal(err.code, ERR_INVALID);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -179,6 +252,9 @@ int main(void)
         TEST(a_change_without_an_event_is_recorded_by_itself),
         TEST(typing_is_recorded_once_a_minute),
         TEST(a_flood_of_refusals_does_not_wash_the_log_away),
+        TEST(records_follow_from_each_other_without_gaps),
+        TEST(what_is_said_by_the_event_is_said_by_the_record),
+        TEST(only_the_order_of_the_numbers_can_be_asked_for),
     };
 
     return cmocka_run_group_tests_name("core/audit", tests, NULL, NULL);

@@ -85,3 +85,9 @@ void audit_refusal(struct core *c, const struct audit_note *note, const struct e
     fake_trail.refused++;
     str_copy(fake_trail.principal, sizeof fake_trail.principal, note->principal);
 }
+
+bool audit_list(struct core *c, const struct query *query, struct strbuf *out, struct err *err)
+{
+    one_page(named(POOL_ID), query, out);
+    return true;
+}
