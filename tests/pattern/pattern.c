@@ -107,7 +107,7 @@ static void lapic(uint32_t reg, uint32_t v)
     *(volatile uint32_t *)(LAPIC + reg) = v;
 }
 
-static void sleep(void)
+static void doze(void)
 {
     __asm__ volatile("sti; hlt; cli" ::: "memory");
 }
@@ -368,7 +368,7 @@ static void begin_ticks(void)
 static void rest(unsigned ticks)
 {
     for (uint64_t until = STATE->ticks + ticks; STATE->ticks < until;)
-        sleep();
+        doze();
 }
 
 static void call_others(uint32_t how)
@@ -398,11 +398,11 @@ static void be_another(uint32_t self)
     struct cpu *me = &STATE->cpu[self];
 
     while (!STATE->go)
-        sleep();
+        doze();
     fill(self);
     me->ready = 1;
     for (;;) {
-        sleep();
+        doze();
         if (me->answered != STATE->question) {
             check(self);
             me->answered = STATE->question;
