@@ -243,8 +243,8 @@ bool store_template_each(struct store *store,
                          bool (*each)(void *ctx, const struct template_record *), void *ctx,
                          struct err *err) MUST_USE;
 
+#include "core/port/store_audit.h"
 #include "core/port/store_memory.h"
 #include "core/port/store_rebuild.h"
 #include "core/port/store_snap.h"
-#include "core/port/store_audit.h"
 #include "core/port/store_who.h"
