@@ -64,11 +64,11 @@ static char *only(const char *below)
     return path;
 }
 
-static size_t files_in(const char *pool)
+static size_t images_in(const char *root)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/%s/*/*", rig.dir, pool);
+    CLEANUP(mem_freep) char *pattern = str_format("%s/%s/*/*.{raw,qcow2}", rig.dir, root);
     glob_t found;
-    size_t n = glob(pattern, GLOB_NOSORT, NULL, &found) == 0 ? found.gl_pathc : 0;
+    size_t n = glob(pattern, GLOB_NOSORT | GLOB_BRACE, NULL, &found) == 0 ? found.gl_pathc : 0;
 
     globfree(&found);
     return n;
@@ -170,8 +170,8 @@ static void all_is_as_it_was(unsigned in_main, unsigned in_second)
 
     count_on();
     nothing_is_lost();
-    assert_int_equal(files_in("main"), in_main);
-    assert_int_equal(files_in("second"), in_second);
+    assert_int_equal(images_in("main"), in_main);
+    assert_int_equal(images_in("second"), in_second);
     stray = chain_find_strays(&rig);
     if (stray)
         fail_msg("%s", stray);
