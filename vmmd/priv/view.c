@@ -27,12 +27,12 @@ static const struct place {
     unsigned long flags; /* beside MS_BIND */
     enum need need;
 } places[] = {
-    {"/usr", SAFE | MS_RDONLY, NEEDED},
+    {"/usr", SAFE | MS_RDONLY | MS_REC, NEEDED},
     {"/bin", SAFE | MS_RDONLY, IF_THERE}, /* links into /usr, or directories on older hosts */
     {"/sbin", SAFE | MS_RDONLY, IF_THERE},
     {"/lib", SAFE | MS_RDONLY, IF_THERE},
     {"/lib64", SAFE | MS_RDONLY, IF_THERE},
-    {"/etc", SAFE | MS_RDONLY | MS_NOEXEC, NEEDED},
+    {"/etc", SAFE | MS_RDONLY | MS_NOEXEC | MS_REC, NEEDED}, /* resolv.conf may be a mount */
     {"/run/systemd/resolve", SAFE | MS_RDONLY | MS_NOEXEC, IF_THERE}, /* resolv.conf is a link */
     {"/run/resolvconf", SAFE | MS_RDONLY | MS_NOEXEC, IF_THERE},
     {"/sys", SAFE | MS_RDONLY | MS_NOEXEC | MS_REC, NEEDED},
@@ -74,7 +74,7 @@ static bool make_target(const char *to, bool is_dir, struct err *err)
     return fd >= 0 || err_errno(err, errno, "make %s for vmmd-main", to);
 }
 
-/* MS_REC brings along what is mounted below, which keeps its own flags but for a read-only /sys. */
+/* MS_REC brings along what is mounted below. Not for the run directory: our new root lies there. */
 static bool bind_at(const char *from, const char *to, unsigned long flags, struct err *err)
 {
     struct mount_attr attr = {.attr_set = (flags & MS_RDONLY ? (uint64_t)MOUNT_ATTR_RDONLY : 0) |
@@ -111,7 +111,7 @@ static bool show(const char *root, const struct place *place, struct err *err)
 static bool show_all(const struct host *h, const char *root, struct err *err)
 {
     const struct place own[] = {
-        {h->config->state_dir, SAFE | MS_NOEXEC, NEEDED},
+        {h->config->state_dir, SAFE | MS_NOEXEC | MS_REC, NEEDED},
         {h->config->run_dir, SAFE | MS_NOEXEC, NEEDED},
     };
 
