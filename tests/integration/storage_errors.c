@@ -244,13 +244,14 @@ static void a_target_that_cannot_be_written_is_given_up(void **state)
     CLEANUP(mem_freep) char *mark = small_fs_path(&rig, "mark");
     CLEANUP(mem_freep) char *make = str_format("dd if=/dev/zero of=%s bs=1M count=1 2>&1", mark);
 
+    /* what the kernel says of it differs: Input/output error, Cannot allocate memory */
     a_guest_counts_in("main");
     assert_int_equal(system(make), 0);
     small_fs_break(&rig, mark, 0, NULL);
-    fails_with("POST", MOVE, "{\"pool\":\"second\"}", EIO_);
+    fails_with("POST", MOVE, "{\"pool\":\"second\"}", "copy");
     all_is_as_it_was(1, 0);
     json_decref(rig_do(&rig, "POST", VM "/snapshots", "{\"name\":\"one\"}", 200));
-    fails_with("POST", MOVE, "{\"pool\":\"second\"}", EIO_);
+    fails_with("POST", MOVE, "{\"pool\":\"second\"}", "copy");
     all_is_as_it_was(2, 0);
     small_fs_mend(&rig);
     works("POST", MOVE, "{\"pool\":\"second\"}");
