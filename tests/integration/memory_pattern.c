@@ -161,7 +161,7 @@ static void move_to(const char *pool)
 
 static size_t files(void)
 {
-    CLEANUP(mem_freep) char *pattern = str_format("%s/{main,second}/*/*.*", rig.dir);
+    CLEANUP(mem_freep) char *pattern = str_format("%s/{main,second}/*/*.{raw,qcow2,mem}", rig.dir);
     glob_t found;
     size_t n = glob(pattern, GLOB_NOSORT | GLOB_BRACE, NULL, &found) == 0 ? found.gl_pathc : 0;
 
