@@ -173,7 +173,7 @@ export class Snapshots {
     async #memoryField(id) {
         const usual = {label: 'With its memory, if that can be: going back goes on at that instant', consistency: 'auto', value: true};
         try {
-            const {plan} = await change('POST', vmPath(id, '/snapshots?dry_run=true'), {name: crypto.randomUUID(), consistency: 'running'});
+            const {plan} = await change('POST', vmPath(id, '/snapshots?dry_run=true'), {name: `plan-${crypto.randomUUID()}`, consistency: 'running'});
             if (plan.way !== 'still')
                 return usual;
             const stands = spanText(Math.max(1, Math.ceil(plan.pause_estimate_ms / 1000)));

@@ -427,6 +427,7 @@ describe('snapshots', () => {
 
 describe('the event stream', () => {
     test('it goes on from the last number, and a reset loads everything again', () => browser.page(async (page) => {
+        await row(page, 'talker').waitFor(); // the stream of the page that is left was asked for before
         const asked = [];
         let reset = false;
         await page.route('**/api/v1/events*', async (route) => {
