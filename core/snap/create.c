@@ -70,7 +70,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
     bool ok;
 
     job_set_result(job, result_of(job_args(job)));
-    ok = hold.vm && !taking_is_given_up(&t, err) && taking_begin(&t, err) &&
+    ok = hold.vm && !taking_has_lost(&t, err) && taking_begin(&t, err) &&
          (taking_is_done(&t) || (taking_prepare(&t, err) && taking_finish(&t, err)));
     if (ok && t.with_memory)
         tell_pause(core, job, &t.image.id);
@@ -87,7 +87,7 @@ static void settle(struct core *core, struct job *job, bool ok)
     if (!hold.vm)
         return;
     space_release(core, job_id(job));
-    if (!ok && !taking_is_given_up(&t, &err) && taking_begin(&t, &err))
+    if (!ok && !taking_has_lost(&t, &err) && taking_begin(&t, &err))
         taking_undo(&t);
     vm_unclaim(core, hold.vm, job_id(job));
 }

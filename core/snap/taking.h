@@ -93,3 +93,6 @@ void taking_memory_follow(struct taking *t);
 bool taking_is_recorded(struct taking *t);
 /* Entered again after its deletion was submitted. With *err set. */
 bool taking_is_given_up(struct taking *t, struct err *err) MUST_USE;
+/* The same, or it is recorded without its memory: it has failed, nothing of it is to be done or
+ * undone, and taking_begin() is for one whose image may still be there. With *err set. */
+bool taking_has_lost(struct taking *t, struct err *err) MUST_USE;

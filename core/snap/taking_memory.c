@@ -451,6 +451,23 @@ bool taking_is_given_up(struct taking *t, struct err *err)
                              "is taken back by an operation of its own");
 }
 
+static bool is_without(const struct vm *vm, void *ctx)
+{
+    const struct snapshot *s = snapshot_get((struct vm *)vm, ctx);
+
+    return s && s->memory_state == SNAPSHOT_LOST;
+}
+
+bool taking_has_lost(struct taking *t, struct err *err)
+{
+    struct uuid id;
+
+    if (taking_is_given_up(t, err))
+        return true;
+    return uuid_parse(json_get_text(t->args, "snapshot"), &id) &&
+           vm_is(t->core, t->vm, is_without, &id) && !err_set(err, ERR_HYPERVISOR, LOST);
+}
+
 /* ---- all of it ---- */
 
 /* 5: the snapshot is recorded. */

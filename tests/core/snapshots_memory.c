@@ -6,6 +6,7 @@
 #include "backends/fake/fake.h"
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
+#include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
@@ -116,6 +117,18 @@ static void spoil_image(const char *name)
     byte ^= 0x55;
     assert_int_equal(pwrite(fd, &byte, 1, st.st_size / 2), 1);
     close(fd);
+}
+
+/* What the daemon believes to be there. */
+static unsigned known_files(void)
+{
+    CLEANUP(mem_freep) struct layer *layers = NULL;
+    struct uuid id;
+    size_t n;
+
+    assert_true(uuid_parse(world_vm(&w, "web", "id"), &id));
+    layers = layers_of_vm(w.core, &id, &n);
+    return (unsigned)n;
 }
 
 static const char *revert(const char *name, bool start)
@@ -327,6 +340,7 @@ static void a_vm_that_ends_meanwhile_has_a_snapshot_of_its_disks(void **state)
     assert_string_equal(member("half", "memory", "state"), "lost");
     assert_non_null(strstr(member("half", "memory", "note"), "disks alone"));
     assert_int_equal(world_files(&w), 4);
+    assert_int_equal(known_files(), 4);
     assert_string_equal(revert("half", true), "succeeded");
 }
 #endif
@@ -344,6 +358,7 @@ static void a_host_that_loses_its_power_has_a_snapshot_of_its_disks(void **state
     assert_string_equal(outcome(&op), "hypervisor");
     assert_string_equal(member("over", "memory", "state"), "lost");
     assert_int_equal(world_files(&w), 4);
+    assert_int_equal(known_files(), 4);
     restart();
     assert_string_equal(member("over", "memory", "state"), "lost");
     assert_string_equal(revert("over", false), "succeeded");
