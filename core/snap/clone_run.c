@@ -7,8 +7,9 @@
  *   4 * VM 'defined', files 'live', and the rows of the snapshot    one transaction
  *
  * A full clone is not defined at 4. It goes on with
- *   5 step "copy"; what lies below is streamed into each disk's file, by a QEMU that runs no guest;
- * the memory that it is to go on with is copied, when its disks are in another pool
+ *   5 step "copy", from which on the other VM may do as it likes; what lies below is streamed into
+ * each disk's file, by a QEMU that runs no guest; the memory that it is to go on with is copied,
+ * when its disks are in another pool
  *   6 * VM 'defined', files 'live'                                  one transaction
  */
 #include "core/base/failpoint.h"
@@ -45,6 +46,13 @@ static void work_clear(struct work *w)
         vm_put(w->core, w->from);
 }
 
+/* Whose snapshot was taken for it is free from then on, and may have neither the snapshot nor the
+ * files any more that were made for it: what is there is its own. */
+static bool has_taken(const struct work *w)
+{
+    return w->vm->phase == VM_DEFINED || str_eq(job_step_reached(w->job), "copy");
+}
+
 static bool begin(struct work *w, struct err *err)
 {
     const json_t *args = job_args(w->job), *take = json_object_get(args, "take");
@@ -55,7 +63,7 @@ static bool begin(struct work *w, struct err *err)
     w->full = str_eq(job_kind_name(w->job), vm_clone_full_kind.name);
     if (!w->vm || !uuid_parse(json_get_text(take ? take : args, "snapshot"), &w->snapshot))
         return w->vm && err_set(err, ERR_INTERNAL, "the operation has no snapshot");
-    if (!take || !w->from)
+    if (!take || !w->from || has_taken(w))
         return true;
     w->taking = (struct taking){.core = w->core, .job = w->job, .vm = w->from, .args = take};
     return taking_begin(&w->taking, err);
@@ -104,16 +112,13 @@ static bool take(struct work *w, struct err *err)
         return false;
     if (!w->full)
         vm_now_defined(w->core, w->vm);
-    vm_unclaim(w->core, w->from, job_id(w->job));
     return true;
 }
 
 static bool link_up(struct work *w, struct err *err)
 {
-    if (w->taking.vm && taking_is_done(&w->taking)) { /* of a full clone, entered again */
-        vm_unclaim(w->core, w->from, job_id(w->job));
+    if (w->taking.vm && taking_is_done(&w->taking)) /* of a full clone, entered again */
         return true;
-    }
     if (!w->from)
         return err_set(err, ERR_NOT_FOUND, "the VM that was to be cloned is gone");
     if (!make_files(w, err))
@@ -131,19 +136,25 @@ static bool copy(struct work *w, struct err *err)
 {
     struct pace pace;
 
-    if (!str_eq(job_step_reached(w->job), "copy") &&
-        (!FAILPOINT("vm.clone.step", err) || !job_step(w->job, "copy", err)))
-        return false;
     pace_begin_at_once(&pace, w->core, w->from ? w->from : w->vm,
                        w->job); /* its guest goes first */
     return flatten_vm(w->core, w->vm, &pace, err) && clone_image_copy(w->core, w->vm, &pace, err) &&
            define(w, err);
 }
 
+static bool step_to_copy(struct work *w, struct err *err)
+{
+    return FAILPOINT("vm.clone.step", err) && job_step(w->job, "copy", err);
+}
+
+/* The other VM is held until it is on record that nothing of it is to be undone any more. */
 static bool make(struct work *w, struct err *err)
 {
-    if (!str_eq(job_step_reached(w->job), "copy") && !link_up(w, err))
+    if (!str_eq(job_step_reached(w->job), "copy") &&
+        (!link_up(w, err) || (w->full && !step_to_copy(w, err))))
         return false;
+    if (w->taking.vm)
+        vm_unclaim(w->core, w->from, job_id(w->job));
     return !w->full || copy(w, err);
 }
 

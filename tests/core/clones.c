@@ -3,11 +3,14 @@
  * guest: tests/integration/clones.c. */
 #include "tests/lib/world_acts.h"
 
+#include "core/base/clock.h"
+#include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
 #include "core/snap/clone.h"
 #include "core/snap/snap.h"
+#include "core/snap/tree.h"
 #include "core/vm/registry.h"
 
 #include <string.h>
@@ -182,6 +185,77 @@ static void a_full_clone_shares_nothing(void **state)
     assert_int_equal(world_files(&w), 4);
 }
 
+static void await_step(const struct uuid *op, const char *step)
+{
+    const int64_t deadline = clock_mono_ms() + 20000;
+    bool there = false;
+
+    while (!there && clock_mono_ms() < deadline) {
+        struct err err = {0};
+        CLEANUP(json_decrefp) json_t *job = job_wait(w.core, op, 10, &err);
+        there = str_eq(json_get_text(job, "step"), step);
+    }
+    assert_true(there);
+}
+
+/* A full clone that copies for as long as it is let. */
+static struct uuid begin_to_copy(void)
+{
+    const struct clone_ask ask = {.name = "two", .full = true, .limited = true, .bytes_per_s = 1};
+    struct err err = {0};
+    struct uuid op, id;
+
+    assert_true(vm_clone(w.core, "web", &ask, &world_admin, &op, &id, &err));
+    await_step(&op, "copy");
+    return op;
+}
+
+static void cancel(const struct uuid *op)
+{
+    struct err err = {0};
+
+    assert_true(job_cancel(w.core, op, &world_admin, &err));
+    assert_string_equal(world_outcome(&w, true, op, &err), "cancelled");
+    assert_false(world_has_vm(&w, "two"));
+}
+
+static unsigned known_files(void)
+{
+    CLEANUP(mem_freep) struct layer *layers = NULL;
+    struct uuid id;
+    size_t n;
+
+    assert_true(uuid_parse(world_vm(&w, "web", "id"), &id));
+    layers = layers_of_vm(w.core, &id, &n);
+    return (unsigned)n;
+}
+
+/* What was taken for it is the other VM's, whatever that has done with it meanwhile. */
+static void a_full_clone_that_is_cancelled_takes_nothing_from_the_other_vm(void **state)
+{
+    struct uuid op;
+
+    start("web");
+    op = begin_to_copy();
+    assert_string_equal(world_drop(&w, "web", "clone-two"), "succeeded");
+    cancel(&op);
+    assert_int_equal(world_files(&w), 4);
+    world_restart(&w);
+    assert_int_equal(world_files(&w), 4);
+    start("web");
+}
+
+static void a_full_clone_knows_no_files_that_the_other_vm_has_left(void **state)
+{
+    struct uuid op;
+
+    op = begin_to_copy();
+    assert_string_equal(world_revert(&w, "web", "clone-two"), "succeeded");
+    cancel(&op);
+    assert_int_equal(world_files(&w), 4);
+    assert_int_equal(known_files(), 4);
+}
+
 static void a_pool_with_files_that_clones_use_stays(void **state)
 {
     const struct clone_ask ask = {.name = "two", .pool = "other"};
@@ -276,6 +350,8 @@ int main(void)
         T(a_deleted_snapshot_leaves_its_files_to_its_clones),
         T(an_independent_clone_lies_on_nothing),
         T(a_full_clone_shares_nothing),
+        T(a_full_clone_that_is_cancelled_takes_nothing_from_the_other_vm),
+        T(a_full_clone_knows_no_files_that_the_other_vm_has_left),
         T(a_pool_with_files_that_clones_use_stays),
         T(a_plan_says_what_stays_for_whom),
         T(all_that_stands_in_the_way_is_listed),
