@@ -8,6 +8,7 @@
 #include "core/core/parts.h"
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
+#include "core/port/memory_image.h"
 #include "core/rebuild/document.h"
 
 #include <dirent.h>
@@ -204,6 +205,16 @@ static const char *say(const char *path, const char *why)
     return text;
 }
 
+static bool is_whole_memory(int fd, off_t size)
+{
+    struct memory_trailer t;
+
+    return size > (off_t)sizeof t &&
+           pread(fd, &t, sizeof t, size - (off_t)sizeof t) == (ssize_t)sizeof t &&
+           memcmp(t.magic, MEMORY_MAGIC, sizeof t.magic) == 0 &&
+           (off_t)(t.ram_bytes + t.state_bytes + sizeof t) == size;
+}
+
 static const char *file_is_whole(const char *path)
 {
     CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -215,6 +226,8 @@ static const char *file_is_whole(const char *path)
         return say(path, "cannot be opened");
     if (str_eq(dot, ".raw"))
         return st.st_size == HELD_DISK_BYTES ? NULL : say(path, "has another size");
+    if (str_eq(dot, ".mem"))
+        return is_whole_memory(fd, st.st_size) ? NULL : say(path, "is no memory image, or a part");
     if (read(fd, head, 4) != 4 || memcmp(head, "QFI\xfb", 4) != 0)
         return say(path, "is not an image");
     return NULL;

@@ -21,11 +21,16 @@
 #define RECORD_MAX (1u << 30)
 #define SHM_BYTES  32768
 #define PIECE      4096
+#define FAR_AWAY   (4u << 20)
+#define FAR_BYTES  64
 
 struct bytes {
     uint8_t *data;
-    uint64_t n, size; /* 'n' bytes are held, the rest up to 'size' is zero */
+    uint64_t n, size; /* 'n' bytes are held, the rest up to 'size' is zero but for what is far */
     uint64_t room;    /* for so many: files grow page by page */
+    uint64_t far_at;  /* a memory image's trailer, behind much that is a hole */
+    size_t n_far;
+    uint8_t far[FAR_BYTES];
 };
 
 struct name {
@@ -123,8 +128,28 @@ static struct names copy_names(const struct names *names)
 
 /* ---- bytes ---- */
 
+/* It lies behind a hole that nobody wants to hold, hash and write. */
+static bool is_far(const struct bytes *b, uint64_t at, uint64_t len)
+{
+    return at >= b->n + FAR_AWAY && len <= FAR_BYTES;
+}
+
+static void put_far(struct bytes *b, uint64_t at, const uint8_t *data, uint64_t len)
+{
+    b->far_at = at;
+    b->n_far = len;
+    memcpy(b->far, data, len);
+    if (at + len > b->size)
+        b->size = at + len;
+}
+
 static void put_bytes(struct bytes *b, uint64_t at, const uint8_t *data, uint64_t len)
 {
+    if (is_far(b, at, len)) {
+        put_far(b, at, data, len);
+        return;
+    }
+    assert_true(!b->n_far || at + len <= b->far_at);
     if (at + len > b->room) {
         b->room = (at + len) * 2;
         b->data = mem_resize(b->data, b->room, 1);
@@ -142,6 +167,8 @@ static void set_size(struct bytes *b, uint64_t size)
 {
     if (b->n > size)
         b->n = size;
+    if (b->far_at + b->n_far > size)
+        b->n_far = 0;
     b->size = size;
 }
 
@@ -356,9 +383,11 @@ static struct bytes bytes_after(struct cut *cut, const struct object *o)
     if (!o->n_pending)
         return b;
     b.room = b.n;
-    for (size_t i = 0; i < o->n_pending; i++)
-        if (o->pending[i].kind == WATCH_WRITE && o->pending[i].at + o->pending[i].len > b.room)
-            b.room = o->pending[i].at + o->pending[i].len;
+    for (size_t i = 0; i < o->n_pending; i++) {
+        const struct change *c = &o->pending[i];
+        if (c->kind == WATCH_WRITE && c->at + c->len > b.room && !is_far(&b, c->at, c->len))
+            b.room = c->at + c->len;
+    }
     b.data = b.room ? mem_array(b.room, 1) : NULL;
     if (b.n)
         memcpy(b.data, o->bytes.data, b.n);
@@ -393,6 +422,8 @@ static void write_file(const struct bytes *b, const char *path)
             pwrite(fd, b->data + at, len, (off_t)at) != (ssize_t)len)
             fail_msg("%s cannot be written", path);
     }
+    if (b->n_far && pwrite(fd, b->far, b->n_far, (off_t)b->far_at) != (ssize_t)b->n_far)
+        fail_msg("%s cannot be written", path);
 }
 
 static void cut_file(struct cut *cut, const struct object *o, const char *path)
@@ -403,7 +434,7 @@ static void cut_file(struct cut *cut, const struct object *o, const char *path)
     /* SQLite's index of the WAL is memory that happens to have a name: anything may be in it. */
     if (len > 4 && strcmp(path + len - 4, "-shm") == 0 && b.size) {
         uint8_t junk[SHM_BYTES];
-        const struct bytes any = {junk, sizeof junk, sizeof junk, 0};
+        const struct bytes any = {.data = junk, .n = sizeof junk, .size = sizeof junk};
         memset(junk, (int)cut->random, sizeof junk);
         if (*path != '-')
             write_file(&any, path);
@@ -411,6 +442,7 @@ static void cut_file(struct cut *cut, const struct object *o, const char *path)
         return;
     }
     add_hash(cut, b.data, b.n);
+    add_hash(cut, b.far, b.n_far);
     add_hash(cut, &b.size, sizeof b.size);
     if (*path != '-')
         write_file(&b, path);

@@ -88,6 +88,7 @@ static bool make_vm(struct actor *a, struct err *err)
     const struct origin origin = origin_of(a);
     CLEANUP(mem_freep)
     char *text = str_format("{\"name\":\"%s\",\"backend\":\"fake\",\"nics\":[],\"notes\":\"0\","
+                            "\"memory_bytes\":16777216,"
                             "\"disks\":[{\"size_bytes\":%d,\"format\":\"raw\",\"pool\":\"%s\"},"
                             "{\"size_bytes\":%d,\"pool\":\"%s\"}]}",
                             a->vm, HELD_DISK_BYTES, a->pool, HELD_DISK_BYTES, a->pool);
@@ -144,7 +145,8 @@ static bool write_number(struct actor *a, struct err *err)
 
 static bool change_tree(struct actor *a, struct err *err)
 {
-    const char *name = (a->before->tree ^ a->after->tree) == 1 ? "one" : "two";
+    const int which = a->before->tree ^ a->after->tree;
+    const char *name = which == 1 ? "one" : which == 2 ? "two" : "ram";
     struct uuid op;
     bool ok;
 
@@ -152,6 +154,28 @@ static bool change_tree(struct actor *a, struct err *err)
              ? snapshot_create(a->w->core, a->vm, name, NULL, &world_admin, &op, err)
              : snapshot_delete(a->w->core, a->vm, name, NULL, &world_admin, &op, err);
     return ok && ended_well(a->w, &op, err);
+}
+
+static bool keep_memory(struct actor *a, struct err *err)
+{
+    const struct snapshot_ask ask = {.name = "ram", .consistency = CONSISTENCY_RUNNING};
+    struct uuid op;
+
+    return snapshot_take(a->w->core, a->vm, &ask, &world_admin, &op, err) &&
+           ended_well(a->w, &op, err);
+}
+
+static bool back_to_ram(struct actor *a, struct err *err)
+{
+    struct uuid op;
+
+    return snapshot_revert_to(a->w->core, a->vm, "ram", false, &world_admin, &op, err) &&
+           ended_well(a->w, &op, err);
+}
+
+static bool save(struct actor *a, struct err *err)
+{
+    return act(a, VM_VERB_SAVE, err);
 }
 
 static bool back_to_two(struct actor *a, struct err *err)
@@ -220,38 +244,45 @@ static const struct step {
     bool (*act)(struct actor *a, struct err *err);
     struct truth after;
 } steps[] = {
-    {NULL, {NO_VM, false, false, false, false, 0, 0, 0, false}}, /* before the first */
-    {make_pool, {NO_VM, false, false, true, false, 0, 0, 0, false}},
-    {make_vm, {0, false, false, true, true, 0, 0, 0, false}},
-    {make_token, {0, false, true, true, true, 0, 0, 0, false}},
-    {make_template, {0, false, true, true, true, 1, 0, 0, false}},
-    {edit, {1, false, true, true, true, 1, 0, 0, false}},
-    {start, {1, true, true, true, true, 1, 0, 0, false}},
-    {edit, {2, true, true, true, true, 1, 0, 0, false}},
-    {stop, {2, false, true, true, true, 1, 0, 0, false}},
+    {NULL, {NO_VM, OFF, false, false, false, 0, 0, 0, false}}, /* before the first */
+    {make_pool, {NO_VM, OFF, false, true, false, 0, 0, 0, false}},
+    {make_vm, {0, OFF, false, true, true, 0, 0, 0, false}},
+    {make_token, {0, OFF, true, true, true, 0, 0, 0, false}},
+    {make_template, {0, OFF, true, true, true, 1, 0, 0, false}},
+    {edit, {1, OFF, true, true, true, 1, 0, 0, false}},
+    {start, {1, RUNS, true, true, true, 1, 0, 0, false}},
+    {edit, {2, RUNS, true, true, true, 1, 0, 0, false}},
+    {stop, {2, OFF, true, true, true, 1, 0, 0, false}},
     {edit,
-     {1, false, true, true, true, 1, 0, 0, false}}, /* the daemon is started anew before this one */
-    {edit_template, {1, false, true, true, true, 2, 0, 0, false}},
-    {drop_token, {1, false, false, true, true, 2, 0, 0, false}},
-    {start_all, {1, true, false, true, true, 2, 0, 0, false}},
-    {stop_all, {1, false, false, true, true, 2, 0, 0, false}},
-    {make_token, {1, false, true, true, true, 2, 0, 0, false}},
-    {write_number, {1, false, true, true, true, 2, 1, 0, false}},
-    {start, {1, true, true, true, true, 2, 1, 0, false}},
-    {change_tree, {1, true, true, true, true, 2, 1, 1, false}},
-    {write_number, {1, true, true, true, true, 2, 2, 1, false}},
-    {change_tree, {1, true, true, true, true, 2, 2, 3, false}},
-    {change_tree, {1, true, true, true, true, 2, 2, 2, false}},
-    {write_number, {1, true, true, true, true, 2, 3, 2, false}},
-    {move, {1, true, true, true, true, 2, 3, 2, true}},
-    {write_number, {1, true, true, true, true, 2, 4, 2, true}},
-    {stop, {1, false, true, true, true, 2, 4, 2, true}},
-    {back_to_two, {1, false, true, true, true, 2, 2, 2, true}},
-    {move, {1, false, true, true, true, 2, 2, 2, false}},
-    {change_tree, {1, false, true, true, true, 2, 2, 0, false}},
-    {drop_template, {1, false, true, true, true, 0, 2, 0, false}},
-    {drop_vm, {NO_VM, false, true, true, true, 0, 0, 0, false}},
-    {drop_pool, {NO_VM, false, true, false, true, 0, 0, 0, false}},
+     {1, OFF, true, true, true, 1, 0, 0, false}}, /* the daemon is started anew before this one */
+    {edit_template, {1, OFF, true, true, true, 2, 0, 0, false}},
+    {drop_token, {1, OFF, false, true, true, 2, 0, 0, false}},
+    {start_all, {1, RUNS, false, true, true, 2, 0, 0, false}},
+    {stop_all, {1, OFF, false, true, true, 2, 0, 0, false}},
+    {make_token, {1, OFF, true, true, true, 2, 0, 0, false}},
+    {write_number, {1, OFF, true, true, true, 2, 1, 0, false}},
+    {start, {1, RUNS, true, true, true, 2, 1, 0, false}},
+    {change_tree, {1, RUNS, true, true, true, 2, 1, 1, false}},
+    {write_number, {1, RUNS, true, true, true, 2, 2, 1, false}},
+    {change_tree, {1, RUNS, true, true, true, 2, 2, 3, false}},
+    {change_tree, {1, RUNS, true, true, true, 2, 2, 2, false}},
+    {write_number, {1, RUNS, true, true, true, 2, 3, 2, false}},
+    {keep_memory, {1, RUNS, true, true, true, 2, 3, 6, false}},
+    {write_number, {1, RUNS, true, true, true, 2, 4, 6, false}},
+    {save, {1, SAVED, true, true, true, 2, 4, 6, false}},
+    {start, {1, RUNS, true, true, true, 2, 4, 6, false}},
+    {back_to_ram, {1, SAVED, true, true, true, 2, 3, 6, false}},
+    {start, {1, RUNS, true, true, true, 2, 3, 6, false}},
+    {change_tree, {1, RUNS, true, true, true, 2, 3, 2, false}},
+    {move, {1, RUNS, true, true, true, 2, 3, 2, true}},
+    {write_number, {1, RUNS, true, true, true, 2, 5, 2, true}},
+    {stop, {1, OFF, true, true, true, 2, 5, 2, true}},
+    {back_to_two, {1, OFF, true, true, true, 2, 2, 2, true}},
+    {move, {1, OFF, true, true, true, 2, 2, 2, false}},
+    {change_tree, {1, OFF, true, true, true, 2, 2, 0, false}},
+    {drop_template, {1, OFF, true, true, true, 0, 2, 0, false}},
+    {drop_vm, {NO_VM, OFF, true, true, true, 0, 0, 0, false}},
+    {drop_pool, {NO_VM, OFF, true, false, true, 0, 0, 0, false}},
 };
 #define STEPS   (ARRAY_LEN(steps) - 1)
 #define RESTART 8

@@ -82,6 +82,16 @@ static bool has_snapshot(const struct actor *a, const char *name)
     return shown != NULL;
 }
 
+/* One that lost its memory, since the power went as it was written, is as if it were not there:
+ * that may not be after it was acknowledged. */
+static bool has_memory(const struct actor *a, const char *name)
+{
+    struct err none = {0};
+    CLEANUP(json_decrefp) json_t *shown = snapshot_show(a->w->core, a->vm, name, &none);
+
+    return str_eq(json_get_text(json_object_get(shown, "memory"), "state"), "ready");
+}
+
 static bool is_away(const struct actor *a)
 {
     struct err none = {0};
@@ -110,8 +120,8 @@ static struct truth look(const struct actor *a)
         const char *state;
         t.notes = atoi(world_vm(a->w, a->vm, "notes"));
         state = world_vm(a->w, a->vm, "run.state");
-        t.runs = strcmp(state, "off") != 0;
-        t.tree = has_snapshot(a, "one") + 2 * has_snapshot(a, "two");
+        t.runs = str_eq(state, "off") ? OFF : str_eq(state, "saved") ? SAVED : RUNS;
+        t.tree = has_snapshot(a, "one") + 2 * has_snapshot(a, "two") + 4 * has_memory(a, "ram");
         t.away = is_away(a);
     }
     t.token = token != NULL;
@@ -127,6 +137,8 @@ static bool is_one_of(int value, int was, int becomes)
     return value == was || value == becomes;
 }
 
+static const char *const runs_words[] = {"off", "running, or was", "saved"};
+
 static const char *actor_is_right(const struct actor *a, unsigned acked, unsigned begun)
 {
     const struct truth *was = truth_after(acked), *becomes = truth_after(begun);
@@ -136,7 +148,8 @@ static const char *actor_is_right(const struct actor *a, unsigned acked, unsigne
         return say("%s has the notes %d (-1: it is not there), acknowledged were %d", a->vm,
                    is.notes, was->notes);
     if (!is_one_of(is.runs, was->runs, becomes->runs) && is.notes != NO_VM)
-        return say("%s %s", a->vm, is.runs ? "was off and is not" : "ran and is off");
+        return say("%s is %s, acknowledged was %s", a->vm, runs_words[is.runs],
+                   runs_words[was->runs]);
     if (!is_one_of(is.tree, was->tree, becomes->tree) && is.notes != NO_VM)
         return say("%s has the snapshots %d, acknowledged were %d", a->vm, is.tree, was->tree);
     if (!is_one_of(is.away, was->away, becomes->away) && is.notes != NO_VM)

@@ -7,15 +7,16 @@
 /* ---- what a client can see of one actor ---- */
 
 enum { NO_VM = -1 };
+enum { OFF, RUNS, SAVED };
 
 struct truth {
     int notes; /* the VM's, NO_VM when there is none */
-    bool runs; /* ran when the power went */
+    int runs;  /* OFF, RUNS when it ran as the power went, SAVED */
     bool token, pool;
     bool key;     /* the Idempotency-Key of the VM's creation is known */
     int template; /* its revision, 0 when there is none */
     int holds;    /* what its guest wrote to its disks, and flushed */
-    int tree;     /* its snapshots: 1 for "one", 2 for "two" */
+    int tree;     /* its snapshots: 1 for "one", 2 for "two", 4 for "ram", with its memory */
     bool away;    /* its disks are in the other pool */
 };
 
