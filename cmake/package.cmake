@@ -27,8 +27,8 @@ set(CPACK_PACKAGE_CONTACT "vmmd maintainers <vmmd@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "virtual machine manager: daemon, web interface, command line")
 set(CPACK_PACKAGE_DESCRIPTION
     "vmmd runs virtual machines by QEMU and KVM, each shut in a jail of its own. It keeps their
- configuration, snapshots with memory and disks, moves their storage while they run, and
- serves an HTTPS API, a web interface and vmmctl.")
+configuration, snapshots with memory and disks, moves their storage while they run, and
+serves an HTTPS API, a web interface and vmmctl.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_SET_DESTDIR ON)
 set(CPACK_INSTALL_PREFIX /usr)

@@ -1,6 +1,6 @@
 #!/bin/bash
-# What a package puts on a host: every file in its place, scripts that are well-formed, units that systemd
-# accepts, and a daemon that starts with no more rights than its unit gives it.
+# What a package puts on a host: every file in its place, and a daemon that runs VMs with no more rights than
+# its unit gives it. (lint/units has systemd look at the units.)
 # VMMD_BIN: the build directory.
 set -u
 src=${VMMD_SRC:-.} bin=${VMMD_BIN:-build/dev}
@@ -31,34 +31,24 @@ installs()
     done
 }
 
-# Units name programs where the package puts them; systemd looks below a root of its own.
-units_are_sound()
-{
-    command -v systemd-analyze >/dev/null || { echo "  (no systemd-analyze here)"; return 0; }
-    mkdir -p "$work/root/bin" "$work/root/usr/share/man" && touch "$work/root/bin/true" && chmod 755 "$work/root/bin/true"
-    systemd-analyze verify --root="$work/root" --man=no vmmd.service vmmd-workers.service vmmd-guests.service \
-        vmmd-battery.timer 2>&1 | grep -v "^$" | grep -E "vmm" && return 1
-    return 0
-}
-
 starts_with_its_rights()
 {
-    local set caps dir=$work/run
+    local set caps port dir=$work/run
     [ "$(id -u)" = 0 ] || { echo "  (needs root)"; return 0; }
     set=$(sed -n 's/^CapabilityBoundingSet=//p' "$src/packaging/systemd/vmmd.service")
     caps=-all$(for cap in $set; do printf ',+%s' "$(tr '[:upper:]' '[:lower:]' <<<"${cap#CAP_}")"; done)
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     mkdir -p "$dir/etc" "$dir/pools" && chmod 755 "$work" "$dir"
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
         -keyout "$dir/etc/key.pem" -out "$dir/etc/cert.pem" 2>/dev/null
-    chown 1000000:1000000 "$dir/pools" && chmod 700 "$dir/pools"
+    chown "$(id -u vmmd 2>/dev/null || echo 1000000)" "$dir/pools" && chmod 700 "$dir/pools"
     cat >"$dir/etc/vmmd.conf" <<EOF
 [vmmd]
-listen = 127.0.0.1:0
+listen = 127.0.0.1:$port
 tls_cert = $dir/etc/cert.pem
 tls_key = $dir/etc/key.pem
 state_dir = $dir/state
 run_dir = $dir/run
-user = 1000000
 [pool-root main]
 path = $dir/pools
 EOF
@@ -81,5 +71,4 @@ EOF
 }
 
 installs || fail "not every file is in its place"
-units_are_sound || fail "systemd does not accept the units"
 starts_with_its_rights || fail "the daemon does not run VMs with the rights of its unit"
