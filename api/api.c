@@ -179,9 +179,11 @@ static void name_peer(const struct sockaddr *peer, socklen_t len, struct conn *c
 bool api_add_tls(struct api *api, int fd, const struct sockaddr *peer, socklen_t peer_len,
                  const uint8_t cert_sha256[32])
 {
+    static const uint8_t none[32];
     struct conn *conn = conn_new(fd);
 
-    (void)cert_sha256; /* certificates name nobody yet */
+    memcpy(conn->certificate_sha256, cert_sha256, sizeof conn->certificate_sha256);
+    conn->has_certificate = memcmp(cert_sha256, none, sizeof none) != 0;
     name_peer(peer, peer_len, conn);
     if (!conn_enlist(&api->conns, conn, api->config.max_connections, api->config.head_ms))
         return turn_away(fd);

@@ -20,6 +20,7 @@
     X(asset_machine, "web/machine.js", "text/javascript; charset=utf-8")                           \
     X(asset_notes, "web/notes.js", "text/javascript; charset=utf-8")                               \
     X(asset_operations, "web/operations.js", "text/javascript; charset=utf-8")                     \
+    X(asset_people, "web/people.js", "text/javascript; charset=utf-8")                             \
     X(asset_remove, "web/remove.js", "text/javascript; charset=utf-8")                             \
     X(asset_screen, "web/screen.js", "text/javascript; charset=utf-8")                             \
     X(asset_snapshots, "web/snapshots.js", "text/javascript; charset=utf-8")                       \

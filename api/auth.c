@@ -1,12 +1,15 @@
 /* Authentication and permission: see auth.h. */
 #include "api/auth.h"
 
+#include "api/about.h"
 #include "api/cookie.h"
 #include "api/origin.h"
 #include "api/rate.h"
 #include "api/routes.h"
 #include "api/server.h"
+#include "core/user/certificate.h"
 #include "core/user/token.h"
+#include "core/user/user.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -72,6 +75,17 @@ static bool by_token(struct request *rq, const char *token, struct err *err)
     return true;
 }
 
+/* A browser shows its certificate by itself as well; programs send no Origin. */
+static bool by_certificate(struct request *rq, struct err *err)
+{
+    struct err wrong = {0};
+
+    if (!certificate_check(rq->api->config.core, rq->conn->certificate_sha256, &rq->who, &wrong))
+        return rate_wrong_token(rq, &wrong, err);
+    conn_is_known(rq->conn);
+    return origin_is_ours(rq, err);
+}
+
 bool auth_who(struct request *rq, struct err *err)
 {
     char text[SESSION_TEXT];
@@ -86,6 +100,8 @@ bool auth_who(struct request *rq, struct err *err)
         explicit_bzero(text, sizeof text);
         return ok;
     }
+    if (rq->conn->has_certificate)
+        return by_certificate(rq, err);
     if (rq->conn->role == ROLE_NONE)
         return err_set(err, ERR_UNAUTHENTICATED,
                        "a token is needed: send 'Authorization: Bearer vmmd_…'");
@@ -98,10 +114,7 @@ bool auth_who(struct request *rq, struct err *err)
 
 bool auth_may(const struct request *rq, struct err *err)
 {
-    if (who_may(&rq->who, rq->route->right))
-        return true;
-    return err_set(err, ERR_FORBIDDEN, "%s has the role %s without the right %s, which this needs",
-                   rq->who.principal, role_names[rq->who.role], right_names[rq->route->right]);
+    return about_may(rq->api->config.core, rq->route, &rq->who, rq->ref, err);
 }
 
 bool auth_may_give(const struct request *rq, uint64_t rights, struct err *err)
@@ -110,4 +123,12 @@ bool auth_may_give(const struct request *rq, uint64_t rights, struct err *err)
            err_set(err, ERR_FORBIDDEN,
                    "%s cannot give rights that it has not, nor change a user who has them",
                    rq->who.principal);
+}
+
+bool auth_may_change(const struct request *rq, struct uuid *id, struct err *err)
+{
+    uint64_t rights = 0;
+
+    return user_rights(rq->api->config.core, rq->ref, id, &rights, err) &&
+           auth_may_give(rq, rights, err);
 }

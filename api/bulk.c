@@ -3,6 +3,7 @@
 #include "core/vm/bulk.h"
 #include "api/handlers.h"
 #include "api/idem.h"
+#include "api/operations.h"
 #include "api/rate.h"
 #include "api/server.h"
 #include "core/base/clock.h"
@@ -56,31 +57,32 @@ static bool decode(struct request *rq, struct bulk_args *args, struct err *err)
 }
 
 /* Puts the operation in the place of its id, as it is at 'until' at the latest. */
-static void show_operation(struct core *core, json_t *item, int64_t until_ms)
+static void show_operation(struct stream *stream, json_t *item, int64_t until_ms)
 {
     const char *text = json_get_text(item, "operation");
-    int64_t left_ms = until_ms - clock_mono_ms();
     struct err err = {0};
     struct uuid id;
     json_t *op;
 
     if (!text || !uuid_parse(text, &id))
         return;
-    op = job_wait(core, &id, left_ms > 0 ? left_ms : 0, &err);
+    op = operation_wait(stream, &id, until_ms, &err);
     json_put(item, "operation", op);
     json_put_err(item, "error", &err);
 }
 
 static bool reply_items(struct request *rq, json_t *take, struct err *err)
 {
+    CLEANUP(stream_forget) struct stream stream = {0};
     unsigned wait_s = request_prefer_wait_s(rq);
     int64_t until_ms = wait_s ? clock_mono_ms() + wait_s * 1000 : 0;
     json_t *item;
     size_t i;
 
     idem_release(rq);
+    stream_init(&stream, rq);
     json_array_foreach (json_object_get(take, "items"), i, item)
-        show_operation(rq->api->config.core, item, until_ms);
+        show_operation(&stream, item, until_ms);
     return reply_json(rq, 200, take);
 }
 

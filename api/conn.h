@@ -17,6 +17,8 @@ struct conn {
     bool is_unix;                   /* came by the unix socket */
     uid_t uid;                      /* of the peer, if so */
     enum role role;                 /* that the user id alone gives */
+    bool has_certificate;           /* the client has proved to have the key of … */
+    uint8_t certificate_sha256[32]; /* … this one */
     char peer[64];                  /* for the logs */
     char address[INET6_ADDRSTRLEN]; /* what counts as one client: IPv4, or the /64 of IPv6 */
     int64_t began_ms;               /* monotonic */

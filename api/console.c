@@ -65,6 +65,7 @@ static void follow_free(void *cls)
 {
     struct follow *f = cls;
 
+    stream_clear(&f->stream);
     free(f->vm);
     mem_free_secret(f, sizeof *f);
 }
@@ -98,6 +99,7 @@ static bool serial_follow(struct request *rq, unsigned port, uint64_t offset, st
 
 bool serial_read(struct request *rq, struct err *err)
 {
+    CLEANUP(stream_forget) struct stream stream = {0};
     CLEANUP(mem_freep) char *data = NULL;
     uint64_t offset, limit, wait_s, end = 0;
     unsigned port;
@@ -112,9 +114,10 @@ bool serial_read(struct request *rq, struct err *err)
     if (follow)
         return serial_follow(rq, port, offset, err);
     data = mem_alloc(limit);
+    stream_init(&stream, rq);
     n = vm_serial_read(rq->api->config.core, rq->ref, port, &offset, data, limit,
                        (int64_t)wait_s * 1000, &end, err);
-    if (n < 0)
+    if (n < 0 || !stream_may(&stream, err))
         return false;
     reply_header(rq, "Vmmd-Serial-Offset", "%" PRIu64, offset);
     reply_header(rq, "Vmmd-Serial-Next", "%" PRIu64, offset + (uint64_t)n);

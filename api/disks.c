@@ -3,6 +3,7 @@
 #include "api/idem.h"
 #include "api/operations.h"
 #include "api/server.h"
+#include "core/disk/import.h"
 #include "core/disk/pool.h"
 
 struct grow_args {
@@ -58,6 +59,23 @@ static bool answer(struct request *rq, const struct origin *origin, struct uuid 
     return origin->dry_run ? reply_dry_run(rq, NULL, NULL) : operation_reply(rq, op, err);
 }
 
+/* Images to import are files of the host, which no grant selects. */
+static bool may_import(const struct request *rq, const json_t *body, struct err *err)
+{
+    return !json_object_get(body, "source") || rq->who.rights & RIGHT_BIT(RIGHT_DATA_READ) ||
+           err_field(err, ERR_FORBIDDEN, "/source",
+                     "to import an image one needs data-read by role, as to export one");
+}
+
+/* What the image is, and what would come of it. */
+static bool show_plan(struct request *rq, const json_t *body, const struct origin *origin,
+                      struct err *err)
+{
+    json_t *plan = disk_import_plan(rq->api->config.core, rq->ref, body, origin, err);
+
+    return plan && reply_dry_run(rq, "plan", plan);
+}
+
 bool disks_create(struct request *rq, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *body = request_json(rq, err);
@@ -65,11 +83,13 @@ bool disks_create(struct request *rq, struct err *err)
     struct uuid op = {0};
     bool replay;
 
-    if (!body || !request_origin(rq, &origin, err) ||
+    if (!body || !may_import(rq, body, err) || !request_origin(rq, &origin, err) ||
         !idem_find(rq, &origin, "operation", &replay, &op, err))
         return false;
     if (replay)
         return operation_reply(rq, &op, err);
+    if (origin.dry_run && json_object_get(body, "source"))
+        return show_plan(rq, body, &origin, err);
     return answer(rq, &origin, &op,
                   disk_add(rq->api->config.core, rq->ref, body, &origin, &op, err), err);
 }

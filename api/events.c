@@ -13,6 +13,7 @@
 #include "api/stream.h"
 #include "core/base/clock.h"
 #include "core/base/mem.h"
+#include "core/user/sight.h"
 
 #include <inttypes.h>
 #include <microhttpd.h>
@@ -57,6 +58,20 @@ static bool type_wanted(const struct sieve *sieve, const char *type)
     return false;
 }
 
+/* Of what 'who' may see. */
+static bool is_wanted(struct core *core, const struct who *who, const struct sieve *sieve,
+                      const struct event_line *line)
+{
+    return type_wanted(sieve, line->type) &&
+           (who_may(who, RIGHT_EVENT_READ) || sight_event(core, who, line));
+}
+
+static void clear_lines(struct event_line *lines, ssize_t n)
+{
+    for (ssize_t i = 0; i < n; i++)
+        event_line_clear(&lines[i]);
+}
+
 /* ---- the stream ---- */
 
 static void add_reset(struct feed *f, uint64_t newest)
@@ -69,7 +84,7 @@ static void add_reset(struct feed *f, uint64_t newest)
 static void add_events(struct feed *f, struct event_line *lines, ssize_t n)
 {
     for (ssize_t i = 0; i < n; i++) {
-        if (type_wanted(&f->sieve, lines[i].type))
+        if (is_wanted(f->stream.api->config.core, &f->stream.who, &f->sieve, &lines[i]))
             strbuf_addf(&f->pending, "id: %" PRIu64 "\nevent: %s\ndata: %s\n\n", lines[i].seq,
                         lines[i].type, lines[i].json);
         f->after = lines[i].seq;
@@ -91,6 +106,11 @@ static bool feed_wait(struct feed *f)
 
     if (n < 0)
         return false;
+    if (!stream_may(&f->stream, &err)) { /* it may be what woke us */
+        clear_lines(lines, n);
+        return false;
+    }
+    f->sieve.audit = who_may(&f->stream.who, RIGHT_AUDIT_READ);
     if (gap)
         add_reset(f, newest);
     add_events(f, lines, n);
@@ -125,6 +145,7 @@ static void feed_free(void *cls)
 {
     struct feed *f = cls;
 
+    stream_clear(&f->stream);
     strbuf_clear(&f->pending);
     free(f->types);
     mem_free_secret(f, sizeof *f);
@@ -156,6 +177,7 @@ static bool reply_feed(struct request *rq, const struct sieve *sieve, uint64_t a
 struct listing {
     struct strbuf text;
     struct sieve sieve;
+    struct stream stream; /* whose list it is */
     uint64_t after;
     uint64_t limit, count;
     bool reset;
@@ -171,12 +193,17 @@ static ssize_t list_batch(struct core *core, struct listing *l, int64_t deadline
     ssize_t n = event_wait(core, l->after, clock_left_ms(deadline), lines,
                            room < BATCH ? (unsigned)room : BATCH, &gap, &newest, err);
 
+    if (n >= 0 && !stream_may(&l->stream, err)) {
+        clear_lines(lines, n);
+        return -1;
+    }
+    l->sieve.audit = who_may(&l->stream.who, RIGHT_AUDIT_READ);
     if (n >= 0 && gap) {
         l->reset = true;
         l->after = newest;
     }
     for (ssize_t i = 0; i < n; i++) {
-        if (type_wanted(&l->sieve, lines[i].type))
+        if (is_wanted(core, &l->stream.who, &l->sieve, &lines[i]))
             strbuf_addf(&l->text, "%s%s", l->count++ ? "," : "", lines[i].json);
         l->after = lines[i].seq;
         event_line_clear(&lines[i]);
@@ -237,7 +264,9 @@ bool events_read(struct request *rq, struct err *err)
     if (!as_list)
         return reply_feed(rq, &list.sieve, after, err);
     list.after = after;
+    stream_init(&list.stream, rq);
     ok = reply_list(rq, &list, wait_s, err);
+    stream_forget(&list.stream);
     strbuf_clear(&list.text);
     return ok;
 }

@@ -123,6 +123,7 @@ static void sender_free(void *ctx)
 {
     struct sender *s = ctx;
 
+    stream_clear(&s->stream);
     closep(&s->fd);
     free(s);
 }

@@ -19,21 +19,25 @@ route_handler session_get, session_post, session_delete;                        
 route_handler session_password, session_link;                                     /* session.c */
 route_handler users_list, users_create, users_get, users_edit, users_delete;      /* users.c */
 route_handler users_password, users_link, users_sessions, users_sign_out;         /* users.c */
-route_handler sessions_end;                                                       /* users.c */
-route_handler webhooks_list, webhooks_create, webhooks_get, webhooks_edit;        /* webhooks.c */
-route_handler webhooks_delete, webhooks_test, webhooks_deliveries;                /* webhooks.c */
-route_handler templates_list, templates_create, templates_get, templates_edit;    /* templates.c */
-route_handler templates_delete;                                                   /* templates.c */
-route_handler snapshots_list, snapshots_create, snapshots_get, snapshots_edit;    /* snapshots.c */
-route_handler snapshots_nbd;                                                      /* nbd.c */
-route_handler snapshots_screenshot, snapshots_diff;                               /* snapshots.c */
-route_handler vms_clone;                                                          /* clones.c */
-route_handler audit_records;                                                      /* audit.c */
-route_handler snapshots_export, exports_list, exports_content, exports_delete;    /* exports.c */
-route_handler snapshots_delete, snapshots_revert;                                 /* snapshots.c */
-route_handler snapshots_archive, snapshots_unarchive;                             /* snapshots.c */
-route_handler pools_list, pools_create, pools_get, pools_edit, pools_delete;      /* pools.c */
-route_handler pools_files;                                                        /* pools.c */
+route_handler certificates_list, certificates_create, certificates_delete;     /* certificates.c */
+route_handler grants_list, grants_create, grants_delete;                       /* grants.c */
+route_handler sessions_end;                                                    /* users.c */
+route_handler webhooks_list, webhooks_create, webhooks_get, webhooks_edit;     /* webhooks.c */
+route_handler webhooks_delete, webhooks_test, webhooks_deliveries;             /* webhooks.c */
+route_handler templates_list, templates_create, templates_get, templates_edit; /* templates.c */
+route_handler templates_delete;                                                /* templates.c */
+route_handler snapshots_list, snapshots_create, snapshots_get, snapshots_edit; /* snapshots.c */
+route_handler snapshots_nbd;                                                   /* nbd.c */
+route_handler snapshots_screenshot, snapshots_diff;                            /* snapshots.c */
+route_handler vms_clone;                                                       /* clones.c */
+route_handler audit_records;                                                   /* audit.c */
+route_handler snapshots_export, exports_list, exports_content, exports_delete; /* exports.c */
+route_handler bundles_export, bundles_import, bundles_list, bundles_delete;    /* bundles.c */
+route_handler snapshots_delete, snapshots_revert;                              /* snapshots.c */
+route_handler snapshots_archive, snapshots_unarchive;                          /* snapshots.c */
+route_handler pools_list, pools_create, pools_get, pools_edit, pools_delete;   /* pools.c */
+route_handler pools_files;                                                     /* pools.c */
 route_handler disks_list, disks_list_of_vm, disks_get, disks_create, disks_delete; /* disks.c */
 route_handler disks_edit, disks_grow;                                              /* disks.c */
+route_handler imports_list, imports_get, imports_put, imports_delete;              /* imports.c */
 route_handler media_get;                                                           /* media.c */

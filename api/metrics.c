@@ -173,6 +173,14 @@ static void add_events(struct strbuf *out, const struct core_measures *m,
             m->events.looks);
 }
 
+static void add_workers(struct strbuf *out, const struct core_measures *m)
+{
+    openmetrics_family(out, "vmmd_worker_start_duration_seconds", "histogram", "seconds",
+                       "Time until a VM's worker and its jail run: cgroups, namespaces, programs.");
+    openmetrics_histogram(out, "vmmd_worker_start_duration_seconds", NULL, &histogram_flushes,
+                          &m->worker_starts);
+}
+
 static void add_store(struct strbuf *out, const struct core_measures *m)
 {
     counter(out, "vmmd_store_commits", "Transactions that became durable.", m->store.commits);
@@ -276,6 +284,7 @@ bool metrics_get(struct request *rq, struct err *err)
     add_operations(&out, &m);
     add_events(&out, &m, &conns);
     add_store(&out, &m);
+    add_workers(&out, &m);
     add_vms(&out, &m);
     openmetrics_end(&out);
     len = out.len;

@@ -45,6 +45,7 @@ static void tunnel_free(void *arg)
 
     closep(&t->fd);
     serve_end(t->serve);
+    stream_clear(&t->stream);
     mem_free_secret(t, sizeof *t);
 }
 

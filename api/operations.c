@@ -4,6 +4,7 @@
 #include "api/etag.h"
 #include "api/handlers.h"
 #include "api/server.h"
+#include "core/base/clock.h"
 #include "core/job/job.h"
 
 #include <stdio.h>
@@ -13,9 +14,7 @@
 
 bool operation_ref(const struct request *rq, struct uuid *id, struct err *err)
 {
-    return uuid_parse(rq->ref, id) ||
-           err_set(err, ERR_NOT_FOUND, "there is no operation '%.63s'; it is named by its id",
-                   rq->ref);
+    return uuid_parse(rq->ref, id) || job_missing_fail(rq->ref, err);
 }
 
 /* The error of an operation that has failed, as that of the request that waited for it. */
@@ -68,15 +67,41 @@ static bool has_ended(const json_t *op)
     return str_eq(state, "succeeded") || str_eq(state, "failed") || str_eq(state, "cancelled");
 }
 
+json_t *operation_wait(struct stream *stream, const struct uuid *id, int64_t until_ms,
+                       struct err *err)
+{
+    struct core *core = stream->api->config.core;
+    CLEANUP(json_decrefp) json_t *op = NULL;
+    int64_t left, slice_ends_ms;
+
+    do { /* a wait that is cut short had its reason: vmmd ends */
+        left = clock_left_ms(until_ms);
+        left = left < STREAM_SLICE_MS ? left : STREAM_SLICE_MS;
+        slice_ends_ms = clock_mono_ms() + left;
+        json_decrefp(&op);
+        op = left ? job_wait(core, id, left, err) : job_show(core, id, err);
+        if (!op || !stream_is_known(stream, err))
+            return NULL;
+    } while (left && !has_ended(op) && clock_left_ms(slice_ends_ms) == 0);
+    return TAKE(op);
+}
+
+/* The same until that many seconds from now. */
+static json_t *wait_s_for(struct request *rq, struct stream *stream, const struct uuid *id,
+                          uint64_t wait_s, struct err *err)
+{
+    stream_init(stream, rq);
+    return operation_wait(stream, id, wait_s ? clock_mono_ms() + (int64_t)wait_s * 1000 : 0, err);
+}
+
 bool operation_reply(struct request *rq, const struct uuid *id, struct err *err)
 {
-    struct core *core = rq->api->config.core;
+    CLEANUP(stream_forget) struct stream stream = {0};
     unsigned wait_s = request_prefer_wait_s(rq);
     json_t *op;
 
     idem_release(rq); /* who asks the same meanwhile need not wait as well */
-    op = wait_s ? job_wait(core, id, wait_s * 1000, err) : job_show(core, id, err);
-
+    op = wait_s_for(rq, &stream, id, wait_s, err);
     if (!op)
         return false;
     if (wait_s && has_ended(op))
@@ -100,16 +125,17 @@ bool operations_list(struct request *rq, struct err *err)
 
 bool operations_get(struct request *rq, struct err *err)
 {
-    struct core *core = rq->api->config.core;
+    CLEANUP(stream_forget) struct stream stream = {0};
+    CLEANUP(json_decrefp) json_t *op = NULL;
     uint64_t wait_s;
     struct uuid id;
-    json_t *op;
 
     if (!request_query_u64(rq, "wait", 0, REQUEST_MAX_WAIT_S, 0, &wait_s, err) ||
         !operation_ref(rq, &id, err))
         return false;
-    op = wait_s ? job_wait(core, &id, (int64_t)wait_s * 1000, err) : job_show(core, &id, err);
-    return op && request_show(rq, &schema_operation, op, err);
+    op = wait_s_for(rq, &stream, &id, wait_s, err);
+    return op && (!wait_s || stream_may(&stream, err)) &&
+           request_show(rq, &schema_operation, TAKE(op), err);
 }
 
 bool operations_cancel(struct request *rq, struct err *err)

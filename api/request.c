@@ -4,6 +4,7 @@
 #include "api/idem.h"
 
 #include "api/auth.h"
+#include "api/intake.h"
 #include "api/origin.h"
 #include "api/problem.h"
 #include "api/rate.h"
@@ -13,6 +14,7 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/model/page.h"
+#include "core/user/user.h"
 
 #include <microhttpd.h>
 #include <openssl/evp.h>
@@ -32,7 +34,9 @@ void request_begin(struct request *rq)
 void request_clear(struct request *rq)
 {
     idem_release(rq);
+    intake_end(rq);
     strbuf_clear(&rq->body);
+    who_clear(&rq->who);
     reply_clear(&rq->reply);
 }
 
@@ -135,10 +139,22 @@ static bool too_large(const struct request *rq, struct err *err)
     return err_set(err, ERR_TOO_LARGE, "the body may have up to %zu bytes", rq->body_limit);
 }
 
+/* How much of it comes is for the handler to say. */
+static bool check_file(struct request *rq, struct err *err)
+{
+    rq->body_limit = SIZE_MAX;
+    return !rq->head.transfer_encoding ||
+           err_set(err, ERR_MALFORMED,
+                   "say beforehand how long the file is, by Content-Length: send it from a file, "
+                   "not from a pipe");
+}
+
 static bool check_body(struct request *rq, struct err *err)
 {
     uint64_t len = 0;
 
+    if (rq->route->body == BODY_FILE)
+        return check_file(rq, err);
     rq->body_limit = rq->route->right == RIGHT_PUBLIC ? MAX_PUBLIC_BYTES
                      : rq->route->body == BODY_BYTES  ? MAX_SERIAL_BYTES
                                                       : rq->api->config.max_body_bytes;
@@ -154,10 +170,17 @@ static bool check_body(struct request *rq, struct err *err)
     return check_type(rq, err);
 }
 
+/* The number first: a change meanwhile is noticed by whoever asks again. */
+static bool is_let_in(struct request *rq, struct err *err)
+{
+    rq->accounts = accounts_version(rq->api->config.core);
+    return auth_who(rq, err) && auth_may(rq, err);
+}
+
 static bool check_caller(struct request *rq, struct err *err)
 {
     if (rq->route->right != RIGHT_PUBLIC)
-        return auth_who(rq, err) && auth_may(rq, err);
+        return is_let_in(rq, err);
     /* Signing somebody in from a page of another site would make that the person's account. */
     return strcmp(rq->route->method, "GET") == 0 || origin_is_ours(rq, err);
 }

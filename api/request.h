@@ -9,6 +9,7 @@
 struct MHD_Connection;
 struct api;
 struct conn;
+struct intake;
 struct route;
 
 #define REQUEST_MAX_SEGMENTS 8
@@ -23,6 +24,7 @@ struct route;
     X(accept, "Accept", true)                                                                      \
     X(authorization, "Authorization", false)                                                       \
     X(content_length, "Content-Length", false)                                                     \
+    X(content_range, "Content-Range", false)                                                       \
     X(content_type, "Content-Type", false)                                                         \
     X(cookie, "Cookie", false)                                                                     \
     X(csrf, "X-VMM-CSRF", false)                                                                   \
@@ -70,6 +72,7 @@ struct request {
     unsigned n_query;
 
     struct who who;
+    unsigned accounts; /* accounts_version() when that was asked */
 
     bool begun;      /* the head was looked at */
     bool refused;    /* ... and 'refusal' is the answer */
@@ -78,7 +81,8 @@ struct request {
     struct strbuf body;
     size_t body_limit, body_seen;
     int64_t body_began_ms;
-    bool replayed; /* an Idempotency-Key gave what an earlier request made */
+    struct intake *intake; /* of a body that is a file: intake.h */
+    bool replayed;         /* an Idempotency-Key gave what an earlier request made */
 
     struct reply reply;
 

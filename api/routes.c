@@ -79,10 +79,18 @@ const struct route routes[] = {
     ROUTE(GET,    SNAP "/{id}/nbd",                            readSnapshotDisk,        DATA_READ,     SNAPSHOT,   NONE,               "disk",                          snapshots_nbd, 0)
     ROUTE(POST,   SNAP "/{id}/actions/archive",                archiveSnapshot,         SNAPSHOT,      SNAPSHOT,   NONE,               "dry_run",                       snapshots_archive, 0)
     ROUTE(POST,   SNAP "/{id}/actions/unarchive",              unarchiveSnapshot,       SNAPSHOT,      SNAPSHOT,   NONE,               "dry_run",                       snapshots_unarchive, 0)
-    ROUTE(POST,   SNAP "/{id}/actions/export",                 exportSnapshot,          DATA_READ,     SNAPSHOT,   JSON_OPTIONAL,      "dry_run",                       snapshots_export, 0)
+    ROUTE(POST,   SNAP "/{id}/actions/export",                 exportSnapshot,          DATA_READ,     EXPORTS,    JSON_OPTIONAL,      "dry_run",                       snapshots_export, 0)
     ROUTE(GET,    "/api/v1/exports",                           listExports,             STORAGE_READ,  EXPORTS,    NONE,               LIST,                            exports_list, 0)
     ROUTE(GET,    "/api/v1/exports/{id}/content",              getExportContent,        DATA_READ,     EXPORT,     NONE,               "",                              exports_content, 0)
     ROUTE(DELETE, "/api/v1/exports/{id}",                      deleteExport,            DATA_READ,     EXPORT,     NONE,               "dry_run",                       exports_delete, 0)
+    ROUTE(GET,    "/api/v1/imports",                           listImports,             STORAGE_READ,  IMPORTS,    NONE,               LIST,                            imports_list, 0)
+    ROUTE(GET,    "/api/v1/imports/{id}/{name}",               getImport,               STORAGE_READ,  IMPORTS,    NONE,               "",                              imports_get, 0)
+    ROUTE(PUT,    "/api/v1/imports/{id}/{name}",               uploadImport,            DATA_WRITE,    IMPORTS,    FILE,               "sha256",                        imports_put, 0)
+    ROUTE(DELETE, "/api/v1/imports/{id}/{name}",               deleteImport,            DATA_WRITE,    IMPORTS,    NONE,               "dry_run",                       imports_delete, 0)
+    ROUTE(POST,   ACT "export",                                exportVm,                DATA_READ,     BUNDLES,    JSON,               "dry_run",                       bundles_export, 0)
+    ROUTE(POST,   ALL "import",                                importVm,                VM_CREATE,     BUNDLES,    JSON,               "dry_run",                       bundles_import, 0)
+    ROUTE(GET,    "/api/v1/bundles",                           listBundles,             STORAGE_READ,  BUNDLES,    NONE,               LIST,                            bundles_list, 0)
+    ROUTE(DELETE, "/api/v1/bundles/{id}",                      deleteBundle,            DATA_READ,     BUNDLE,     NONE,               "dry_run",                       bundles_delete, 0)
     ROUTE(GET,    VM "/serial",                                readSerial,              CONSOLE_SEE,   VM,         NONE,               "offset limit wait follow port", serial_read, 0)
     ROUTE(POST,   VM "/serial",                                writeSerial,             CONSOLE_TYPE,  VM,         BYTES,              "port",                          serial_write, 0)
     ROUTE(GET,    VM "/log",                                   readLog,                 CONSOLE_SEE,   VM,         NONE,               "source lines port",             log_read, 0)
@@ -110,6 +118,12 @@ const struct route routes[] = {
     ROUTE(POST,   USER "/{id}/actions/link",                   linkUser,                ACCOUNT_ADMIN, USER,       JSON_OPTIONAL,      "dry_run",                       users_link, 0)
     ROUTE(GET,    USER "/{id}/sessions",                       listSessions,            ACCOUNT_ADMIN, USER,       NONE,               LIST,                            users_sessions, 0)
     ROUTE(DELETE, USER "/{id}/sessions",                       signOutUser,             ACCOUNT_ADMIN, USER,       NONE,               "dry_run",                       users_sign_out, 0)
+    ROUTE(GET,    USER "/{id}/certificates",                   listCertificates,        ACCOUNT_ADMIN, USER,       NONE,               "",                              certificates_list, 0)
+    ROUTE(POST,   USER "/{id}/certificates",                   addCertificate,          ACCOUNT_ADMIN, USER,       JSON,               "dry_run",                       certificates_create, 0)
+    ROUTE(DELETE, USER "/{id}/certificates/{certificate}",     removeCertificate,       ACCOUNT_ADMIN, USER,       NONE,               "dry_run",                       certificates_delete, 0)
+    ROUTE(GET,    USER "/{id}/grants",                         listGrants,              ACCOUNT_ADMIN, USER,       NONE,               "",                              grants_list, 0)
+    ROUTE(POST,   USER "/{id}/grants",                         createGrant,             ACCOUNT_ADMIN, USER,       JSON,               "dry_run",                       grants_create, 0)
+    ROUTE(DELETE, USER "/{id}/grants/{grant}",                 revokeGrant,             ACCOUNT_ADMIN, USER,       NONE,               "dry_run",                       grants_delete, 0)
 
     ROUTE(GET,    "/api/v1/audit",                             listAudit,               AUDIT_READ,    AUDIT,      NONE,               LIST,                            audit_records, 0)
 
@@ -150,7 +164,7 @@ const struct route routes[] = {
 /* clang-format on */
 const size_t n_routes = ARRAY_LEN(routes);
 
-/* Compares the request's segments with a pattern; '*ref' becomes the one at "{id}". */
+/* Compares the request's segments with a pattern; '*ref' becomes the first at a "{name}". */
 static bool fits(const struct request *rq, const char *pattern, const char **ref)
 {
     const char *p = pattern + 1;
@@ -163,7 +177,7 @@ static bool fits(const struct request *rq, const char *pattern, const char **ref
         if (!n)
             return false;
         if (*p == '{')
-            *ref = rq->segments[i];
+            *ref = **ref ? *ref : rq->segments[i];
         else if (strncmp(rq->segments[i], p, n) != 0 || rq->segments[i][n])
             return false;
         p += n;

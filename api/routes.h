@@ -9,9 +9,11 @@ enum body_kind {
     BODY_JSON_OPTIONAL,
     BODY_PATCH, /* application/merge-patch+json, or application/json */
     BODY_BYTES, /* application/octet-stream */
+    BODY_FILE,  /* of any size and type: api/intake.h takes it as it comes */
 };
 
-/* What a route is about: the kind of the object at "{id}", or of those in a list. */
+/* What a route is about: the kind of the object at "{id}", or of those in a list. What follows from
+ * it for people with grants says api/about.c. */
 enum about {
     ABOUT_NOTHING,
     ABOUT_HOST,
@@ -25,6 +27,9 @@ enum about {
     ABOUT_MEDIA,
     ABOUT_EXPORT,
     ABOUT_EXPORTS,
+    ABOUT_IMPORTS,
+    ABOUT_BUNDLE,
+    ABOUT_BUNDLES,
     ABOUT_TEMPLATE,
     ABOUT_TEMPLATES,
     ABOUT_OPERATION,
@@ -38,6 +43,7 @@ enum about {
     ABOUT_TOKENS,
     ABOUT_WEBHOOK,
     ABOUT_WEBHOOKS,
+    ABOUT_COUNT
 };
 
 /* Answers by reply_…() and returns true, or fills *err. */

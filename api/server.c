@@ -5,7 +5,7 @@
  *   api_add_*()  ─► on_connection(STARTED)
  *   request line ─► on_target()      a request begins
  *   head         ─► on_request() #1  request_check(): all that can be said before the body
- *   body, pieces ─► on_request() …   collected up to the limit
+ *   body, pieces ─► on_request() …   collected up to the limit; a file: taken by intake_add()
  *   end of body  ─► on_request() #n  the handler, the reply
  *   reply sent   ─► on_completed()
  *   hung up      ─► on_connection(CLOSED)
@@ -19,11 +19,14 @@
  * api_stop(): 'stopping', core_interrupt(), until 'active' is 0, MHD_stop_daemon(), watchdog. */
 #include "api/server.h"
 
+#include "api/auth.h"
+#include "api/intake.h"
 #include "api/problem.h"
 #include "api/routes.h"
 #include "api/trail.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/user/sight.h"
 
 #include <inttypes.h>
 #include <microhttpd.h>
@@ -153,9 +156,9 @@ static enum MHD_Result begin(struct request *rq, const char *method, const char 
     rq->path = path;
     log_set_request(rq->id);
     conn_deadline(rq->conn, METER_BODY, 0);
-    if (request_check(rq, &rq->refusal)) {
+    if (request_check(rq, &rq->refusal) && intake_begin(rq, &rq->refusal)) {
         rq->body_began_ms = clock_mono_ms();
-        if (rq->head.has_body)
+        if (rq->head.has_body && !rq->intake)
             conn_deadline(rq->conn, METER_BODY, rq->api->config.stall_ms);
         return MHD_YES;
     }
@@ -178,6 +181,21 @@ static int64_t body_patience_ms(const struct request *rq)
     return ms < rq->api->config.body_ms ? ms : rq->api->config.body_ms;
 }
 
+/* A file goes on where it belongs at once. What cannot be taken is answered before the rest. */
+static enum MHD_Result take_in(struct request *rq, const char *data, size_t len)
+{
+    struct err err = {0};
+
+    rq->body_seen += len;
+    if (intake_add(rq, data, len, &err))
+        return MHD_YES;
+    trail_refusal(rq, &err);
+    reply_refuse(rq, &err);
+    measure(rq);
+    log_request(rq);
+    return MHD_NO;
+}
+
 /* Keeps what fits; what is beyond is read and dropped, so that a chunked body that turns out too
  * large gets its 413, but not for ever. */
 static enum MHD_Result collect(struct request *rq, const char *data, size_t len)
@@ -197,13 +215,26 @@ static enum MHD_Result collect(struct request *rq, const char *data, size_t len)
     return MHD_YES;
 }
 
+/* For whom it is, and whether they still may: a body can take its time. */
+static bool work(struct request *rq, struct err *err)
+{
+    bool ok;
+
+    if (rq->who.grants && !auth_may(rq, err))
+        return false;
+    sight_begin(&rq->who, rq->route->right);
+    ok = rq->route->handler(rq, err);
+    sight_end();
+    return ok;
+}
+
 static void handle(struct request *rq)
 {
     struct err err = {0};
 
     if (rq->body_seen > rq->body_limit)
         err_set(&err, ERR_TOO_LARGE, "the body may have up to %zu bytes", rq->body_limit);
-    else if (rq->route->handler(rq, &err))
+    else if (work(rq, &err))
         return;
     trail_refusal(rq, &err);
     reply_problem(rq, &err);
@@ -232,7 +263,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const c
     if (!rq->begun)
         return begin(rq, method, url);
     if (*len) {
-        enum MHD_Result result = collect(rq, data, *len);
+        enum MHD_Result result = rq->intake ? take_in(rq, data, *len) : collect(rq, data, *len);
         *len = 0;
         return result;
     }

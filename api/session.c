@@ -8,6 +8,8 @@
 #include "api/server.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/user/grant.h"
+#include "core/user/granting.h"
 #include "core/user/password.h"
 #include "core/user/user.h"
 
@@ -97,6 +99,7 @@ static bool reply_who(struct request *rq, unsigned status, const char *text)
     json_put(v, "user", user_of(rq));
     json_put_text(v, "role", role_names[rq->who.role]);
     json_put(v, "rights", rights_json(rq->who.rights));
+    json_put(v, "grants", grants_of_who(rq->api->config.core, &rq->who));
     json_put_text(v, "csrf", text ? csrf : NULL);
     json_put_time(v, "expires_at",
                   text ? session_ends_ms(rq->api->config.core, &rq->who.session) : 0);
@@ -242,6 +245,7 @@ bool session_password(struct request *rq, struct err *err)
         return reply_dry_run(rq, NULL, NULL);
     if (rq->who.by != BY_SESSION)
         return reply_who(rq, 200, NULL);
+    grants_drop(TAKE(rq->who.grants));
     return session_begin_for(core, UUID_STR(&rq->who.user), rq->conn->peer, &rq->who, text, err) &&
            reply_session(rq, text);
 }

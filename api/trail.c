@@ -3,7 +3,8 @@
  *
  * Of a body the record has the paths of the members it names. Numbers, true, false and null are
  * shown; a text may be a secret, and a new member may become one, so of texts only their length is
- * kept, except for "name", "role", and which VMs a bulk action is for ("vms", "filter"). */
+ * kept, except for "name", "role", what a grant is for, and which VMs a bulk action is ("vms",
+ * "filter"). */
 #include "api/trail.h"
 
 #include "api/routes.h"
@@ -16,8 +17,10 @@
 #define MAX_CHANGES 64
 #define MAX_POINTER 128
 
-/* What is sent at typing speed: one record a minute tells of all. */
-static const char *const inputs[] = {"writeSerial", "sendKeys", "typeText", "sendPointer"};
+/* What is sent at typing speed, and pieces of a file (that it is whole is an event with a record of
+ * its own): one record a minute tells of all. */
+static const char *const inputs[] = {"writeSerial", "sendKeys", "typeText", "sendPointer",
+                                     "uploadImport"};
 
 static bool is_input(const struct route *route)
 {
@@ -41,7 +44,8 @@ static bool is_secret(const struct route *route)
 static bool is_plain(const char *pointer, const char *name)
 {
     return strcmp(name, "name") == 0 || strcmp(name, "role") == 0 ||
-           strncmp(pointer, "/vms/", 5) == 0 || strcmp(pointer, "/filter") == 0;
+           strncmp(pointer, "/vms/", 5) == 0 || strncmp(pointer, "/rights/", 8) == 0 ||
+           strcmp(pointer, "/filter") == 0 || strcmp(pointer, "/label") == 0;
 }
 
 static json_t *shown(const char *pointer, const char *name, const json_t *value)

@@ -13,11 +13,10 @@
 
 struct user_body {
     char *name, *password;
-    int role; /* enum role - 1 */
+    int role; /* enum role */
     bool disabled;
+    int source; /* of password_source_names */
 };
-
-static const char *const grantable[] = {"viewer", "operator", "admin", NULL};
 
 #define FIELDS(required)                                                                           \
     {                                                                                              \
@@ -33,12 +32,17 @@ static const char *const grantable[] = {"viewer", "operator", "admin", NULL};
              .type = FIELD_ENUM,                                                                   \
              .flags = (required),                                                                  \
              .offset = offsetof(struct user_body, role),                                           \
-             .names = grantable,                                                                   \
-             .help = "what the user may do"},                                                      \
+             .names = role_names,                                                                  \
+             .help = "what the user may do with everything; none: only what grants give"},         \
             {.name = "disabled",                                                                   \
              .type = FIELD_BOOL,                                                                   \
              .offset = offsetof(struct user_body, disabled),                                       \
              .help = "cannot sign in, and neither do the user's tokens work"},                     \
+            {.name = "password_source",                                                            \
+             .type = FIELD_ENUM,                                                                   \
+             .offset = offsetof(struct user_body, source),                                         \
+             .names = password_source_names,                                                       \
+             .help = "own: kept here, as a hash; pam: the host's, asked by PAM"},                  \
     }
 static const struct field new_fields[] = FIELDS(FIELD_REQUIRED);
 static const struct field edit_fields[] = FIELDS(0);
@@ -64,15 +68,6 @@ static void user_body_clear(struct user_body *body)
         explicit_bzero(body->password, strlen(body->password));
     free(body->name);
     free(body->password);
-}
-
-/* The user at "{id}", if the caller may do all that the user may. */
-static bool find(struct request *rq, struct uuid *id, struct err *err)
-{
-    uint64_t rights = 0;
-
-    return user_rights(rq->api->config.core, rq->ref, id, &rights, err) &&
-           auth_may_give(rq, rights, err);
 }
 
 /* One that may be repeated by itself: no key is kept for it. */
@@ -121,13 +116,15 @@ bool users_create(struct request *rq, struct err *err)
     bool replay;
 
     if (!request_decode(rq, &new_model, &body, err) || !request_origin(rq, &origin, err) ||
-        !auth_may_give(rq, role_rights((enum role)(body.role + 1)), err) ||
+        !auth_may_give(rq, role_rights((enum role)body.role), err) ||
         !idem_find(rq, &origin, "user", &replay, &id, err))
         return false;
     if (replay)
         return reply_created(rq, &id, err);
-    spec = (struct user_spec){
-        .name = body.name, .role = (enum role)(body.role + 1), .disabled = body.disabled};
+    spec = (struct user_spec){.name = body.name,
+                              .role = (enum role)body.role,
+                              .disabled = body.disabled,
+                              .to_pam = body.source != 0};
     if (!user_create(rq->api->config.core, &spec, &origin, &id, err))
         return idem_lost_race(rq, &origin, "user", &id, err) && reply_created(rq, &id, err);
     return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_created(rq, &id, err);
@@ -143,16 +140,18 @@ bool users_edit(struct request *rq, struct err *err)
     struct uuid id;
 
     if (!body || !model_decode(&edit_model, body, MODEL_CLIENT, &given, err) ||
-        !origin_of(rq, &origin, err) || !find(rq, &id, err))
+        !origin_of(rq, &origin, err) || !auth_may_change(rq, &id, err))
         return false;
     if (json_is_null(json_object_get(body, "name")) || json_is_null(json_object_get(body, "role")))
         return err_field(err, ERR_INVALID, given.name ? "/role" : "/name",
                          "a user has a name and a role");
     spec = (struct user_spec){.name = given.name,
-                              .role = json_object_get(body, "role") ? (enum role)(given.role + 1)
-                                                                    : ROLE_NONE,
+                              .role = (enum role)given.role,
+                              .to_none = json_object_get(body, "role") && !given.role,
                               .disabled = given.disabled,
-                              .keep_disabled = !json_object_get(body, "disabled")};
+                              .keep_disabled = !json_object_get(body, "disabled"),
+                              .to_pam = given.source != 0,
+                              .to_own = json_object_get(body, "password_source") && !given.source};
     if ((spec.role && !auth_may_give(rq, role_rights(spec.role), err)) ||
         !user_edit(core, UUID_STR(&id), &spec, &origin, err))
         return false;
@@ -167,7 +166,7 @@ bool users_delete(struct request *rq, struct err *err)
     struct origin origin;
     struct uuid id;
 
-    if (!request_origin(rq, &origin, err) || !find(rq, &id, err) ||
+    if (!request_origin(rq, &origin, err) || !auth_may_change(rq, &id, err) ||
         !user_delete(rq->api->config.core, UUID_STR(&id), &origin, err))
         return false;
     return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
@@ -180,7 +179,7 @@ bool users_password(struct request *rq, struct err *err)
     struct uuid id;
 
     if (!request_decode_secret(rq, &password_model, &body, err) || !origin_of(rq, &origin, err) ||
-        !find(rq, &id, err) ||
+        !auth_may_change(rq, &id, err) ||
         !user_set_password(rq->api->config.core, UUID_STR(&id), body.password, &origin, err))
         return false;
     return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
@@ -204,7 +203,8 @@ bool users_link(struct request *rq, struct err *err)
     struct uuid id;
     json_t *v;
 
-    if (!request_no_arguments(rq, err) || !origin_of(rq, &origin, err) || !find(rq, &id, err) ||
+    if (!request_no_arguments(rq, err) || !origin_of(rq, &origin, err) ||
+        !auth_may_change(rq, &id, err) ||
         !user_link(rq->api->config.core, UUID_STR(&id), &origin, code, &ends_ms, err))
         return false;
     if (origin.dry_run)
@@ -232,7 +232,7 @@ bool users_sign_out(struct request *rq, struct err *err)
     struct origin origin;
     struct uuid id;
 
-    if (!origin_of(rq, &origin, err) || !find(rq, &id, err) ||
+    if (!origin_of(rq, &origin, err) || !auth_may_change(rq, &id, err) ||
         !session_end_all(rq->api->config.core, UUID_STR(&id), &origin, err))
         return false;
     return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);

@@ -34,6 +34,16 @@ class Api:
         return json.loads(text) if text else None
 
 
+    def metrics(self):
+        """The daemon's own figures, as text."""
+        self.connection.request("GET", "/metrics", None, self.headers)
+        reply = self.connection.getresponse()
+        text = reply.read().decode()
+        if reply.status != 200:
+            raise RuntimeError(f"GET /metrics: {reply.status}")
+        return text
+
+
 def problem(text):
     try:
         return json.loads(text)["detail"]

@@ -5,9 +5,12 @@
   bare   QEMU with the very same arguments, from spawn until it has answered qmp_capabilities
   virsh  'virsh start' of a domain with the same devices, until the command has ended
 
+and of vmmd's time 'jail': from asking the helper until the VM's worker and its jail run (cgroups, limits, namespaces,
+filters), as the daemon has measured it.
+
 The arguments of 'bare' are those of vmmd's own QEMU, read from /proc while it runs: see bare.py.
 
-usage: bench/vm_start.py GUEST_DIR ROUNDS [LIBVIRT_URI]     prints {"vmmd": [ms...], "bare": ..., "virsh": ...}
+usage: bench/vm_start.py GUEST_DIR ROUNDS [LIBVIRT_URI]     prints {"vmmd": [ms...], "bare": ..., "jail": ..., "virsh": ...}
 """
 import json
 import os
@@ -113,6 +116,16 @@ class Vmmd:
         self.stop()
         return taken
 
+    def jails(self):
+        """How many workers with their jails the daemon has started, and how many ms that took in all."""
+        found = {}
+        for line in self.api.metrics().splitlines():
+            for part in ("sum", "count"):
+                name = f"vmmd_worker_start_duration_seconds_{part} "
+                if line.startswith(name):
+                    found[part] = float(line[len(name):].split()[0])
+        return found["count"], found["sum"] * 1000
+
     def close(self):
         self.api.call("DELETE", f"/vms/{self.uuid}", wait_s=60)
 
@@ -129,11 +142,17 @@ def measure(guest_dir, rounds, uri, folder):
             virsh = Virsh(uri, guest_dir, accel, folder)
             ways["virsh"] = virsh.run
         times = {name: [] for name in ways}
+        jails = []
         for number in range(rounds + 1):
+            count, sum_ms = vmmd.jails()
             for name, way in ways.items():
                 taken = way()
                 if number:  # the first round warms caches
                     times[name].append(round(taken, 1))
+            now, now_ms_in_all = vmmd.jails()
+            if number and now > count:
+                jails.append(round((now_ms_in_all - sum_ms) / (now - count), 2))
+        times["jail"] = jails
         if uri:
             virsh.close()
         return times

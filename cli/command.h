@@ -80,5 +80,5 @@ extern const struct command vm_commands[], console_commands[], screenshot_comman
     event_commands[], user_commands[], whoami_commands[], token_commands[], webhook_commands[],
     pool_commands[], disk_commands[], host_commands[], doctor_commands[], api_commands[],
     version_commands[], help_commands[], man_commands[], template_commands[], context_commands[],
-    login_commands[], media_commands[], apply_commands[], snapshot_commands[], complete_commands[],
-    completion_commands[], recover_commands[], audit_commands[];
+    login_commands[], media_commands[], apply_commands[], bundle_commands[], snapshot_commands[],
+    complete_commands[], completion_commands[], recover_commands[], audit_commands[];

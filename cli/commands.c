@@ -8,6 +8,7 @@
 const struct noun nouns[] = {
     {"vm", "virtual machines", vm_commands, NULL},
     {"snapshot", "states of a VM to go back to", snapshot_commands, NULL},
+    {"bundle", "folders that VMs were exported to", bundle_commands, NULL},
     {"template", "configurations to make VMs from", template_commands, NULL},
     {"apply", "objects as files describe them", apply_commands, NULL},
     {"console", "the serial console of a VM", console_commands, NULL},
@@ -49,6 +50,8 @@ const struct flag flags_connection[] = {
     {"cacert", 0, "FILE", "trust the certificates in this PEM file"},
     {"accept-fingerprint", 0, "SHA256", "trust the certificate with this SHA-256 fingerprint only"},
     {"token-file", 0, "FILE", "read the token from the first line of this file"},
+    {"cert", 0, "FILE", "say who one is by the certificate in this PEM file"},
+    {"key", 0, "FILE", "its private key (default: it is in the same file)"},
     {"debug", 0, NULL, "show requests and replies on stderr (never the token)"},
     {"help", 'h', NULL, "show help and exit"},
     {0},

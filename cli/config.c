@@ -27,7 +27,7 @@ char *config_path(void)
     return home && *home ? str_format("%s/.config/vmmd/config", home) : NULL;
 }
 
-bool config_load(const char *path, bool must, char **text, size_t *len, struct fault *fault)
+bool config_file_load(const char *path, bool must, char **text, size_t *len, struct fault *fault)
 {
     CLEANUP(closep) int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
     struct stat st;

@@ -15,8 +15,8 @@ struct config_line {
 char *config_path(void);
 /* The file's text, NULL when there is none; owned by the caller, who wipes it. USAGE: others may
  * read it, or it cannot be read; or there is none though 'must' says so. */
-bool config_load(const char *path, bool must, char **text, size_t *len,
-                 struct fault *fault) MUST_USE;
+bool config_file_load(const char *path, bool must, char **text, size_t *len,
+                      struct fault *fault) MUST_USE;
 /* Calls 'see' for every line that says something; 'text' is cut into pieces by that. USAGE with the
  * line's number: it is neither key = value nor a section; or as 'see' says. */
 bool config_each(const char *path, char *text,

@@ -73,6 +73,8 @@ void connection_clear(struct connection *c)
     free(c->socket);
     free(c->cacert);
     free(c->fingerprint);
+    free(c->cert);
+    free(c->key);
     free(c->context);
     *c = (struct connection){0};
 }
@@ -179,6 +181,10 @@ static bool config_set(struct connection *c, const struct config_line *line, str
         put_socket(c, line->value);
     else if (str_eq(line->key, "cacert"))
         put(&c->cacert, line->value);
+    else if (str_eq(line->key, "cert"))
+        put(&c->cert, line->value);
+    else if (str_eq(line->key, "key"))
+        put(&c->key, line->value);
     else if (str_eq(line->key, "token"))
         put_secret(&c->token, line->value);
     else if (str_eq(line->key, "token_file"))
@@ -188,7 +194,7 @@ static bool config_set(struct connection *c, const struct config_line *line, str
     else
         return fault_set(fault, CLI_USAGE,
                          "%s: unknown key '%.40s' (known: url, socket, cacert, fingerprint, token, "
-                         "token_file)",
+                         "token_file, cert, key)",
                          line->where, line->key);
     return true;
 }
@@ -244,7 +250,7 @@ static bool load_file(struct connection *c, const char *wanted, bool elsewhere, 
     struct loading l = {.connection = c, .wanted = wanted, .elsewhere = elsewhere};
     char *text = NULL;
     size_t len = 0;
-    bool ok = config_load(path, environment("VMMD_CONFIG") != NULL, &text, &len, fault) &&
+    bool ok = config_file_load(path, environment("VMMD_CONFIG") != NULL, &text, &len, fault) &&
               read_settings(&l, text, path ? path : "the configuration file", fault);
 
     if (text)
@@ -267,6 +273,10 @@ static bool load_environment(struct connection *c, struct fault *fault)
         put_url(c, text);
     if ((text = environment("VMMD_CACERT")))
         put(&c->cacert, text);
+    if ((text = environment("VMMD_CERT")))
+        put(&c->cert, text);
+    if ((text = environment("VMMD_KEY")))
+        put(&c->key, text);
     if ((text = environment("VMMD_TOKEN_FILE")) && !put_token_file(c, text, fault))
         return false;
     if ((text = environment("VMMD_TOKEN")))
@@ -288,6 +298,10 @@ static bool load_flags(const struct args *args, struct connection *c, struct fau
         put_socket(c, path);
     if ((text = args_text(args, "cacert")))
         put(&c->cacert, text);
+    if ((text = args_text(args, "cert")))
+        put(&c->cert, text);
+    if ((text = args_text(args, "key")))
+        put(&c->key, text);
     if ((text = args_text(args, "token-file")) && !put_token_file(c, text, fault))
         return false;
     text = args_text(args, "accept-fingerprint");

@@ -9,12 +9,13 @@ struct connection {
     char *cacert;      /* PEM file; NULL: the system's */
     char *fingerprint; /* 64 hex digits in lower case; NULL: none pinned */
     char *token;       /* secret; NULL: none */
+    char *cert, *key;  /* PEM files, of a certificate that says who we are; NULL: none */
     char *context;     /* of the configuration file, which it comes from; NULL: none */
 };
 
 /* Reads --context or $VMMD_CONTEXT, $VMMD_URL, $VMMD_SOCKET, $VMMD_CACERT, $VMMD_FINGERPRINT,
- * $VMMD_TOKEN, $VMMD_TOKEN_FILE and the configuration file ($VMMD_CONFIG, else
- * $XDG_CONFIG_HOME/vmmd/config, else
+ * $VMMD_TOKEN, $VMMD_TOKEN_FILE, $VMMD_CERT, $VMMD_KEY and the configuration file ($VMMD_CONFIG,
+ * else $XDG_CONFIG_HOME/vmmd/config, else
  * ~/.config/vmmd/config). USAGE: a value that cannot be meant so; a configuration file that others
  * may read. */
 bool connection_load(const struct args *args, struct connection *out, struct fault *fault) MUST_USE;

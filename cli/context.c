@@ -21,6 +21,7 @@ static const struct column columns[] = {
     {"CURRENT", "current", CELL_TEXT, false},
     {"ADDRESS", "address", CELL_TEXT, false},
     {"TOKEN", "token", CELL_TEXT, false},
+    {"CERT", "cert", CELL_TEXT, true},
     {"CACERT", "cacert", CELL_TEXT, true},
     {"FINGERPRINT", "fingerprint", CELL_TEXT, true},
     {0},
@@ -77,6 +78,7 @@ static json_t *entry(struct contexts *c, const char *name)
     json_put_bool(one, "current", false);
     json_put_text(one, "address", NULL);
     json_put_bool(one, "token", false);
+    json_put_text(one, "cert", NULL);
     json_put_text(one, "cacert", NULL);
     json_put_text(one, "fingerprint", NULL);
     json_array_append_new(c->list, one);
@@ -101,6 +103,8 @@ static bool see(void *arg, const struct config_line *line, struct fault *fault)
         json_put_text(one, "address", line->value);
     else if (str_starts(line->key, "token"))
         json_put_bool(one, "token", true);
+    else if (str_eq(line->key, "cert"))
+        json_put_text(one, "cert", line->value);
     else if (str_eq(line->key, "cacert") || str_eq(line->key, "fingerprint"))
         json_put_text(one, line->key, line->value);
     return true;
@@ -114,7 +118,7 @@ static bool read_contexts(struct contexts *out, struct fault *fault)
     bool ok;
 
     *out = (struct contexts){.list = json_array()};
-    ok = config_load(path, false, &text, &len, fault) &&
+    ok = config_file_load(path, false, &text, &len, fault) &&
          (!text || config_each(path, text, see, out, fault));
     if (text)
         mem_free_secret(text, len);
@@ -149,7 +153,7 @@ static bool change_file(edit *edit_text, const void *arg, struct fault *fault)
 
     if (!path)
         return fault_set(fault, CLI_USAGE, "set VMMD_CONFIG: there is no home directory");
-    if (!config_load(path, false, &text, &len, fault))
+    if (!config_file_load(path, false, &text, &len, fault))
         return false;
     edited = edit_text(text ? text : "", arg);
     ok = config_save(path, edited, fault);
@@ -162,7 +166,7 @@ static bool change_file(edit *edit_text, const void *arg, struct fault *fault)
 struct writing {
     const char *name;
     const struct connection *connection;
-    const char *cacert; /* its whole path, or NULL */
+    const char *cacert, *cert, *key; /* their whole paths, or NULL */
     bool use;
 };
 
@@ -186,6 +190,8 @@ static char *with_context(const char *text, const void *arg)
     add_line(&out, w->connection->socket ? "socket" : "url",
              w->connection->socket ? w->connection->socket : w->connection->url);
     add_line(&out, "cacert", w->cacert);
+    add_line(&out, "cert", w->cert);
+    add_line(&out, "key", w->key);
     add_line(&out, "fingerprint", w->connection->fingerprint);
     add_line(&out, "token", w->connection->token);
     mem_free_secret(others, strlen(others));
@@ -202,17 +208,24 @@ bool context_name_ok(const char *name, struct fault *fault)
     return fault_hint(fault, "for login: give one by --name");
 }
 
+static bool whole_path(const char *path, char **out, struct fault *fault)
+{
+    *out = path ? realpath(path, NULL) : NULL;
+    return !path || *out || fault_set(fault, CLI_USAGE, "%.200s: %s", path, strerror(errno));
+}
+
 bool context_write(const char *name, const struct connection *connection, bool use,
                    struct fault *fault)
 {
-    CLEANUP(mem_freep)
-    char *cacert = connection->cacert ? realpath(connection->cacert, NULL) : NULL;
-    const struct writing w = {name, connection, cacert, use};
+    CLEANUP(mem_freep) char *cacert = NULL, *cert = NULL, *key = NULL;
+    struct writing w = {.name = name, .connection = connection, .use = use};
 
-    if (!context_name_ok(name, fault))
+    if (!context_name_ok(name, fault) || !whole_path(connection->cacert, &cacert, fault) ||
+        !whole_path(connection->cert, &cert, fault) || !whole_path(connection->key, &key, fault))
         return false;
-    if (connection->cacert && !cacert)
-        return fault_set(fault, CLI_USAGE, "%.200s: %s", connection->cacert, strerror(errno));
+    w.cacert = cacert;
+    w.cert = cert;
+    w.key = key;
     return change_file(with_context, &w, fault);
 }
 

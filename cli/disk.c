@@ -1,4 +1,7 @@
-/* vmmctl disk …: disks of VMs, also while they run. */
+/* vmmctl disk …: disks of VMs, also while they run. Images on their way to the host:
+ * disk_upload.c. */
+#include "cli/disk.h"
+
 #include "cli/list.h"
 #include "cli/member.h"
 #include "cli/quantity.h"
@@ -16,6 +19,8 @@
 static bool disk_list_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool disk_show_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool disk_add_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool disk_import_run(struct cli *cli, struct fault *fault) MUST_USE;
+static bool disk_imports_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool disk_remove_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool disk_grow_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool disk_limit_run(struct cli *cli, struct fault *fault) MUST_USE;
@@ -31,6 +36,30 @@ static const struct column columns[] = {
     {"FILES", "files", CELL_TEXT, true},
     {"POOL", "pool", CELL_TEXT, true},
     {"CREATED", "created_at", CELL_TIME, true},
+    {0},
+};
+static const struct column import_columns[] = {
+    {"NAME", "name", CELL_TEXT, false},           {"SIZE", "size_bytes", CELL_BYTES, false},
+    {"USED", "file_bytes", CELL_BYTES, false},    {"ROOT", "root", CELL_TEXT, false},
+    {"STATE", "state", CELL_TEXT, false},         {"UPLOADED", "uploaded_bytes", CELL_BYTES, true},
+    {"CHANGED", "modified_at", CELL_TIME, false}, {0},
+};
+static const struct flag import_flags[] = {
+    {"format", 0, "FORMAT", "auto (default), qcow2, raw, vhd, vhdx or vmdk"},
+    {"root", 0, "ROOT", "pool root with the image; else that of the disk's pool"},
+    {"disk", 0, "KEY=VALUE...", "of the new disk: pool=, format=, bus=, size_bytes=, limits.…"},
+    {"check", 0, NULL, "say what the image is and what would come of it; change nothing"},
+    {0},
+};
+static const struct column plan_columns[] = {
+    {"FILE", "file", CELL_TEXT, false},
+    {"FORMAT", "image_format", CELL_TEXT, false},
+    {"SIZE", "image_bytes", CELL_BYTES, false},
+    {"COPY TAKES", "bytes", CELL_BYTES, false},
+    {"BECOMES", "format", CELL_TEXT, false},
+    {"BUS", "bus", CELL_TEXT, false},
+    {"OF", "size_bytes", CELL_BYTES, false},
+    {"POOL", "pool", CELL_TEXT, false},
     {0},
 };
 static const struct flag list_flags[] = {
@@ -54,6 +83,28 @@ const struct command disk_commands[] = {
      "usb, "
      "nvme) and limits.… as of 'vm create --disk'. A running VM gets it at once, but for ide.",
      "  vmmctl disk add web 8G\n  vmmctl disk add web 100G,pool=big,bus=scsi", disk_add_run, false},
+    {"import", "VM FILE", 2, 2, USES_OUTPUT | USES_WAIT, import_flags,
+     "make a disk of a VM out of an image",
+     "FILE is the name of a qcow2, raw, vhd, vhdx or vmdk image in the folder imports of a pool "
+     "root, where 'vmmctl disk upload' or somebody with access to the host has put it: 'vmmctl "
+     "disk imports' lists them. "
+     "It is copied and stays as it is. An image without a header is only taken with --format raw. "
+     "The disk is as large as that in the image unless --disk size_bytes= says more.",
+     "  vmmctl disk import web old.vhdx\n"
+     "  vmmctl disk import web data.img --format raw --disk pool=big,format=raw,bus=scsi",
+     disk_import_run, false},
+    {"imports", "", 0, 0, USES_LIST | USES_OUTPUT, NULL, "list images that can be imported", NULL,
+     NULL, disk_imports_run, false},
+    {"upload", "FILE", 1, 1, 0, disk_upload_flags,
+     "bring an image to the host, to be imported there",
+     "Goes into the folder imports of a pool root. The same command goes on with an upload that "
+     "was "
+     "broken off, for seven days; a broken connection is taken up by itself. The image is there "
+     "when the host has found it to be whole.",
+     "  vmmctl disk upload old.vhdx\n  vmmctl disk import web old.vhdx", disk_upload_run, false},
+    {"delete-image", "IMAGE", 1, 1, USES_CONFIRM, disk_delete_image_flags,
+     "delete an image to import, or what has been uploaded of it",
+     "Disks that were made of it are not touched.", NULL, disk_delete_image_run, false},
     {"remove", "DISK", 1, 1, USES_OUTPUT | USES_WAIT | USES_CONFIRM, NULL,
      "remove a disk and its data",
      "DISK is its id, or VM/N. A running guest has 30 s to let go of it: unmount it there first. "
@@ -138,15 +189,12 @@ static bool disk_show_run(struct cli *cli, struct fault *fault)
     return disk && print(cli, json_get_text(disk, "id"), fault);
 }
 
-static bool disk_add_run(struct cli *cli, struct fault *fault)
+static bool post_disk(struct cli *cli, const json_t *body, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/vms/{}/disks", cli_word(cli, 0));
-    CLEANUP(json_decrefp) json_t *body = spec_disk(cli_word(cli, 1), fault);
     CLEANUP(json_decrefp) json_t *end = NULL;
     const char *id;
 
-    if (!body)
-        return false;
     if (!wait_post(cli, path, body, &end, fault) || !end)
         return !fault->exit;
     id = json_get_text(json_object_get(end, "result"), "disk");
@@ -156,6 +204,49 @@ static bool disk_add_run(struct cli *cli, struct fault *fault)
         fprintf(cli->out, "%s\n", id);
     cli_say(cli, "%s has the disk %s", cli_word(cli, 0), id ? id : "");
     return true;
+}
+
+static bool disk_add_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(json_decrefp) json_t *body = spec_disk(cli_word(cli, 1), fault);
+
+    return body && post_disk(cli, body, fault);
+}
+
+static bool check_import(struct cli *cli, const json_t *body, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/vms/{}/disks?dry_run=true", cli_word(cli, 0));
+    CLEANUP(json_decrefp) json_t *reply = http_post(cli->http, path, body, fault);
+
+    return reply && output_object(cli, json_object_get(reply, "plan"), plan_columns, fault);
+}
+
+static bool disk_import_run(struct cli *cli, struct fault *fault)
+{
+    const char *format = args_text(cli->args, "format"), *root = args_text(cli->args, "root");
+    const char *disk = args_text(cli->args, "disk");
+    CLEANUP(json_decrefp) json_t *body = disk ? spec_disk_sized(disk, fault) : json_object();
+    json_t *source;
+
+    if (!body)
+        return false;
+    source = json_object();
+    json_put_text(source, "file", cli_word(cli, 1));
+    if (format)
+        json_put_text(source, "format", format);
+    if (root)
+        json_put_text(source, "root", root);
+    json_put(body, "source", source);
+    if (args_has(cli->args, "check"))
+        return check_import(cli, body, fault);
+    return post_disk(cli, body, fault);
+}
+
+static bool disk_imports_run(struct cli *cli, struct fault *fault)
+{
+    CLEANUP(mem_freep) char *path = http_path("/imports");
+
+    return list_print(cli, path, import_columns, fault);
 }
 
 static bool disk_remove_run(struct cli *cli, struct fault *fault)

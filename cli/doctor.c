@@ -23,6 +23,8 @@ static const struct column finding_columns[] = {
 };
 static const struct flag doctor_flags[] = {
     {"all", 'a', NULL, "show in the table what is well, too (other formats always do)"},
+    {"config", 0, "FILE",
+     "with --local: the service's configuration, where it is not the usual one"},
     {"local", 0, NULL, "look at this machine without asking the service"},
     {"strict", 0, NULL, "exit with 1 for warnings, too"},
     {0},
@@ -132,7 +134,7 @@ static bool tell(struct cli *cli, const json_t *findings, struct fault *fault)
 /* The service did not answer: what can be seen from here may say why. The fault stays. */
 static bool tell_without_service(struct cli *cli, struct fault *fault)
 {
-    CLEANUP(json_decrefp) json_t *findings = doctor_look_here();
+    CLEANUP(json_decrefp) json_t *findings = doctor_look_here(args_text(cli->args, "config"));
     struct fault ignored = {0};
 
     cli_say(cli, "the service does not answer; this is what vmmctl sees of this machine:");
@@ -147,7 +149,7 @@ static bool doctor_run(struct cli *cli, struct fault *fault)
     CLEANUP(json_decrefp) json_t *host = NULL;
 
     if (args_has(cli->args, "local")) {
-        CLEANUP(json_decrefp) json_t *here = doctor_look_here();
+        CLEANUP(json_decrefp) json_t *here = doctor_look_here(args_text(cli->args, "config"));
         return tell(cli, here, fault);
     }
     host = http_get(cli->http, path, fault);

@@ -1,6 +1,6 @@
 /* The checks of core/inspect, made by vmmctl itself: before vmmd is installed, or when it does not
- * start. What the service would know from its configuration (pool roots, another QEMU) is left
- * out. */
+ * start. Its configuration is read as it would read it; one that it would refuse is a finding, and
+ * what it says is left out. */
 #include "cli/host.h"
 
 #include "backends/qemu/kvm_verdict.h"
@@ -9,6 +9,7 @@
 #include "core/base/mem.h"
 #include "core/inspect/findings.h"
 #include "core/inspect/sysfs.h"
+#include "vmmd/config/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define QEMU        "/usr/bin/qemu-system-x86_64"
+#define QEMU        "/usr/bin/qemu-system-x86_64" /* with a configuration that is wrong */
 #define SELFTEST    "vmmd-kvmtest"
 #define SELFTEST_MS 3000
 
@@ -80,24 +81,59 @@ static void judge_kvm(int kvm, struct backend_probe *out)
         run_selftest(kvm, out);
 }
 
-/* Where vmmd would keep its state if this user started it; -1 when there is nothing yet. */
-static int open_state(void)
-{
-    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-    CLEANUP(mem_freep)
-    char *path = geteuid() == 0       ? str_dup("/var/lib/vmmd")
-                 : xdg && *xdg == '/' ? str_format("%s/vmmd", xdg)
-                                      : str_format("%s/.local/state/vmmd", home ? home : "");
+/* What the configuration says, and its directories as far as this user may open them. */
+struct place {
+    char *path;            /* of the file */
+    struct config *config; /* NULL: it is wrong */
+    struct err why;
+    struct facts_place state, roots[CONFIG_MAX_ROOTS];
+};
 
+static int open_dir(const char *path)
+{
     return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-json_t *doctor_look_here(void)
+static void place_open(struct place *p, const char *path)
+{
+    p->path = path ? str_dup(path) : config_default_path();
+    p->state = (struct facts_place){.id = "state", .fd = -1};
+    p->config = config_load(path, &p->why);
+    if (!p->config)
+        return;
+    p->state.fd = open_dir(p->config->state_dir);
+    for (unsigned i = 0; i < p->config->n_roots; i++)
+        p->roots[i] =
+            (struct facts_place){p->config->roots[i].id, open_dir(p->config->roots[i].path)};
+}
+
+static void place_close(struct place *p)
+{
+    closep(&p->state.fd);
+    for (unsigned i = 0; p->config && i < p->config->n_roots; i++)
+        closep(&p->roots[i].fd);
+    config_free(p->config);
+    free(p->path);
+}
+
+static void place_tell(const struct place *p, struct inspect_facts *facts)
+{
+    facts->config_path = p->path;
+    if (!p->config) {
+        facts->config_wrong = p->why.detail;
+        return;
+    }
+    facts->qemu_path = p->config->qemu;
+    facts->state = p->state.fd < 0 ? NULL : &p->state; /* it is made at the first start */
+    facts->roots = p->roots;
+    facts->n_roots = p->config->n_roots;
+}
+
+json_t *doctor_look_here(const char *config_path)
 {
     CLEANUP(closep) int root = sys_root();
     CLEANUP(closep) int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-    CLEANUP(closep) int dir = open_state();
-    const struct facts_place state = {.id = "state", .fd = dir};
+    CLEANUP(place_close) struct place place = {0};
     struct backend_probe probe = {0};
     struct inspect_facts facts = {.root = root,
                                   .root_user = geteuid() == 0,
@@ -105,10 +141,11 @@ json_t *doctor_look_here(void)
                                   .qemu_path = QEMU,
                                   .kvm_verdict = probe.kvm_verdict,
                                   .kvm_fix = probe.kvm_fix,
-                                  .max_vcpus = facts_max_vcpus(kvm),
-                                  .state = dir < 0 ? NULL : &state};
+                                  .max_vcpus = facts_max_vcpus(kvm)};
     json_t *findings;
 
+    place_open(&place, config_path);
+    place_tell(&place, &facts);
     judge_kvm(kvm, &probe);
     facts.kvm_healthy = probe.kvm_healthy;
     facts_of_kernel(&facts);

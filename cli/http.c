@@ -17,7 +17,8 @@
 
 #define MAX_HEAD           (64u << 10)
 #define DEFAULT_TIMEOUT_MS 30000
-#define STALL_S            45 /* a stream sends a heartbeat every 15 s */
+#define STALL_S            45                  /* a stream sends a heartbeat every 15 s */
+#define CHECK_MS           (6 * 3600 * 1000ll) /* the service reads a large image back */
 
 /* One exchange in flight. */
 struct exchange {
@@ -26,6 +27,9 @@ struct exchange {
     struct http_reply *reply;
     bool sink_full; /* the sink said enough */
     bool too_large;
+    int64_t moved_ms; /* of a body from a source: when more of it was sent last, and how much */
+    curl_off_t sent;
+    bool stalled;
 };
 
 static bool perform(struct exchange *x, CURLcode *result, struct fault *fault) MUST_USE;
@@ -104,9 +108,34 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
     return len;
 }
 
+static size_t on_source(char *data, size_t size, size_t n, void *arg)
+{
+    struct exchange *x = arg;
+    size_t len = x->request->source(x->request->source_arg, data, size * n);
+
+    return len ? len : CURL_READFUNC_ABORT;
+}
+
+/* A body may take as long as it moves; the answer may take long as well. Not 0: ends it. */
+static int on_progress(void *arg, curl_off_t dltotal, curl_off_t dlnow, curl_off_t ultotal,
+                       curl_off_t ulnow)
+{
+    struct exchange *x = arg;
+    const int64_t now_ms = clock_mono_ms();
+    const bool all = (uint64_t)ulnow >= x->request->body_len;
+
+    if (ulnow != x->sent || !x->moved_ms) {
+        x->sent = ulnow;
+        x->moved_ms = now_ms;
+    }
+    x->stalled = now_ms - x->moved_ms > (all ? CHECK_MS : STALL_S * 1000ll);
+    return x->stalled;
+}
+
 static struct curl_slist *make_headers(const struct http *http, const struct http_request *request)
 {
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+    /* A large body is worth asking first. */
+    struct curl_slist *list = request->source ? NULL : curl_slist_append(NULL, "Expect:");
     CLEANUP(mem_freep) char *line = NULL;
 
     if (http->authorization)
@@ -140,7 +169,23 @@ void http_set_peer(struct http *http)
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
     if (c->cacert)
         curl_easy_setopt(curl, CURLOPT_CAINFO, c->cacert);
+    if (c->cert)
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, c->cert);
+    if (c->cert)
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, c->key ? c->key : c->cert);
     trust_install(&http->trust, c->fingerprint, curl);
+}
+
+static void set_source(CURL *curl, struct exchange *x)
+{
+    curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L); /* by PUT */
+    curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->request->body_len);
+    curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_source);
+    curl_easy_setopt(curl, CURLOPT_READDATA, x);
+    curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 256l << 10);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, x);
 }
 
 static void set_body(CURL *curl, const struct http_request *request)
@@ -162,6 +207,8 @@ static void set_limits(CURL *curl, const struct http_request *request)
 {
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, 15000L);
+    if (request->source)
+        return; /* on_progress() looks at it */
     if (request->timeout_ms < 0) {
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)STALL_S);
@@ -185,7 +232,10 @@ static void prepare(struct exchange *x, const char *url, struct curl_slist *head
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
     http_set_peer(x->http);
-    set_body(curl, x->request);
+    if (x->request->source)
+        set_source(curl, x);
+    else
+        set_body(curl, x->request);
     set_limits(curl, x->request);
 }
 
@@ -199,7 +249,7 @@ static bool may_repeat(const struct http_request *request)
 {
     bool safe = str_eq(request->method, "GET") || str_eq(request->method, "POST");
 
-    return safe && !request->once && !request->sink;
+    return safe && !request->once && !request->sink && !request->source;
 }
 
 static void say(const struct http *http, const struct http_request *request,
@@ -242,6 +292,8 @@ bool http_send(struct http *http, const struct http_request *request, struct htt
     if (x.too_large)
         return fault_set(fault, CLI_FAILED, "the reply is larger than %u MiB",
                          HTTP_MAX_REPLY >> 20);
+    if (x.stalled)
+        return fault_set(fault, CLI_TIMED_OUT, "nothing more was taken for a while");
     if (result != CURLE_OK && !x.sink_full)
         return http_transport_fault(http, result, fault);
     say(http, request, reply);
@@ -286,6 +338,10 @@ bool http_transport_fault(const struct http *http, CURLcode result, struct fault
     if (result == CURLE_SSL_CACERT_BADFILE)
         return fault_hint(
             fault, "the file of trusted certificates (--cacert, VMMD_CACERT) cannot be read");
+    if (result == CURLE_SSL_CERTPROBLEM)
+        return fault_hint(fault, "the certificate or its key (--cert and --key, VMMD_CERT and "
+                                 "VMMD_KEY) cannot be used; PEM is expected, the key without a "
+                                 "passphrase");
     if (result == CURLE_COULDNT_CONNECT && c->socket)
         return fault_hint(fault,
                           "is vmmd running here, and may you use its socket? Another service is "

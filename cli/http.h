@@ -18,7 +18,11 @@ struct http_request {
     const char *content_type;   /* NULL: application/json */
     const char *const *headers; /* more lines "Name: value", ended by NULL; or NULL */
     bool once;                  /* never repeated and without Idempotency-Key: keystrokes */
-    int64_t timeout_ms;         /* for the whole exchange; 0: 30 s; < 0: none (a stream) */
+    /* Gives the body in place of 'body', 'body_len' bytes of it: how many of 'room' it has put
+     * there, 0 to end the exchange. Such a request is never repeated. */
+    size_t (*source)(void *arg, char *data, size_t room);
+    void *source_arg;
+    int64_t timeout_ms; /* for the whole exchange; 0: 30 s; < 0: none (a stream) */
     /* Gets the body of a 2xx reply as it comes instead of reply->body; false ends the exchange,
      * which then counts as complete. */
     bool (*sink)(void *arg, const char *data, size_t len);

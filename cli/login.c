@@ -108,7 +108,7 @@ static bool find_token(struct cli *cli, struct connection *c, struct fault *faul
     const char *given = getenv("VMMD_TOKEN");
     char typed[TOKEN_MAX] = "";
 
-    if (c->token)
+    if (c->token || c->cert)
         return true;
     if (given && *given) {
         c->token = str_dup(given);

@@ -207,6 +207,7 @@ static void environment(struct strbuf *out)
     item(out, "VMMD_TOKEN_FILE", "file with the token, as --token-file");
     item(out, "VMMD_CACERT", "as --cacert");
     item(out, "VMMD_FINGERPRINT", "as --accept-fingerprint");
+    item(out, "VMMD_CERT, VMMD_KEY", "as --cert and --key");
     item(out, "VMMD_CONTEXT", "as --context");
     item(out, "VMMD_CONFIG", "configuration file instead of the one below");
     item(out, "NO_COLOR", "no colours, if not empty");
@@ -219,7 +220,8 @@ static void files(struct strbuf *out)
 {
     strbuf_adds(out, ".SH FILES\n");
     item(out, "~/.config/vmmd/config",
-         "Lines key = value with the keys url, socket, cacert, fingerprint, token and token_file; "
+         "Lines key = value with the keys url, socket, cacert, fingerprint, token, "
+         "token_file, cert and key; "
          "# begins a comment. Sections [context NAME] have the same keys for other services, and "
          "context = NAME above them says which one is used. It must be closed to other users (mode "
          "0600). Flags win over the "

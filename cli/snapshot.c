@@ -108,12 +108,13 @@ const struct command snapshot_commands[] = {
      "  vmmctl snapshot delete web before-update --bandwidth 50M", snapshot_delete_run, false},
     {"archive", "VM SNAPSHOT", 2, 2, USES_WAIT, snapshot_archive_flags,
      "compress the guest's memory of a snapshot",
-     "It takes less of its pool then. Nothing goes on with it until it is expanded again by "
-     "unarchive.",
+     "It takes less of its pool then. Reverting to it and cloning it expand it each time, which "
+     "takes longer and needs the room (--dry-run says how much).",
      "  vmmctl snapshot archive web before-update", snapshot_archive_run, false},
     {"unarchive", "VM SNAPSHOT", 2, 2, USES_WAIT, snapshot_archive_flags,
-     "expand the guest's memory of an archived snapshot", "It can be reverted to and cloned again.",
-     NULL, snapshot_unarchive_run, false},
+     "expand the guest's memory of an archived snapshot",
+     "Reverting to it and cloning it need not do so each time, then.", NULL, snapshot_unarchive_run,
+     false},
     {"diff", "VM SNAPSHOT [OTHER]", 2, 3, USES_OUTPUT, snapshot_diff_flags,
      "show how much of a VM's disks differs between two snapshots, or one and now",
      "At most: it counts what the files between them take, and a block that is written in part "

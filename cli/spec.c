@@ -36,6 +36,11 @@ json_t *spec_disk(const char *text, struct fault *fault)
     return NULL;
 }
 
+json_t *spec_disk_sized(const char *text, struct fault *fault)
+{
+    return member_list(&disk_member, text, fault);
+}
+
 json_t *spec_nic(const char *text, struct fault *fault)
 {
     json_t *nic;

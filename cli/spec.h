@@ -6,6 +6,8 @@
 
 /* "size=1G,pool=main,format=qcow2,bus=virtio" -> {"size_bytes":…}; NULL with USAGE. */
 json_t *spec_disk(const char *text, struct fault *fault) MUST_USE;
+/* The same when something else says the size: "pool=big,format=raw". */
+json_t *spec_disk_sized(const char *text, struct fault *fault) MUST_USE;
 /* "user" or "network=user,model=e1000e,mac=52:54:…" -> {…}; NULL with USAGE. */
 json_t *spec_nic(const char *text, struct fault *fault) MUST_USE;
 /* "key=value" into 'labels'. */

@@ -123,6 +123,19 @@ const struct command vm_commands[] = {
      "  vmmctl vm move-storage web --pool fast --disk 1 --bandwidth 50M\n"
      "  vmmctl vm move-storage web --pool fast --dry-run",
      vm_move_run, false},
+    {"export", "VM", 1, 1, USES_OUTPUT | USES_WAIT, vm_export_flags,
+     "make a bundle of a VM, a folder that can be carried to another host",
+     "With disks, snapshots and the guest's memory where there is any. A VM that runs goes on: "
+     "a snapshot of it is copied, with its memory if that can be kept.",
+     "  vmmctl vm export web --to fast --as web-november\n"
+     "  vmmctl vm export web --to fast --no-snapshots --dry-run",
+     vm_export_run, false},
+    {"import", "BUNDLE", 1, 1, USES_OUTPUT | USES_WAIT, vm_import_flags, "make a VM of a bundle",
+     "The bundle stays: its files are copied into the pool and compared. With --check what differs "
+     "here from where it was exported is said, and nothing is made.",
+     "  vmmctl vm import web-november --pool fast --check\n"
+     "  vmmctl vm import web-november --pool fast --as web2 --start",
+     vm_import_run, false},
     {"insert", "VM ISO", 2, 2, USES_OUTPUT, vm_media_flags, "put a medium into a CD drive",
      "vmmctl media list shows what there is. A running VM has it at once.",
      "  vmmctl vm insert web debian-12.iso", vm_insert_run, false},

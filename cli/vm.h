@@ -9,7 +9,7 @@ extern const struct column vm_columns[];
 extern const struct flag vm_create_flags[], vm_edit_flags[], vm_stop_flags[], vm_shutdown_flags[],
     vm_delete_flags[], vm_wait_flags[], vm_key_flags[], vm_copy_flags[], vm_clone_flags[],
     vm_flatten_flags[], vm_media_flags[], vm_log_flags[], vm_type_flags[], vm_pointer_flags[],
-    vm_move_flags[];
+    vm_move_flags[], vm_export_flags[], vm_import_flags[];
 
 /* The member that a flag of vm create says, or NULL. */
 const struct field *vm_flag_field(const struct command *command, const char *flag);
@@ -39,6 +39,8 @@ bool vm_key_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_type_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_pointer_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_move_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_export_run(struct cli *cli, struct fault *fault) MUST_USE;
+bool vm_import_run(struct cli *cli, struct fault *fault) MUST_USE;
 bool vm_nmi_run(struct cli *cli, struct fault *fault) MUST_USE;
 
 /* The members of a VM that a merge patch may name; owned by the caller. */

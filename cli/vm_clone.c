@@ -1,9 +1,12 @@
 /* vmmctl vm clone and vm flatten: VMs with what is on the disks of others. */
+#include "cli/quantity.h"
 #include "cli/vm.h"
 #include "cli/wait.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+
+#include <inttypes.h>
 
 const struct flag vm_flatten_flags[] = {
     {"bandwidth", 0, "SIZE",
@@ -55,13 +58,20 @@ static json_t *make_request(struct cli *cli, struct fault *fault)
 /* What the dry run came to: a conflict, of which all is said, unless it would be possible. */
 static bool say_plan(struct cli *cli, const json_t *reply, struct fault *fault)
 {
-    const json_t *blockers = json_object_get(json_object_get(reply, "plan"), "blockers"), *one;
+    const json_t *plan = json_object_get(reply, "plan");
+    const json_t *blockers = json_object_get(plan, "blockers"), *one;
+    const uint64_t bytes = json_get_u64(plan, "bytes", 0);
+    char size[QUANTITY_TEXT];
     size_t i;
 
     json_array_foreach (blockers, i, one)
         fprintf(cli->out, "not possible: %s\n", json_get_text(one, "detail"));
     if (json_array_size(blockers))
         return fault_set(fault, CLI_CONFLICT, "%s", "");
+    size_text(bytes, size);
+    if (bytes)
+        fprintf(cli->out, "%s to copy, about %" PRIu64 " s\n", size,
+                json_get_u64(plan, "estimate_s", 0));
     cli_say(cli, "nothing was created; it would be possible");
     return true;
 }

@@ -3,17 +3,18 @@
 set(libexec ${CMAKE_INSTALL_LIBEXECDIR}/vmmd)
 set(systemd_units lib/systemd/system) # below /usr, as for every package of a distribution
 
-install(TARGETS vmmd vmmd-front vmmd-main vmmd-worker vmmd-jail vmmd-split vmmd-pack vmmd-kvmtest
+install(TARGETS vmmd vmmd-front vmmd-main vmmd-worker vmmd-jail vmmd-net vmmd-split vmmd-pack vmmd-inspect vmmd-pam vmmd-kvmtest
         RUNTIME DESTINATION ${libexec})
 install(TARGETS vmmd-preload LIBRARY DESTINATION ${libexec})
 install(TARGETS vmmctl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(PROGRAMS packaging/battery/vmmd-battery DESTINATION ${libexec})
+install(PROGRAMS packaging/battery/vmmd-battery packaging/workers/vmmd-hold DESTINATION ${libexec})
 install(FILES packaging/systemd/vmmd.service packaging/systemd/vmmd-workers.service
               packaging/systemd/vmmd-guests.service packaging/systemd/vmm.slice
               packaging/battery/vmmd-battery.service packaging/battery/vmmd-battery.timer
         DESTINATION ${systemd_units})
 install(FILES packaging/sysusers.d/vmmd.conf DESTINATION lib/sysusers.d)
 install(FILES packaging/tmpfiles.d/vmmd.conf DESTINATION lib/tmpfiles.d)
+install(FILES packaging/pam.d/vmmd DESTINATION /etc/pam.d)
 install(FILES packaging/vmmd.conf DESTINATION /etc/vmmd) # where the daemon looks, whatever the prefix
 install(FILES openapi.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/vmmd)
 install(DIRECTORY packaging/metrics DESTINATION ${CMAKE_INSTALL_DATADIR}/vmmd)
@@ -38,8 +39,8 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION admin)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_DEPENDS
-    "qemu-system-x86 (>= 1:7.2), qemu-utils, passt, openssl, adduser | systemd")
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ovmf, systemd")
+    "qemu-system-x86 (>= 1:7.2), passt, openssl, adduser | systemd")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ovmf, qemu-utils, systemd")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA
     "${CMAKE_SOURCE_DIR}/packaging/debian/postinst;${CMAKE_SOURCE_DIR}/packaging/debian/prerm;${CMAKE_SOURCE_DIR}/packaging/debian/postrm;${CMAKE_SOURCE_DIR}/packaging/debian/conffiles")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

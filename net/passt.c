@@ -1,16 +1,8 @@
 /* passt: see passt.h. */
 #include "net/passt.h"
 
-#include "core/base/fs.h"
-
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define STR_(x) #x
@@ -81,58 +73,4 @@ bool passt_argv(const char *const *options, unsigned n_options, const char *argv
     }
     argv[n] = NULL;
     return true;
-}
-
-/* Between fork and exec: only what is safe there. 'parent' notices a parent that died meanwhile. */
-static _Noreturn void run(const char *const *argv, int sock, int messages, pid_t parent)
-{
-    static char *const environment[] = {"PATH=/usr/bin", "LC_ALL=C", NULL};
-    sigset_t none;
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-    sigemptyset(&none);
-    for (int s = 1; s < NSIG; s++)
-        signal(s, SIG_DFL);
-    if (null < 0 || sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
-        prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0) < 0 || getppid() != parent)
-        _exit(1);
-    messages = fcntl(messages, F_DUPFD_CLOEXEC, 10); /* out of the way of the numbers below */
-    sock = fcntl(sock, F_DUPFD_CLOEXEC, 10);
-    null = fcntl(null, F_DUPFD_CLOEXEC, 10);
-    if (messages < 0 || sock < 0 || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-        dup2(messages, 2) < 0 || dup2(sock, PASST_FD) < 0)
-        _exit(1);
-    close_range(PASST_FD + 1, ~0u, 0);
-    execve(argv[0], (char *const *)argv, environment);
-    _exit(127);
-}
-
-int passt_start(const char *const *options, unsigned n_options, int sock, int messages,
-                struct err *err)
-{
-    const char *argv[PASST_MAX_ARGS];
-    pid_t self = getpid(), pid;
-    int pidfd;
-
-    if (!passt_argv(options, n_options, argv, err))
-        return -1;
-    if (!passt_is_present()) {
-        err_set(err, ERR_UNSUPPORTED,
-                "%s is missing: install the package passt, or remove the VM's network adapters",
-                PASST_PATH);
-        return -1;
-    }
-    pid = fork();
-    if (pid == 0)
-        run(argv, sock, messages, self);
-    if (pid < 0) {
-        err_errno(err, errno, "start passt");
-        return -1;
-    }
-    pidfd = pidfd_open(pid, 0);
-    if (pidfd < 0) {
-        err_errno(err, errno, "hold passt's process");
-        kill(pid, SIGKILL); /* not reaped yet by anybody else: the number is still its own */
-    }
-    return pidfd;
 }

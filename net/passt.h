@@ -1,7 +1,6 @@
 /* passt: the user-mode network of a guest, a process of its own outside QEMU's jail. It speaks with
  * QEMU over one end of a socket pair (-netdev stream,addr.type=fd) and has no way to the host's
- * loopback
- * (--no-map-gw). */
+ * loopback (--no-map-gw). This is its command line; vmmd/net starts it. */
 #pragma once
 #include "core/base/err.h"
 
@@ -16,9 +15,4 @@ bool passt_is_present(void);
  * options of the table in passt.c with their values: INVALID otherwise. The strings are borrowed.
  */
 bool passt_argv(const char *const *options, unsigned n_options, const char *argv[PASST_MAX_ARGS],
-                struct err *err) MUST_USE;
-/* Starts passt with 'sock' (borrowed) and its messages to 'messages'. Its death shows on the pidfd
- * that is returned; it ends by itself when the peer of 'sock' closes, and with the calling thread.
- * -1 on failure: UNSUPPORTED when the program is missing. */
-int passt_start(const char *const *options, unsigned n_options, int sock, int messages,
                 struct err *err) MUST_USE;

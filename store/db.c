@@ -1,9 +1,9 @@
-/* Opening and closing the store: the state directory's lock, the file, its checks, the epoch. What
- * is not here: transactions (txn.c), reading (readers.c), the shape (migrations.c). Called by core,
- * once.
+/* Opening and closing the store: the file, its checks, the epoch. What is not here: the state
+ * directory's lock (lock.c), transactions (txn.c), reading (readers.c), the shape (migrations.c).
+ * Called by core, once.
  *
  * The state directory holds
- *   lock            held by the one daemon that uses the directory
+ *   lock            held by the one daemon that uses the directory: lock.c
  *   vmmd.db         and -wal, -shm: only together are they the database
  *   vmmd.db.v<n>    copy from before a migration
  *   vmmd.db.lost-…  what a rebuilt one has replaced: rebuild.c
@@ -23,17 +23,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-int store_dir_lock(int dir, struct err *err)
-{
-    CLEANUP(closep) int fd = fs_open(dir, "lock", O_RDWR | O_CREAT, 0600, err);
-
-    if (fd >= 0 && fs_lock(fd, err))
-        return TAKE_FD(fd);
-    if (err->code == ERR_BUSY)
-        err_set(err, ERR_BUSY, "another vmmd uses this state directory: stop that one first");
-    return -1;
-}
 
 static bool take_lock(struct store *store, struct err *err)
 {

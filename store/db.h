@@ -44,7 +44,7 @@ struct store_txn {
     struct conn *conn; /* store->writer */
 };
 
-/* The lock of a state directory; -1 with BUSY when a daemon has it. */
+/* The lock of a state directory; -1 with BUSY when a daemon has it: lock.c. */
 int store_dir_lock(int dir, struct err *err) MUST_USE;
 /* Puts a rebuilt database in place whose commit was cut off: rebuild.c. Under the lock. */
 bool rebuild_settle(int dir, struct err *err) MUST_USE;

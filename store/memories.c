@@ -33,7 +33,7 @@ bool store_memory_each(struct store *store, bool (*each)(void *ctx, const struct
 {
     static const char sql[] =
         "SELECT file, made, spec, leaves, way, held_bytes, pause_us, took_ms, created_ms,"
-        " packed_bytes, plain_bytes FROM memory ORDER BY created_ms, file";
+        " packed_bytes, plain_bytes FROM memory ORDER BY created_ms, rowid";
     CLEANUP(read_end) struct read r = {0};
     int n;
 

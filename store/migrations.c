@@ -452,7 +452,45 @@ static const char audits[] = "CREATE TABLE audit ("
                              "    hash BLOB NOT NULL CHECK (length(hash) = 32)"
                              ") STRICT;";
 
+/* What users may do with some objects: those with a label, or with disks in a pool. */
+static const char grants[] =
+    "CREATE TABLE user_grant ("
+    "    id          BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    user        BLOB NOT NULL REFERENCES user (id) ON DELETE CASCADE,"
+    "    label_key   TEXT,"
+    "    label_value TEXT,"
+    "    pool        BLOB REFERENCES pool (id) ON DELETE CASCADE,"
+    "    role        TEXT,"
+    "    rights      TEXT CHECK (rights IS NULL OR json_valid(rights)),"
+    "    created_ms  INTEGER NOT NULL,"
+    "    created_by  TEXT,"
+    "    CHECK ((label_key IS NULL) = (label_value IS NULL)),"
+    "    CHECK ((label_key IS NULL) <> (pool IS NULL)),"
+    "    CHECK ((role IS NULL) <> (rights IS NULL))"
+    ") STRICT;"
+    "CREATE INDEX user_grant_user ON user_grant (user);"
+    "CREATE INDEX user_grant_pool ON user_grant (pool) WHERE pool IS NOT NULL;";
+
+/* What users prove by the key of their TLS connection who they are with. */
+static const char certificates[] =
+    "CREATE TABLE user_certificate ("
+    "    id         BLOB PRIMARY KEY NOT NULL CHECK (length(id) = 16),"
+    "    user       BLOB NOT NULL REFERENCES user (id) ON DELETE CASCADE,"
+    "    sha256     BLOB NOT NULL UNIQUE CHECK (length(sha256) = 32),"
+    "    subject    TEXT NOT NULL,"
+    "    expires_ms INTEGER NOT NULL,"
+    "    created_ms INTEGER NOT NULL,"
+    "    created_by TEXT"
+    ") STRICT;"
+    "CREATE INDEX user_certificate_user ON user_certificate (user);";
+
+/* Where a user's password is: here as a hash, or with the host. */
+static const char sources[] =
+    "ALTER TABLE user ADD COLUMN password_source TEXT NOT NULL DEFAULT 'own'"
+    "    CHECK (password_source = 'own' OR (password_source = 'pam' AND password IS NULL));";
+
 const char *const migrations[] = {first,    open_reasons, vm_restarts, webhooks,   idem_note,
                                   parents,  templates,    snapshots,   open_disks, pool_limits,
-                                  memories, accounts,     spared,      archives,   audits};
+                                  memories, accounts,     spared,      archives,   audits,
+                                  grants,   certificates, sources};
 const unsigned n_migrations = ARRAY_LEN(migrations);

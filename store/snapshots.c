@@ -116,7 +116,7 @@ bool store_snapshot_each(struct store *store,
 {
     static const char sql[] =
         "SELECT id, vm, name, notes, parent, level, spec, created_ms,"
-        " memory, memory_state, memory_note FROM snapshot ORDER BY created_ms, id";
+        " memory, memory_state, memory_note FROM snapshot ORDER BY created_ms, rowid";
     CLEANUP(read_end) struct read r = {0};
     struct disks disks = {0};
     int n;

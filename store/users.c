@@ -1,14 +1,16 @@
 /* Users and the sessions of their browsers in the database: see core/port/store_who.h. */
+#include "core/base/str.h"
 #include "store/db.h"
 
 bool store_user_put(struct store_txn *txn, const struct user_record *user, struct err *err)
 {
     static const char sql[] =
         "INSERT INTO user (id, name, role, password, password_ms, disabled, created_ms,"
-        " changed_ms, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " changed_ms, created_by, password_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET name = excluded.name, role = excluded.role,"
         " password = excluded.password, password_ms = excluded.password_ms,"
-        " disabled = excluded.disabled, changed_ms = excluded.changed_ms";
+        " disabled = excluded.disabled, changed_ms = excluded.changed_ms,"
+        " password_source = excluded.password_source";
     CLEANUP(stmt_end) struct stmt s = {0};
 
     if (!stmt_begin(&s, txn->conn, sql, err))
@@ -22,6 +24,7 @@ bool store_user_put(struct store_txn *txn, const struct user_record *user, struc
     stmt_bind_int(&s, user->created_ms);
     stmt_bind_int(&s, user->changed_ms);
     stmt_bind_text(&s, user->created_by);
+    stmt_bind_text(&s, user->pam ? "pam" : "own");
     return stmt_put(&s, "user", user->name, err);
 }
 
@@ -39,7 +42,8 @@ bool store_user_each(struct store *store, bool (*each)(void *ctx, const struct u
                      void *ctx, struct err *err)
 {
     static const char sql[] = "SELECT id, name, role, password, password_ms, disabled, created_ms,"
-                              " changed_ms, created_by FROM user ORDER BY name";
+                              " changed_ms, created_by, password_source FROM user"
+                              " ORDER BY name";
     CLEANUP(read_end) struct read r = {0};
     int n;
 
@@ -56,6 +60,7 @@ bool store_user_each(struct store *store, bool (*each)(void *ctx, const struct u
             .created_ms = stmt_int(&r.stmt, 6),
             .changed_ms = stmt_int(&r.stmt, 7),
             .created_by = stmt_text(&r.stmt, 8),
+            .pam = str_eq(stmt_text(&r.stmt, 9), "pam"),
         };
         if (!each(ctx, &user))
             break;

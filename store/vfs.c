@@ -110,6 +110,9 @@ struct vfs *vfs_new(struct reserve *reserve, struct err *err)
     const size_t align = _Alignof(struct tail);
     struct vfs *vfs = mem_alloc(sizeof *vfs);
 
+    /* Nobody asks how much memory SQLite has, and to know it costs a lock that all threads share at
+     * each allocation. Refused once SQLite runs, which is as good. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     vfs->real = sqlite3_vfs_find("unix");
     if (!vfs->real) {
         mem_freep(&vfs);

@@ -35,13 +35,31 @@ export const token = {
 
 let who = null;
 
-// Who we are: the daemon's Session, from begin() to end(). Rights that are missing are classes of the
-// page (no-vm-create), by which app.css takes away what asks for them.
+// Whether a grant is for this VM: by one of its labels, or by the pool of one of its disks.
+function selects({label, pool}, vm) {
+    const [key, value] = label?.split(/=(.*)/s) ?? [];
+    return label === null ? vm.disks.some((disk) => disk.pool === pool) : vm.labels[key] === value;
+}
+
+// Who we are: the daemon's Session, from begin() to end(). Rights that are missing are classes
+// (no-vm-create), by which app.css takes away what asks for them: of the page those that we have with
+// no VM, and below limit()'s node those that we have not with this one.
 export const session = {
     get who() {
         return who;
     },
-    may: (right) => Boolean(who?.rights.includes(right)),
+    may: (right, vm = null) => Boolean(who) && (who.rights.includes(right)
+        || who.grants.some((grant) => grant.rights.includes(right) && (!vm || selects(grant, vm)))),
+    limit(node, vm) {
+        if (who?.grants.length)
+            for (const right of RIGHTS)
+                node.classList.toggle(`no-${right}`, !session.may(right, vm));
+    },
+    // The label that a new VM must have for us to create it; null: it need have none.
+    get ownLabel() {
+        const grants = who.rights.includes('vm-create') ? [] : who.grants.filter((grant) => grant.rights.includes('vm-create'));
+        return grants.find((grant) => grant.label !== null)?.label ?? null;
+    },
     isLikely: () => localStorage.getItem(LIKELY) !== null,
     begin(it) {
         who = it;
@@ -55,7 +73,7 @@ export const session = {
         localStorage.removeItem(LIKELY);
     },
 };
-const RIGHTS = ['vm-create', 'vm-delete', 'vm-power', 'snapshot', 'console-see', 'console-type', 'operation-edit'];
+const RIGHTS = ['vm-create', 'vm-delete', 'vm-power', 'snapshot', 'console-see', 'console-type', 'operation-edit', 'host-read', 'account-admin'];
 
 async function problemOf(response) {
     const type = response.headers.get('Content-Type') ?? '';

@@ -2,7 +2,7 @@
 //
 //   app.js ── store.js ── api.js, sse.js      what is known, and where it comes from
 //     ├── hostbar.js  list.js  operations.js  parts of the page that draw what the store knows
-//     ├── welcome.js                           signing in
+//     ├── welcome.js  people.js                signing in, accounts
 //     ├── create.js  remove.js  ask.js        dialogs
 //     └── machine.js ── screen.js  snapshots.js  console.js ── term.js  keys.js
 //
@@ -10,12 +10,13 @@
 
 import {send, session, token, whenSignedOut} from './api.js';
 import {CreateDialog} from './create.js';
-import {part, setHidden, setText} from './dom.js';
+import {part, setHidden} from './dom.js';
 import {drawHost} from './hostbar.js';
 import {ListView} from './list.js';
 import {VmView} from './machine.js';
 import {announce, complain} from './notes.js';
 import {Drawer} from './operations.js';
+import {changePassword, drawWho, People} from './people.js';
 import {Store} from './store.js';
 import {begin} from './welcome.js';
 
@@ -26,19 +27,26 @@ const list = new ListView(store);
 const machine = new VmView(store);
 const drawer = new Drawer(store);
 const create = new CreateDialog(store);
+const people = new People();
 
-// ---- the address: #/ with ?q=, or #/vm/ID ----
+// ---- the address: #/ with ?q=, #/vm/ID, or #/people ----
 function route() {
     const [path, query] = location.hash.replace(/^#/, '').split(/\?(.*)/s);
     const match = /^\/vm\/([0-9a-fA-F-]{36})$/.exec(path);
+    if (path === '/people')
+        return {people: true};
     return match ? {vm: match[1]} : {query: new URLSearchParams(query ?? '').get('q') ?? ''};
 }
 
 function showRoute() {
-    const {vm, query} = route();
-    setHidden(part('list-view'), Boolean(vm));
+    const {vm, people: accounts, query} = route();
+    setHidden(part('list-view'), Boolean(vm || accounts));
     setHidden(part('vm-view'), !vm);
-    if (vm) {
+    setHidden(part('people-view'), !accounts);
+    if (accounts) {
+        machine.hide();
+        people.show();
+    } else if (vm) {
         machine.show(vm);
     } else {
         machine.hide();
@@ -52,19 +60,20 @@ function routeChanged() {
     if (part('app').hidden)
         return;
     showRoute();
-    part(route().vm ? 'vm-title' : 'list-title').focus();
+    const {vm, people: accounts} = route();
+    part(vm ? 'vm-title' : accounts ? 'people-title' : 'list-title').focus();
 }
 
 function drawTitle() {
     const vm = store.vms.get(route().vm);
-    document.title = vm ? `${vm.name} (${vm.state}) – vmmd` : 'vmmd';
+    document.title = vm ? `${vm.name} (${vm.state}) – vmmd` : route().people ? 'Accounts – vmmd' : 'vmmd';
 }
 
 // ---- what the store tells ----
 function drawVms() {
     if (route().vm)
         machine.draw();
-    else
+    else if (!route().people)
         list.draw();
     drawTitle();
 }
@@ -84,9 +93,7 @@ function tellChange({detail: {vm, was}}) {
 
 // ---- signing in and out ----
 function enter() {
-    const {user, principal, role} = session.who;
-    setText(part('who'), user?.name ?? principal);
-    part('who').title = `${principal}, ${role}`;
+    drawWho();
     store.start();
     showRoute();
 }
@@ -122,7 +129,7 @@ function start() {
 
 function shortcut(event) {
     const typing = event.target.closest?.('input, select, textarea, dialog[open], .raw');
-    if (event.key !== '/' || typing || event.ctrlKey || event.altKey || event.metaKey || part('app').hidden || route().vm)
+    if (event.key !== '/' || typing || event.ctrlKey || event.altKey || event.metaKey || part('app').hidden || route().vm || route().people)
         return;
     event.preventDefault();
     part('search').focus();
@@ -133,11 +140,12 @@ store.addEventListener('vms', drawVms);
 store.addEventListener('operations', () => drawer.draw());
 store.addEventListener('online', drawOnline);
 store.addEventListener('vm-changed', tellChange);
-setInterval(() => (route().vm ? machine.tick() : list.tick()), TICK_MS);
+setInterval(() => (route().vm ? machine.tick() : route().people || list.tick()), TICK_MS);
 window.addEventListener('hashchange', routeChanged);
 document.addEventListener('keydown', shortcut);
 whenSignedOut(() => signOut(token.get() ? 'The daemon no longer accepts your token. Sign in again.' : 'Your session is over. Sign in again.'));
 part('sign-out').addEventListener('click', leave);
+part('own-password').addEventListener('click', changePassword);
 for (const button of document.querySelectorAll('[data-create]'))
     button.addEventListener('click', () => create.open());
 start();

@@ -80,7 +80,7 @@ export class Console {
     }
 
     show(vm) {
-        if (!session.may('console-see'))
+        if (!session.may('console-see', vm))
             return;
         if (this.#id === vm.id)
             return;

@@ -1,7 +1,7 @@
 // The dialog that creates a VM. The daemon is the one who checks: what it refuses is shown at the
 // field its JSON pointer names.
 
-import {operationEnd, Problem, ROOT, send, Unreachable, vmAct, vmPath} from './api.js';
+import {operationEnd, Problem, ROOT, send, session, Unreachable, vmAct, vmPath} from './api.js';
 import {tellFailure} from './actions.js';
 import {el, part, setHidden, setText} from './dom.js';
 import {complain} from './notes.js';
@@ -31,6 +31,9 @@ function specOfForm() {
         spec.disks = [{size_bytes: typeof disk === 'number' ? Math.round(disk / 512) * 512 : disk}];
     if (kernel)
         spec.boot = {kernel, ...(cmdline && {cmdline})};
+    const [key, value] = session.ownLabel?.split(/=(.*)/s) ?? [];
+    if (key)
+        spec.labels = {[key]: value};
     return spec;
 }
 

@@ -1,6 +1,7 @@
 // The list of VMs with its search; the search's text lives in the address (#/?q=…).
 
 import {ActionButtons} from './actions.js';
+import {session} from './api.js';
 import {arrange, el, part, setHidden, setText} from './dom.js';
 import {reasonText, sinceText, sizeText, stateLook} from './words.js';
 
@@ -36,6 +37,7 @@ class Row {
         setText(this.#memory, sizeText(vm.memory_bytes));
         this.tick();
         this.buttons.update(vm);
+        session.limit(this.node, vm);
     }
 
     tick() {

@@ -1,6 +1,7 @@
 // The page of one VM.
 
 import {ActionButtons} from './actions.js';
+import {session} from './api.js';
 import {Console} from './console.js';
 import {el, isDisabled, part, setHidden, setText} from './dom.js';
 import {drawState} from './list.js';
@@ -11,8 +12,8 @@ import {reasonText, sinceText, sizeText} from './words.js';
 
 const JOBS = {'vm.start': 'starting', 'vm.shutdown': 'shutting down', 'vm.stop': 'powering off', 'vm.reset': 'resetting', 'vm.pause': 'pausing',
     'vm.resume': 'resuming', 'vm.create': 'being created', 'vm.delete': 'being deleted', 'vm.snapshot': 'taking a snapshot', 'vm.revert': 'reverting',
-    'vm.delete-snapshot': 'deleting a snapshot', 'vm.archive-snapshot': 'archiving a snapshot', 'vm.unarchive-snapshot': 'unarchiving a snapshot', 'vm.clone': 'being cloned', 'vm.clone-full': 'being cloned', 'vm.flatten': 'being made independent',
-    'vm.move-storage': 'moving its storage', 'vm.add-disk': 'adding a disk', 'vm.remove-disk': 'removing a disk', 'vm.grow-disk': 'growing a disk',
+    'vm.delete-snapshot': 'deleting a snapshot', 'vm.archive-snapshot': 'archiving a snapshot', 'vm.unarchive-snapshot': 'unarchiving a snapshot', 'vm.clone': 'being cloned', 'vm.clone-full': 'being cloned', 'vm.flatten': 'being made independent', 'vm.export': 'being exported', 'vm.import': 'being imported',
+    'vm.move-storage': 'moving its storage', 'vm.add-disk': 'adding a disk', 'vm.import-disk': 'importing a disk', 'vm.remove-disk': 'removing a disk', 'vm.grow-disk': 'growing a disk',
     'vm.restart': 'starting again', 'vm.save': 'being saved', 'vm.discard': 'losing its saved state'};
 
 // Members of a VM for people: [name, text], also used for what is pending.
@@ -87,6 +88,7 @@ export class VmView {
         setText(part('vm-title'), vm.name);
         drawState(part('vm-state'), vm.state);
         this.buttons.update(vm);
+        session.limit(part('vm-body'), vm);
         this.#drawRun(vm);
         this.#drawConfiguration(vm);
         this.#screen.show(vm);

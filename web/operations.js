@@ -1,6 +1,6 @@
 // The drawer at the bottom: what the daemon is at, and how it ended.
 
-import {operationPath, send} from './api.js';
+import {operationPath, send, session} from './api.js';
 import {arrange, el, isDisabled, part, setDisabled, setHidden, setText} from './dom.js';
 import {complain} from './notes.js';
 import {kindText, OPEN_STATES, sinceText, sizeText} from './words.js';
@@ -32,6 +32,7 @@ class Entry {
         setHidden(this.#error, !operation.error);
         setHidden(this.cancel, !operation.cancellable || !OPEN_STATES.has(operation.state));
         setDisabled(this.cancel, operation.state === 'cancelling');
+        session.limit(this.node, this.store.vms.get(operation.object?.id) ?? {labels: {}, disks: []});
         this.cancel.setAttribute('aria-label', `Cancel ${what}`);
     }
 

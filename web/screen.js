@@ -13,7 +13,7 @@ export class Screen {
     #live = false;
 
     show(vm) {
-        if (!session.may('console-see'))
+        if (!session.may('console-see', vm))
             return;
         if (this.#id !== vm.id) {
             this.hide();

@@ -13,7 +13,7 @@
 //
 // A hidden tab closes its stream: a browser has six connections to a host for all of its tabs.
 
-import {getAll, getJson, operationPath, Problem, send, vmPath} from './api.js';
+import {getAll, getJson, operationPath, Problem, send, session, vmPath} from './api.js';
 import {OPEN_STATES} from './words.js';
 import {SseParser} from './sse.js';
 
@@ -97,6 +97,10 @@ export class Store extends EventTarget {
             } catch (error) {
                 if (error instanceof Problem && error.status === 401)
                     return;
+                if (error instanceof Problem && error.status === 403) { // nobody tells us: look again now and then
+                    await this.#look(signal);
+                    continue;
+                }
             }
             if (signal.aborted)
                 return;
@@ -129,6 +133,11 @@ export class Store extends EventTarget {
             signal.removeEventListener('abort', over);
             silence.abort();
         }
+    }
+
+    async #look(signal) {
+        await this.#loadAll().then(() => this.#setOnline(true), () => this.#setOnline(false));
+        await pause(HOST_MS, signal);
     }
 
     async #begin(onGood) {
@@ -169,12 +178,14 @@ export class Store extends EventTarget {
 
     // ---- loading ----
     async #loadHost() {
+        if (!session.may('host-read'))
+            return;
         this.host = await getJson('/host');
         this.#tell('host');
     }
 
     async #loadVms() {
-        const found = await getAll('/vms');
+        const found = session.may('vm-read') ? await getAll('/vms') : [];
         const ids = new Set(found.map((vm) => vm.id));
         for (const id of [...this.vms.keys()].filter((known) => !ids.has(known)))
             this.#putVm(id, null);
@@ -183,7 +194,8 @@ export class Store extends EventTarget {
     }
 
     async #loadAll() {
-        const [page] = await Promise.all([getJson(`/operations?page_size=${OPERATIONS_SHOWN}`), this.#loadVms(), this.#loadHost()]);
+        const operations = session.may('operation-read') ? getJson(`/operations?page_size=${OPERATIONS_SHOWN}`) : {items: []};
+        const [page] = await Promise.all([operations, this.#loadVms(), this.#loadHost()]);
         this.operations = new Map(page.items.map((operation) => [operation.id, operation]));
         this.loaded = true;
         this.#tell('vms');

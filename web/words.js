@@ -63,8 +63,8 @@ export function reasonText(reason) {
 const KINDS = {
     'vm.create': 'Create', 'vm.delete': 'Delete', 'vm.start': 'Start', 'vm.shutdown': 'Shut down', 'vm.stop': 'Power off',
     'vm.reset': 'Reset', 'vm.pause': 'Pause', 'vm.resume': 'Resume', 'vm.restart': 'Start again', 'vm.snapshot': 'Snapshot of', 'vm.revert': 'Revert',
-    'vm.delete-snapshot': 'Delete a snapshot of', 'vm.archive-snapshot': 'Archive a snapshot of', 'vm.unarchive-snapshot': 'Unarchive a snapshot of', 'vm.clone': 'Clone', 'vm.clone-full': 'Clone', 'vm.flatten': 'Make independent', 'vm.move-storage': 'Move',
-    'vm.add-disk': 'Add a disk to', 'vm.remove-disk': 'Remove a disk from', 'vm.grow-disk': 'Grow a disk of', 'snapshot.export': 'Export a snapshot of',
+    'vm.delete-snapshot': 'Delete a snapshot of', 'vm.archive-snapshot': 'Archive a snapshot of', 'vm.unarchive-snapshot': 'Unarchive a snapshot of', 'vm.clone': 'Clone', 'vm.clone-full': 'Clone', 'vm.flatten': 'Make independent', 'vm.export': 'Export', 'vm.import': 'Import', 'vm.move-storage': 'Move',
+    'vm.add-disk': 'Add a disk to', 'vm.import-disk': 'Import a disk of', 'vm.remove-disk': 'Remove a disk from', 'vm.grow-disk': 'Grow a disk of', 'snapshot.export': 'Export a snapshot of',
     'host.shutdown-guests': 'Bring all VMs down', 'vm.save': 'Save', 'vm.discard': 'Discard the saved state of',
 };
 

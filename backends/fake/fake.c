@@ -455,6 +455,19 @@ static bool fake_nmi(struct machine *m, struct err *err)
     return ok;
 }
 
+/* Its terminal says what it was told. */
+static bool fake_limit(struct machine *m, const struct vm_spec *spec, struct err *err)
+{
+    bool ok = FAILPOINT("fake.limit", err);
+
+    lock_take(&m->lock);
+    ok = ok && fake_is_there(m, err);
+    if (ok)
+        print_done(m, "cpu %u%%\r\n", spec->limits.cpu_percent);
+    lock_drop(&m->lock);
+    return ok;
+}
+
 static bool fake_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct err *err)
 {
     bool ok = FAILPOINT("fake.vcpus", err);
@@ -509,6 +522,7 @@ const struct backend backend_fake = {
     .input = fake_input,
     .nmi = fake_nmi,
     .set_vcpus = fake_set_vcpus,
+    .limit = fake_limit,
     .media = fake_media,
     .snapshot = fake_snapshot,
     .is_leaf = fake_is_leaf,

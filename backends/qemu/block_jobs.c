@@ -82,6 +82,7 @@ static bool commit_in_chain(struct machine *m, const json_t *arguments, struct e
 {
     CLEANUP(json_decrefp) json_t *all = NULL;
     const json_t *one;
+    unsigned n = 0;
     size_t i;
 
     err_set(err, ERR_WRONG_STATE, "no disk of the running VM uses that file");
@@ -91,7 +92,7 @@ static bool commit_in_chain(struct machine *m, const json_t *arguments, struct e
         const char *qdev = json_get_text(one, "qdev");
         const char *node = json_get_text(json_object_get(one, "inserted"), "node-name");
         json_t *tried;
-        if (!node || !qdev || !strstr(qdev, "diskdev"))
+        if (!node || !qdev || !strstr(qdev, "diskdev") || n++ >= TIDY_MAX)
             continue;
         tried = json_copy((json_t *)arguments);
         json_put_text(tried, "device", node);
@@ -302,8 +303,8 @@ bool machine_block_job(struct machine *m, const struct uuid *top, struct machine
         if (!str_eq(json_get_text(job, "id"), id))
             continue;
         out->state = state_of(status);
-        out->done = json_get_u64(job, "current-progress", 0);
-        out->total = json_get_u64(job, "total-progress", 0);
+        out->total = progress_bound(json_get_u64(job, "total-progress", 0), PROGRESS_MAX);
+        out->done = progress_bound(json_get_u64(job, "current-progress", 0), out->total);
         str_copy(out->error, sizeof out->error, error ? error : "");
         return look_why_paused(m, id, status, out, err);
     }

@@ -84,7 +84,7 @@ json_t *disk_layer_json(const char *name, const char *driver, unsigned set, bool
                              file_node(name, set, base, direct));
 
     /* An explicit null keeps QEMU from following the header's backing name. */
-    if (backing || str_eq(driver, "qcow2"))
+    if (backing || str_eq(driver, "qcow2") || str_eq(driver, "vmdk"))
         json_put(node, "backing", backing);
     return node;
 }

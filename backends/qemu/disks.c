@@ -282,7 +282,8 @@ static bool look(struct machine *m, unsigned disk, struct seen *out, struct err 
         const json_t *inserted = json_object_get(one, "inserted");
         const char *node = json_get_text(inserted, "node-name");
         const char *qdev = json_get_text(one, "qdev");
-        if (!node || !is_device(qdev, id))
+        if (!node || strlen(node) >= sizeof out->node || !is_device(qdev, id) ||
+            strlen(qdev) >= sizeof out->qdev)
             continue;
         str_copy(out->node, sizeof out->node, node);
         str_copy(out->qdev, sizeof out->qdev, qdev);

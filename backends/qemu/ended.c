@@ -58,6 +58,15 @@ static void by_exit(int wstatus, const char *last_words, struct machine_event *o
     ended_set(out, VM_CRASHED, VM_REASON_EXIT, text);
 }
 
+static void by_worker(const char *why, struct machine_event *out)
+{
+    char text[sizeof out->detail];
+
+    snprintf(text, sizeof text, "%s; vmmd ended it", why ? why : "QEMU could not be believed");
+    str_scrub(text);
+    ended_set(out, VM_CRASHED, VM_REASON_SIGNAL, text);
+}
+
 /* Indexed like WORKER_CAUSES. */
 enum cause {
 #define X(name, text) CAUSE_##name,
@@ -109,11 +118,20 @@ void ended_map(const json_t *record, const char *boot_id, struct machine_event *
     case CAUSE_launch_failed:
         ended_set(out, VM_CRASHED, VM_REASON_START_FAILED, words);
         break;
+    case CAUSE_distrusted:
+        by_worker(json_get_text(record, "detail"), out);
+        break;
     case CAUSE_oom:
         ended_set(
             out, VM_CRASHED, VM_REASON_OOM,
-            "the host had no memory left, and its kernel ended QEMU: give the VM less memory, "
-            "run fewer VMs, or give the host more");
+            "the host had no memory left, or what all VMs together may have of it (vmm.slice), and "
+            "its "
+            "kernel ended QEMU: give the VM less memory, run fewer VMs, or give the host more");
+        break;
+    case CAUSE_memory_limit:
+        ended_set(out, VM_CRASHED, VM_REASON_OOM,
+                  "QEMU reached the VM's limit of memory, which is its memory and what QEMU needs "
+                  "besides, and the kernel ended it: raise limits.memory_extra_bytes");
         break;
     case CAUSE_signal:
     case CAUSE_exit:

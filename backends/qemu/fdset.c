@@ -43,6 +43,7 @@ void fdset_take_back_all(struct machine *m, const char *owner)
     CLEANUP(json_decrefp) json_t *all = NULL;
     struct err ignored = {0};
     const json_t *set;
+    unsigned n = 0;
     size_t i;
 
     if (!link_qmp(m->link, "query-fdsets", NULL, NULL, 0, QMP_MS, &all, &ignored))
@@ -50,7 +51,7 @@ void fdset_take_back_all(struct machine *m, const char *owner)
     json_array_foreach (all, i, set) {
         uint64_t number = json_get_u64(set, "fdset-id", UINT32_MAX);
         const json_t *first = json_array_get(json_object_get(set, "fds"), 0);
-        if (number < UINT32_MAX && str_eq(json_get_text(first, "opaque"), owner))
+        if (number < UINT32_MAX && str_eq(json_get_text(first, "opaque"), owner) && n++ < TIDY_MAX)
             fdset_take_back(m, (unsigned)number);
     }
 }

@@ -12,6 +12,7 @@
 
 #include "backends/qemu/argv.h"
 #include "backends/qemu/ended.h"
+#include "backends/qemu/limits.h"
 #include "backends/qemu/plan.h"
 #include "backends/qemu/preload.h"
 #include "backends/qemu/restore.h"
@@ -90,6 +91,11 @@ static int uffd_to_lend(void)
     return fd;
 }
 
+static bool passt_is_there(void)
+{
+    return access(PASST, X_OK) == 0;
+}
+
 static bool send_launch(struct link *link, const struct machine_plan *plan, json_t **reply,
                         struct err *err)
 {
@@ -99,7 +105,7 @@ static bool send_launch(struct link *link, const struct machine_plan *plan, json
     CLEANUP(closep) int uffd = uffd_to_lend();
     char now[32];
     struct argv_facts facts = {.qemu = host_qemu_path(),
-                               .passt = access(PASST, X_OK) == 0,
+                               .passt = passt_is_there(),
                                .direct = direct,
                                .boot_roms = access(BOOT_ROMS, R_OK) == 0,
                                .local_time = local_time(now, sizeof now)};
@@ -110,6 +116,8 @@ static bool send_launch(struct link *link, const struct machine_plan *plan, json
         launch_lend(&launch, PRELOAD_FD_MEMORY, plan->memory_fd);
     if (uffd >= 0)
         launch_lend(&launch, PRELOAD_FD_UFFD, uffd);
+    if (plan->file_max_bytes)
+        json_put_u64(launch.json, "file_max_bytes", plan->file_max_bytes);
     text = json_write(launch.json);
     return FAILPOINT_AROUND("qemu.launch",
                             link_call(link, WORKER_LAUNCH, text, strlen(text), launch.fds,
@@ -134,15 +142,19 @@ static struct machine *launch_in(int sock, const struct machine_plan *plan,
 static bool launch(const struct machine_plan *plan, const struct machine_owner *owner,
                    struct machine **out, struct err *err)
 {
-    bool kvm = plan->accel == VM_ACCEL_KVM;
+    struct host_limits limits = limits_of(plan->spec, plan->accel);
+    const struct host_wants wants = {.kvm = plan->accel == VM_ACCEL_KVM,
+                                     .net = plan->spec->n_nics && passt_is_there()};
     CLEANUP(closep) int sock = -1;
     struct err swept = {0};
 
     *out = NULL;
+    if (plan_is_in_memory(plan))
+        limits.memory_bytes = 0; /* nobody can tell how much the files will take of it */
     if (!sweep_remains(&plan->vm, err))
         return false;
-    if (FAILPOINT_AROUND("qemu.spawn", host_worker_spawn(&plan->vm, plan->slot, kvm, &sock, err),
-                         err))
+    if (FAILPOINT_AROUND("qemu.spawn",
+                         host_worker_spawn(&plan->vm, plan->slot, wants, &limits, &sock, err), err))
         *out = launch_in(TAKE_FD(sock), plan, owner, err);
     if (*out)
         return true;

@@ -50,7 +50,7 @@ bool layers_top(struct machine *m, unsigned disk, struct top *out, struct err *e
         const char *node = json_get_text(inserted, "node-name");
         const char *qdev = json_get_text(one, "qdev");
         const char *driver = json_get_text(inserted, "drv");
-        if (!node || !is_device(qdev, id))
+        if (!node || strlen(node) >= sizeof out->node || !is_device(qdev, id))
             continue;
         str_copy(out->node, sizeof out->node, node);
         str_copy(out->driver, sizeof out->driver, driver ? driver : "");

@@ -19,6 +19,7 @@
 #include "backends/qemu/link.h"
 
 #include "core/base/clock.h"
+#include "core/base/json_reply.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -178,7 +179,7 @@ static json_t *read_value(const struct frame *frame, struct err *err)
     CLEANUP(mem_freep) char *text = NULL;
 
     if (len > 0 && strchr("{[", frame->payload[0]))
-        return json_read(frame->payload, len, err);
+        return json_read_reply(frame->payload, len, err);
     text = str_format("[%.*s]", (int)len, frame->payload);
     array = json_read(text, strlen(text), err);
     if (!array)

@@ -135,6 +135,7 @@ const struct backend backend_qemu = {
     .input = machine_input,
     .nmi = machine_nmi,
     .set_vcpus = machine_set_vcpus,
+    .limit = machine_limit,
     .media = machine_media,
     .snapshot = machine_snapshot,
     .is_leaf = machine_is_leaf,

@@ -70,7 +70,19 @@ bool machine_thumbnail(struct machine *m, unsigned max_px, char **png, size_t *l
 bool machine_input(struct machine *m, unsigned head, const struct machine_input *events, size_t n,
                    struct err *err) MUST_USE;
 bool machine_nmi(struct machine *m, struct err *err) MUST_USE;
+bool machine_limit(struct machine *m, const struct vm_spec *spec, struct err *err) MUST_USE;
 bool machine_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct err *err) MUST_USE;
+
+/* How far QEMU says a copy is, within what can be: sums of it stay numbers. */
+#define PROGRESS_MAX (UINT64_C(1) << 56)
+static inline uint64_t progress_bound(uint64_t said, uint64_t most)
+{
+    return said < most ? said : most;
+}
+
+/* How many of what QEMU lists are worth a command each: more than there can be, and few enough for
+ * a list that lies. */
+#define TIDY_MAX 64
 
 /* Turns QEMU's words about a display that is not there into those of the API. */
 void screen_explain(unsigned head, struct err *err);

@@ -129,7 +129,7 @@ static void sweep(struct machine *m, const struct tray *tray)
 {
     CLEANUP(json_decrefp) json_t *all = NULL;
     struct err ignored = {0};
-    unsigned drive, set;
+    unsigned drive, set, n = 0;
     const json_t *one;
     char id[16], rest;
     size_t i;
@@ -142,7 +142,7 @@ static void sweep(struct machine *m, const struct tray *tray)
         if (!node || sscanf(node, "cd%u-%u%c", &drive, &set, &rest) != 2)
             continue;
         snprintf(id, sizeof id, "cd%u", drive);
-        if (str_eq(id, tray->id))
+        if (str_eq(id, tray->id) && n++ < TIDY_MAX)
             err_ignore(drop_node(m, node, &ignored), &ignored);
     }
     fdset_take_back_all(m, tray->id);

@@ -133,15 +133,19 @@ static const char *way_of(const struct machine_memory_save *save)
     return save->way == MEMORY_STILL && save->goes_on ? "pause" : way_names[save->way];
 }
 
-/* Of the block that is taken out of QEMU's stream. */
-static bool read_ram_bytes(struct machine *m, uint64_t *bytes, struct err *err)
+/* Of the block that is taken out of QEMU's stream. The image's room was put by for what the VM was
+ * started with: one that says more would write the pool full. */
+static bool check_ram_bytes(struct machine *m, uint64_t expected, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *sizes = NULL;
+    uint64_t bytes;
 
     if (!link_qmp(m->link, "query-memory-size-summary", NULL, NULL, 0, QMP_MS, &sizes, err))
         return false;
-    *bytes = json_get_u64(sizes, "base-memory", 0);
-    return *bytes || err_set(err, ERR_HYPERVISOR, "QEMU does not say how much memory the VM has");
+    bytes = json_get_u64(sizes, "base-memory", 0);
+    return bytes == expected ||
+           err_set(err, ERR_HYPERVISOR, "QEMU says that the VM has %llu bytes of memory, not %llu",
+                   (unsigned long long)bytes, (unsigned long long)expected);
 }
 
 static bool plug_all(struct machine *m, const struct machine_memory_save *save, json_t *overlays,
@@ -179,14 +183,13 @@ static bool begin(struct machine *m, const struct machine_memory_save *save, str
 {
     CLEANUP(json_decrefp) json_t *overlays = json_array();
     struct err failed = {0};
-    uint64_t ram_bytes;
 
-    if (!read_ram_bytes(m, &ram_bytes, err))
+    if (!check_ram_bytes(m, save->ram_bytes, err))
         return false;
     if (plug_all(m, save, overlays, &failed) && FAILPOINT("qemu.memory", &failed) &&
         call(m, WORKER_MEMORY,
              json_pack("{s:s,s:s,s:I,s:O}", "image", UUID_STR(&save->image), "way", way_of(save),
-                       "ram_bytes", (json_int_t)ram_bytes, "overlays", overlays),
+                       "ram_bytes", (json_int_t)save->ram_bytes, "overlays", overlays),
              &save->fd, NULL, &failed))
         return FAILPOINT("qemu.memory.done", err);
     if (!may_have_begun(&failed))
@@ -221,8 +224,8 @@ static void read_state(const json_t *now, struct machine_memory_state *out)
                  : str_eq(state, "ended") ? MEMORY_ENDED
                                           : MEMORY_NONE;
     out->switched = json_get_bool(now, "switched", false);
-    out->done = json_get_u64(now, "done", 0);
-    out->total = json_get_u64(now, "total", 0);
+    out->total = progress_bound(json_get_u64(now, "total", 0), PROGRESS_MAX);
+    out->done = progress_bound(json_get_u64(now, "done", 0), out->total);
     out->pause_us = json_get_u64(now, "pause_us", 0);
     out->ram_bytes = json_get_u64(now, "ram_bytes", 0);
     out->held_bytes = json_get_u64(now, "held_bytes", 0);

@@ -3,6 +3,8 @@
 #include "backends/qemu/plan.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* O_DIRECT is asked of the file system through the descriptor itself; QEMU sets the flag anew. */
@@ -22,6 +24,17 @@ bool plan_is_direct(const struct plan_disk *disk)
     for (size_t k = 0; k < disk->n_fds; k++)
         direct = direct && takes_direct(disk->fds[k]);
     return direct;
+}
+
+bool plan_is_in_memory(const struct machine_plan *plan)
+{
+    struct statfs fs;
+
+    for (size_t i = 0; i < plan->n_disks; i++)
+        for (size_t k = 0; k < plan->disks[i].n_fds; k++)
+            if (fstatfs(plan->disks[i].fds[k], &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+                return true;
+    return false;
 }
 
 static void close_one(int fd)

@@ -9,7 +9,7 @@
  * the rest of a snapshot or a linked clone (docs/adr/0041). Images that exist are never read. */
 #include "backends/qemu/qcow2.h"
 
-#include "core/base/fs.h"
+#include "backends/qemu/blank.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -38,23 +38,6 @@ struct header {
     uint8_t compression, padding[7];
 } __attribute__((packed));
 _Static_assert(sizeof(struct header) == HEADER_BYTES, "as the format says");
-
-static bool put(int fd, const void *data, size_t len, uint64_t at, struct err *err)
-{
-    const char *from = data;
-
-    while (len) {
-        ssize_t n = pwrite(fd, from, len, (off_t)at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_errno(err, errno, "write an image");
-        from += n;
-        at += (uint64_t)n;
-        len -= (size_t)n;
-    }
-    return true;
-}
 
 /* The extension with the format of the file below, the end of the extensions, the name. */
 static size_t put_backing(char *out, const struct image_parent *parent, struct header *h)
@@ -92,7 +75,7 @@ static bool put_header(int fd, uint64_t size_bytes, uint32_t l1_entries,
     if (parent)
         len = put_backing(out, parent, &h);
     memcpy(out, &h, sizeof h);
-    return put(fd, out, len, 0, err);
+    return image_put(fd, out, len, 0, err);
 }
 
 static bool put_counts(int fd, uint64_t clusters, struct err *err)
@@ -102,11 +85,11 @@ static bool put_counts(int fd, uint64_t clusters, struct err *err)
 
     for (size_t i = 0; i < ARRAY_LEN(counts); i++)
         counts[i] = htobe16(1);
-    if (!put(fd, &table, sizeof table, CLUSTER, err))
+    if (!image_put(fd, &table, sizeof table, CLUSTER, err))
         return false;
     for (uint64_t at = 0; at < clusters; at += ARRAY_LEN(counts)) {
         uint64_t n = clusters - at < ARRAY_LEN(counts) ? clusters - at : ARRAY_LEN(counts);
-        if (!put(fd, counts, n * sizeof *counts, 2 * CLUSTER + at * sizeof *counts, err))
+        if (!image_put(fd, counts, n * sizeof *counts, 2 * CLUSTER + at * sizeof *counts, err))
             return false;
     }
     return true;

@@ -15,3 +15,5 @@ void backend_probe_init(const char *kvmtest, const char *cache_dir);
 /* Path of vmmd-pack (may be "/proc/self/fd/N"), before there are threads. Without it no memory
  * image can be packed. */
 void image_pack_init(const char *path);
+/* The same for vmmd-inspect: without it no stranger's image is looked into. */
+void image_inspect_init(const char *path);

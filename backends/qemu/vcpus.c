@@ -100,8 +100,10 @@ bool machine_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct
 
     *now = 0;
     lock_take(&m->changing);
-    while (ok && more)
-        ok = step(m, wanted, now, &more, err);
+    for (unsigned steps = 0; ok && more; steps++) /* each plugs in one, if it is to be believed */
+        ok = steps <= wanted ? step(m, wanted, now, &more, err)
+                             : err_set(err, ERR_HYPERVISOR,
+                                       "QEMU plugs processors in and does not have them then");
     if (!ok && more)
         recount(m, now);
     lock_drop(&m->changing);

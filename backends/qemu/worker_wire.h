@@ -75,6 +75,7 @@ struct worker_serial_port {
  *          "fds":[{"fd":3,"role":"qmp"},{"fd":4,"role":"serial"},{"fd":5,"role":"passt"},
  *                 {"fd":6,"role":"file","index":0},{"input":"kernel","role":"file","index":1}],
  *          "passt":["--mtu","…"],
+ *          "file_max_bytes":n,        (no file grows further by QEMU's writing; left out: all may)
  *          "logs":{"serial":i,"serial1":k,…,"qemu":j,"commit":l}}
  * A serial entry may have a "port", 0 when it has none; its log is "serial" for port 0 and
  * "serial<port>" for the others.
@@ -86,13 +87,15 @@ struct worker_serial_port {
 #define WORKER_PHASES(X) X(idle) X(launching) X(ready) X(exited)
 
 /* The exit record: {"boot_id","cause","wstatus","qemu_log":"last lines","at"} and, for
- * launch-failed, "detail"; causes: */
+ * launch-failed and distrusted, "detail"; causes: */
 #define WORKER_CAUSES(X)                                                                           \
     X(guest_shutdown, "guest-shutdown") /* the guest powered off */                                \
     X(killed, "killed")                 /* WORKER_KILL */                                          \
     X(host_quit, "host-quit")           /* QMP quit */                                             \
     X(guest_panic, "guest-panic")                                                                  \
     X(launch_failed, "launch-failed")                                                              \
-    X(oom, "oom")       /* the kernel ended QEMU because memory ran out */                         \
-    X(signal, "signal") /* QEMU died of a signal; SIGSYS is the seccomp filter */                  \
-    X(exit, "exit")     /* QEMU ended by itself with a status */
+    X(distrusted, "distrusted")     /* the worker ended it for what it said: "detail" */           \
+    X(oom, "oom")                   /* the kernel ended QEMU because memory ran out */             \
+    X(memory_limit, "memory-limit") /* ... because the VM reached its limit of memory */           \
+    X(signal, "signal")             /* QEMU died of a signal; SIGSYS is the seccomp filter */      \
+    X(exit, "exit")                 /* QEMU ended by itself with a status */

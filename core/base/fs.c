@@ -50,15 +50,22 @@ static bool sync_names(int dirfd, struct err *err)
            err_errno(err, errno, "flush the directory to the disk");
 }
 
+/* Looked for before it is made: mkdir() wants to write, and waits for a file system that is frozen,
+ * even when it finds the name taken. */
 int fs_dir(int dirfd, const char *name, mode_t mode, struct err *err)
 {
-    if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST) {
+    struct err absent = {0};
+    int fd = fs_open(dirfd, name, O_RDONLY | O_DIRECTORY, 0, &absent);
+
+    if (fd < 0 && mkdirat(dirfd, name, mode) < 0 && errno != EEXIST) {
         err_errno(err, errno, "create the directory %s", name);
         return -1;
     }
-    if (!sync_names(dirfd, err))
+    if (!sync_names(dirfd, err)) {
+        closep(&fd);
         return -1;
-    return fs_open(dirfd, name, O_RDONLY | O_DIRECTORY, 0, err);
+    }
+    return fd >= 0 ? fd : fs_open(dirfd, name, O_RDONLY | O_DIRECTORY, 0, err);
 }
 
 bool fs_sync_parent(const char *path, struct err *err)

@@ -1,5 +1,5 @@
 /* JSON helpers: see json.h. */
-#include "core/base/json.h"
+#include "core/base/json_reply.h"
 
 #include "core/base/clock.h"
 #include "core/base/mem.h"
@@ -13,8 +13,12 @@ __attribute__((constructor)) static void use_our_memory(void)
     json_set_alloc_funcs(mem_alloc, free);
 }
 
+struct limits {
+    unsigned depth, members;
+};
+
 /* Counts nesting and values without building anything, so that 10 MiB of '[' costs a scan only. */
-static bool within_limits(const char *text, size_t len, struct err *err)
+static bool within_limits(const char *text, size_t len, const struct limits *most, struct err *err)
 {
     unsigned depth = 0, values = 0;
     bool quoted = false;
@@ -35,12 +39,12 @@ static bool within_limits(const char *text, size_t len, struct err *err)
         else if ((c == ']' || c == '}') && depth)
             depth--;
         values += c == ',' || c == '[' || c == '{';
-        if (depth > JSON_MAX_DEPTH)
-            return err_set(err, ERR_MALFORMED, "the JSON text is nested deeper than %d",
-                           JSON_MAX_DEPTH);
-        if (values > JSON_MAX_MEMBERS)
-            return err_set(err, ERR_MALFORMED, "the JSON text has more than %d values",
-                           JSON_MAX_MEMBERS);
+        if (depth > most->depth)
+            return err_set(err, ERR_MALFORMED, "the JSON text is nested deeper than %u",
+                           most->depth);
+        if (values > most->members)
+            return err_set(err, ERR_MALFORMED, "the JSON text has more than %u values",
+                           most->members);
     }
     return true;
 }
@@ -66,12 +70,12 @@ static bool can_be_written(const json_t *value)
            (json_real_value(value) < REAL_MAX && json_real_value(value) > -REAL_MAX);
 }
 
-json_t *json_read(const char *text, size_t len, struct err *err)
+static json_t *read_within(const char *text, size_t len, const struct limits *most, struct err *err)
 {
     json_error_t at;
     json_t *value;
 
-    if (!within_limits(text, len, err))
+    if (!within_limits(text, len, most, err))
         return NULL;
     value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
     if (!value)
@@ -82,6 +86,20 @@ json_t *json_read(const char *text, size_t len, struct err *err)
     json_decref(value);
     err_set(err, ERR_MALFORMED, "the JSON text has a number that is too large");
     return NULL;
+}
+
+json_t *json_read(const char *text, size_t len, struct err *err)
+{
+    static const struct limits most = {JSON_MAX_DEPTH, JSON_MAX_MEMBERS};
+
+    return read_within(text, len, &most, err);
+}
+
+json_t *json_read_reply(const char *text, size_t len, struct err *err)
+{
+    static const struct limits most = {512, 100000};
+
+    return read_within(text, len, &most, err);
 }
 
 char *json_write(const json_t *value)

@@ -8,21 +8,38 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *program = "vmmd";
 static enum log_level least = LOG_INFO;
+static bool to_journal;
 static _Thread_local struct {
     char request[64], job[64], vm[64];
 } context;
 
 static const char *const names[] = {"debug", "info", "warn", "error"};
+static const char *const priorities[] = {"<7>", "<6>", "<4>", "<3>"}; /* syslog(3) */
+
+/* systemd says which file leads to its journal; stderr may have been led elsewhere since. */
+static bool is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    char own[48];
+    struct stat st;
+
+    if (!stream || fstat(fd, &st) < 0)
+        return false;
+    snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(own, stream) == 0;
+}
 
 void log_init(const char *program_)
 {
     const char *wanted = getenv("VMMD_LOG");
 
     program = program_;
+    to_journal = is_journal(STDERR_FILENO);
     for (unsigned i = 0; wanted && i < ARRAY_LEN(names); i++)
         if (strcmp(wanted, names[i]) == 0)
             least = (enum log_level)i;
@@ -59,7 +76,7 @@ static size_t member(char *out, size_t at, size_t cap, const char *key, const ch
 void log_write(enum log_level level, const char *fmt, ...)
 {
     char message[1024], line[2048], now[CLOCK_TEXT];
-    size_t at = 1;
+    size_t at = 0;
     va_list args;
 
     if (level < least)
@@ -69,7 +86,9 @@ void log_write(enum log_level level, const char *fmt, ...)
     va_end(args);
     str_scrub_utf8(message);
     clock_text(clock_wall_ms(), now);
-    line[0] = '{';
+    if (to_journal)
+        at = str_copy(line, sizeof line, priorities[level]);
+    line[at++] = '{';
     at = member(line, at, sizeof line, "ts", now);
     at = member(line, at, sizeof line, "level", names[level]);
     at = member(line, at, sizeof line, "prog", program);

@@ -1,6 +1,8 @@
 /* Logs: one JSON object a line on stderr, with the request's and the job's id where there is one.
  * {"ts":"…Z","level":"info","prog":"vmmd-main","req":"…","job":"…","vm":"…","msg":"…"}
- * Control characters are escaped, so a hostile name cannot forge a line. Never log secrets. */
+ * Where stderr is systemd's journal, the line's priority stands before it ("<4>", sd-daemon(3));
+ * the journal takes that away. Control characters are escaped, so a hostile name cannot forge a
+ * line. Never log secrets. */
 #pragma once
 #include "core/base/cleanup.h"
 

@@ -36,10 +36,12 @@ bool proc_parse_stat(const char *text, struct proc_facts *out)
 {
     const char *p = strrchr(text, ')');
     unsigned long long user, system, start;
+    char state;
 
-    if (!p || sscanf(p + 1, " %*c" SKIP_5 SKIP_5 " %llu %llu %*s %*s %*s %*s %u %*s %llu", &user,
-                     &system, &out->threads, &start) != 4)
+    if (!p || sscanf(p + 1, " %c" SKIP_5 SKIP_5 " %llu %llu %*s %*s %*s %*s %u %*s %llu", &state,
+                     &user, &system, &out->threads, &start) != 5)
         return false;
+    out->ended = state == 'Z' || state == 'X';
     out->cpu_ms = ticks_ms(user + system);
     out->start_ticks = start;
     return true;

@@ -10,6 +10,7 @@ struct proc_facts {
     uint64_t start_ticks; /* when it began, since boot: with the pid it names the process */
     uint64_t age_ms;      /* since then */
     unsigned threads;
+    bool ended; /* waits to be looked for by its parent, or for a thread that cannot end yet */
     unsigned open_fds; /* of oneself only */
 };
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAGIC        "VMRL"
@@ -17,16 +18,28 @@ struct head {
     uint64_t end;
 };
 
+/* What the file does not have is zero. */
+static bool load_head(int fd, struct head *head, struct err *err)
+{
+    *head = (struct head){0};
+    return pread(fd, head, sizeof *head, 0) >= 0 || err_errno(err, errno, "read a log's head");
+}
+
+/* True for an empty file, and for one whose first write was lost in a power cut: what it would have
+ * said is zero, since nothing else ever stood there. Later writes, of data and of 'end', may be
+ * there all the same. */
+static bool is_lost(const struct head *head)
+{
+    static const struct head zero;
+
+    return memcmp(head, &zero, offsetof(struct head, end)) == 0;
+}
+
 static bool read_head(int fd, struct head *head, struct err *err)
 {
-    ssize_t n = pread(fd, head, sizeof *head, 0);
-
-    if (n < 0)
-        return err_errno(err, errno, "read a log's head");
-    if (n != sizeof *head || memcmp(head->magic, MAGIC, 4) != 0 || head->version != 1 ||
-        head->capacity == 0 || head->capacity > MAX_CAPACITY)
-        return err_set(err, ERR_INTERNAL, "the file is not a ring log");
-    return true;
+    return load_head(fd, head, err) && ((memcmp(head->magic, MAGIC, 4) == 0 && head->version == 1 &&
+                                         head->capacity > 0 && head->capacity <= MAX_CAPACITY) ||
+                                        err_set(err, ERR_INTERNAL, "the file is not a ring log"));
 }
 
 /* The head as a reader sees it while 'end' may be overwritten: nothing promises that eight bytes of
@@ -66,28 +79,34 @@ static uint64_t margin(const struct head *head)
     return head->capacity / 8 ? head->capacity / 8 : 1;
 }
 
-/* True for an empty file, and for one whose first write was lost in a power cut. */
-static bool is_blank(const struct head *head)
+/* What was appended stays. It lies before 'end', or, where the file has more, before its end; a log
+ * that is longer than 'capacity' had another one, and goes round there. */
+static bool begin(int fd, uint64_t capacity, uint64_t end, struct err *err)
 {
-    static const struct head zero;
+    struct head head = {.version = 1, .capacity = capacity, .end = end};
+    struct stat st;
+    uint64_t there;
 
-    return memcmp(head, &zero, sizeof zero) == 0;
+    if (fstat(fd, &st) < 0)
+        return err_errno(err, errno, "look at a log");
+    there = st.st_size > HEAD_SIZE ? (uint64_t)st.st_size - HEAD_SIZE : 0;
+    if (head.capacity < there)
+        head.capacity = there;
+    if (head.end < there)
+        head.end = there;
+    if (head.capacity == 0 || head.capacity > MAX_CAPACITY)
+        return err_set(err, ERR_INTERNAL, "a ring log of %" PRIu64 " bytes", head.capacity);
+    memcpy(head.magic, MAGIC, 4);
+    return write_at(fd, &head, sizeof head, 0, err);
 }
 
 bool ringlog_open(int fd, uint64_t capacity, struct err *err)
 {
-    struct head head = {0};
-    ssize_t n = pread(fd, &head, sizeof head, 0);
+    struct head head;
 
-    if (n < 0)
-        return err_errno(err, errno, "read a log's head");
-    if (!is_blank(&head))
-        return read_head(fd, &head, err);
-    if (capacity == 0 || capacity > MAX_CAPACITY)
-        return err_set(err, ERR_INTERNAL, "a ring log of %" PRIu64 " bytes", capacity);
-    head = (struct head){.version = 1, .capacity = capacity};
-    memcpy(head.magic, MAGIC, 4);
-    return write_at(fd, &head, sizeof head, 0, err);
+    if (!load_head(fd, &head, err))
+        return false;
+    return is_lost(&head) ? begin(fd, capacity, head.end, err) : read_head(fd, &head, err);
 }
 
 bool ringlog_append(int fd, const void *data, size_t len, uint64_t *end, struct err *err)
@@ -128,6 +147,15 @@ static uint64_t oldest(const struct head *head)
     return head->end > keep ? head->end - keep : 0;
 }
 
+/* Of a log that whoever appends has not opened yet. */
+static ssize_t nothing_yet(uint64_t *offset, uint64_t *end)
+{
+    *offset = 0;
+    if (end)
+        *end = 0;
+    return 0;
+}
+
 ssize_t ringlog_read(int fd, uint64_t *offset, void *out, size_t cap, uint64_t *end,
                      struct err *err)
 {
@@ -136,6 +164,10 @@ ssize_t ringlog_read(int fd, uint64_t *offset, void *out, size_t cap, uint64_t *
     ssize_t n;
 
     for (;;) {
+        if (!load_head(fd, &head, err))
+            return -1;
+        if (is_lost(&head))
+            return nothing_yet(offset, end);
         if (!read_steady_head(fd, &head, err))
             return -1;
         if (*offset < oldest(&head))

@@ -10,12 +10,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Makes an empty (or all-zero) file a ring log of 'capacity' bytes; a file that is one already
- * keeps its content and its own capacity. */
+/* Makes an empty file a ring log of 'capacity' bytes; a file that is one already keeps its content
+ * and its own capacity. One that lost its beginning in a power cut keeps what it still has. */
 bool ringlog_open(int fd, uint64_t capacity, struct err *err) MUST_USE;
 bool ringlog_append(int fd, const void *data, size_t len, uint64_t *end, struct err *err) MUST_USE;
 /* Reads up to 'cap' bytes from '*offset' on; '*offset' is raised to the oldest byte kept when it
  * was dropped already, and lowered to the end when it lies beyond. Returns the bytes read (0:
- * nothing new), -1 on failure. '*end' is the log's end at that moment. */
+ * nothing new, or a log that ringlog_open() has not seen yet), -1 on failure. '*end' is the log's
+ * end at that moment. */
 ssize_t ringlog_read(int fd, uint64_t *offset, void *out, size_t cap, uint64_t *end,
                      struct err *err) MUST_USE;

@@ -7,6 +7,7 @@
 #include "core/base/id.h"
 #include "core/base/json.h"
 #include "core/model/right.h"
+#include "core/port/pam.h"
 
 #include <stdint.h>
 
@@ -27,6 +28,7 @@ struct origin {
 struct core_config {
     const char *state_dir;                  /* /var/lib/vmmd */
     unsigned session_idle_s, session_max_s; /* of browsers' sessions; 0: 12 h, 7 days */
+    pam_ask *pam;                           /* NULL: no user's password is the host's */
     /* Told the store's epoch before any machine is attached; may be NULL. */
     void (*on_epoch)(uint32_t epoch);
 };

@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/core/parts.h"
 #include "core/disk/space.h"
+#include "core/disk/upload.h"
 #include "core/event/audit.h"
 #include "core/snap/schedule.h"
 #include "core/snap/unfinished.h"
@@ -71,6 +72,7 @@ static void *janitor_main(void *arg)
         }
         if (now >= head_due) {
             audit_log_head(j->core, &head);
+            uploads_sweep(j->core);
             head_due = now + HEAD_MS;
         }
         space_watch(j->core);

@@ -3,6 +3,7 @@
 
 #include "core/core/parts.h"
 #include "core/job/measure.h"
+#include "core/port/host.h"
 #include "core/vm/measure.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@ void core_measure(struct core *core, struct core_measures *out)
     *out = (struct core_measures){0};
     event_facts(core, &out->events);
     store_facts(core->store, &out->store);
+    host_worker_starts(&out->worker_starts);
     jobs_measure(core->jobs, out);
     vms_measure(core, out);
 }

@@ -32,6 +32,7 @@ struct measured_kind {
 struct core_measures {
     struct event_facts events;
     struct store_facts store;
+    struct histogram_seen worker_starts; /* until a worker and its jail run, histogram_flushes */
     unsigned jobs_queued, jobs_running;
     struct measured_end *ends;
     size_t n_ends;

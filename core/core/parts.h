@@ -37,6 +37,7 @@ struct vm_shown {
 struct snapshot; /* core/snap/tree.h */
 struct restarts; /* core/model/restarts.h */
 struct restarter;
+struct departed;
 
 struct vm {
     /* never changes */
@@ -111,15 +112,18 @@ struct registry {
     struct name_claim *name_claims GUARDED_BY(lock);
     struct vm **names GUARDED_BY(lock); /* all VMs in the order of their names: names.c */
     size_t n_names GUARDED_BY(lock), names_cap GUARDED_BY(lock);
-    struct vm *shown GUARDED_BY(lock);   /* whose text is kept: shown.c */
-    size_t shown_bytes GUARDED_BY(lock); /* ... how much that is */
-    size_t shown_max GUARDED_BY(lock);   /* ... and may be */
-    struct pool *pools GUARDED_BY(lock); /* oldest first */
+    struct departed *departed GUARDED_BY(lock); /* core/user/sight.c */
+    size_t n_departed GUARDED_BY(lock);         /* so many, ever */
+    struct vm *shown GUARDED_BY(lock);          /* whose text is kept: shown.c */
+    size_t shown_bytes GUARDED_BY(lock);        /* ... how much that is */
+    size_t shown_max GUARDED_BY(lock);          /* ... and may be */
+    struct pool *pools GUARDED_BY(lock);        /* oldest first */
     struct disk *disks_by_id GUARDED_BY(lock);
     struct file *files GUARDED_BY(lock); /* by id */
     bool ram_rubbish GUARDED_BY(lock);   /* a memory image may be in the trash: core/ram */
     struct disk_owner *disk_owners GUARDED_BY(lock);
     struct reservation *reservations GUARDED_BY(lock); /* core/disk/space.h */
+    struct upload *uploads GUARDED_BY(lock);           /* core/disk/upload.h */
     uint64_t starting_bytes GUARDED_BY(lock); /* memory promised to VMs that are just starting */
     unsigned exits GUARDED_BY(lock);          /* exits being settled */
 };
@@ -146,6 +150,7 @@ struct core {
     struct templates *templates; /* core/template */
     struct tokens *tokens;       /* core/user */
     struct users *users;         /* core/user */
+    atomic_uint accounts;        /* changes with whatever rights somebody has */
     struct janitor *janitor;
     struct copies *copies;       /* core/vm */
     atomic_uint copies_written;  /* by this daemon: with the epoch they are numbered by it */
@@ -231,3 +236,6 @@ void tokens_forget(struct core *core, const struct uuid *owner); /* whose rows a
 struct users *users_new(struct core *core, const struct core_config *config,
                         struct err *err) MUST_USE;
 void users_free(struct users *users); /* NULL is fine */
+/* Somebody has other rights, or none any more, and memory knows: streams ask at once whose they
+ * still are. With events_ring(). */
+void accounts_ring(struct core *core);

@@ -5,6 +5,9 @@
  *   3 * disk row, file 'live', the configuration with it        one transaction: the commit point
  *   4 a running machine gets it
  *
+ * With a 'source' it is an import: between 2 and 3 the file is filled (import.c), which is why that
+ * is another kind, of the copy lane.
+ *
  * Before 3 the file goes. After it only forward, but for one thing: a machine that refuses the
  * device. Then 3 is taken back and the operation fails, with nothing changed. */
 #include "core/disk/change.h"
@@ -15,11 +18,13 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/import.h"
 #include "core/disk/pool.h"
 #include "core/disk/space.h"
 #include "core/model/profile.h"
 #include "core/model/rules.h"
 #include "core/snap/tree.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 
@@ -27,6 +32,7 @@
 #include <string.h>
 
 #define AGAIN_MS 1000
+#define DISK_MIN (1ull << 20) /* the least that a VM's disk has */
 
 /* ---- the request ---- */
 
@@ -49,8 +55,47 @@ static unsigned free_position(struct core *core, const struct uuid *vm)
     return n;
 }
 
+/* The root of a pool by name or id, or of the oldest one; "" when there is none, which is said once
+ * the disk itself is looked at. */
+static char *root_of(struct core *core, const char *ref)
+{
+    struct pool *pool;
+    char *root;
+
+    lock_take(&core->registry.lock);
+    pool = ref ? pool_find(core, ref) : core->registry.pools;
+    root = str_dup(pool ? pool->root : "");
+    lock_drop(&core->registry.lock);
+    return root;
+}
+
+/* The disk is as large as the image's, if it is not said to be larger. */
+static bool decode_source(struct core *core, json_t *said, struct import *import, struct err *err)
+{
+    const json_t *source = json_object_get(said, "source");
+    const uint64_t size = json_get_u64(said, "size_bytes", 0);
+    CLEANUP(mem_freep) char *root = NULL;
+
+    if (!source)
+        return true;
+    root = root_of(core, json_get_text(said, "pool"));
+    if (!import_open(core, source, root, import, err))
+        return false;
+    if (size && size < import->facts.virtual_bytes)
+        return err_field(err, ERR_INVALID, "/size_bytes",
+                         "the image has a disk of %llu bytes, and it is not cut: leave size_bytes "
+                         "out, or say more",
+                         (unsigned long long)import->facts.virtual_bytes);
+    if (!size)
+        json_put_u64(said, "size_bytes",
+                     import->facts.virtual_bytes < DISK_MIN ? DISK_MIN
+                                                            : import->facts.virtual_bytes);
+    json_object_del(said, "source");
+    return true;
+}
+
 static bool decode(struct core *core, struct vm *vm, const json_t *body, struct vm_disk *out,
-                   struct err *err)
+                   struct import *import, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *said = json_deep_copy(body);
     int profile;
@@ -60,7 +105,8 @@ static bool decode(struct core *core, struct vm *vm, const json_t *body, struct 
     lock_drop(&core->registry.lock);
     if (json_is_object(said) && !json_object_get(said, "format"))
         json_put_text(said, "format", pool_format(core, json_get_text(said, "pool")));
-    return vm_disk_decode(profile, said, out, err);
+    return (!json_is_object(said) || decode_source(core, said, import, err)) &&
+           vm_disk_decode(profile, said, out, err);
 }
 
 /* Under vm->writing. */
@@ -119,30 +165,93 @@ static void clear_disk(struct vm_disk *disk)
     model_clear(&vm_disk_model, disk);
 }
 
-bool disk_add(struct core *core, const char *ref, const json_t *body, const struct origin *origin,
-              struct uuid *op, struct err *err)
+/* What an import would make, and of what. */
+static json_t *plan_of(struct core *core, const struct import *import, const struct vm_disk *disk)
+{
+    json_t *v = json_object(), *pool;
+
+    lock_take(&core->registry.lock);
+    pool = pool_name_of(core, disk->pool);
+    lock_drop(&core->registry.lock);
+    json_put_text(v, "file", import->source.file);
+    json_put_text(v, "root", import->source.root);
+    json_put_text(v, "image_format", image_format_names[import->facts.format]);
+    json_put_u64(v, "image_bytes", import->facts.virtual_bytes);
+    json_put_u64(v, "file_bytes", import->facts.file_bytes);
+    json_put_u64(v, "bytes", import->facts.data_bytes);
+    json_put(v, "pool", pool);
+    json_put_text(v, "format", disk_format_names[disk->format]);
+    json_put_text(v, "bus", disk_bus_names[disk->bus]);
+    json_put_u64(v, "size_bytes", disk->size_bytes);
+    return v;
+}
+
+/* What the copy takes is put by once it begins; what cannot be now is said at once. */
+static bool check_room(struct core *core, const struct import *import, const struct vm_disk *disk,
+                       struct err *err)
+{
+    struct uuid pool;
+
+    if (import->fd < 0)
+        return true;
+    return (uuid_parse(disk->pool, &pool) ||
+            err_set(err, ERR_INTERNAL, "the disk is in no pool")) &&
+           space_check(core, &pool, import->facts.data_bytes, "/pool", err);
+}
+
+/* '*plan' (may be NULL) becomes what an import would be. */
+static bool add(struct core *core, const char *ref, const json_t *body, const struct origin *origin,
+                struct uuid *op, json_t **plan, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     CLEANUP(clear_disk) struct vm_disk disk = {0};
+    CLEANUP(import_close) struct import import = {.fd = -1};
     CLEANUP(json_decrefp) json_t *args = json_object();
     const struct uuid file = uuid_new();
     struct rows rows = {.job = op};
     bool ok;
 
     *op = (struct uuid){0};
-    if (!hold.vm || !decode(core, hold.vm, body, &disk, err))
+    if (!hold.vm || !decode(core, hold.vm, body, &disk, &import, err))
         return false;
     lock_take(&hold.vm->writing);
-    ok = check(core, hold.vm, &disk, err);
+    ok = check(core, hold.vm, &disk, err) && check_room(core, &import, &disk, err) &&
+         sight_may_add_pool(core, hold.vm, disk.pool, err);
     if (ok) {
         rows.layer = layer_of(core, &hold.vm->id, &disk, &file);
         json_put(args, "disk", model_encode(&vm_disk_model, &disk));
         json_put_text(args, "file", UUID_STR(&file));
         json_put_u64(args, "position", free_position(core, &hold.vm->id));
-        ok = vm_submit(core, hold.vm, VM_VERB_ADD_DISK, args, origin, op, write_rows, &rows, err);
+        if (import.fd >= 0)
+            json_put(args, "source", import_encode(&import));
+        ok = vm_submit(core, hold.vm, import.fd >= 0 ? VM_VERB_IMPORT_DISK : VM_VERB_ADD_DISK, args,
+                       origin, op, write_rows, &rows, err);
     }
     lock_drop(&hold.vm->writing);
+    if (ok && plan && import.fd >= 0)
+        *plan = plan_of(core, &import, &disk);
     return ok;
+}
+
+bool disk_add(struct core *core, const char *ref, const json_t *body, const struct origin *origin,
+              struct uuid *op, struct err *err)
+{
+    return add(core, ref, body, origin, op, NULL, err);
+}
+
+json_t *disk_import_plan(struct core *core, const char *ref, const json_t *body,
+                         const struct origin *origin, struct err *err)
+{
+    struct origin dry = *origin;
+    json_t *plan = NULL;
+    struct uuid none;
+
+    dry.dry_run = true;
+    if (!json_object_get(body, "source")) {
+        err_field(err, ERR_INVALID, "/source", "is missing: which image is it?");
+        return NULL;
+    }
+    return add(core, ref, body, &dry, &none, &plan, err) ? plan : NULL;
 }
 
 /* ---- the operation ---- */
@@ -325,10 +434,17 @@ static void take_back_surely(struct work *w)
 
 /* ---- the run ---- */
 
+static bool fill(struct work *w, struct err *err)
+{
+    const json_t *source = json_object_get(job_args(w->job), "source");
+
+    return !source || import_fill(w->core, w->job, w->vm->backend, &w->layer, source, err);
+}
+
 static bool make(struct work *w, struct err *err)
 {
     enlist_file(w);
-    return FAILPOINT("disk.add.file", err) && layer_make(w->core, &w->layer, err) &&
+    return FAILPOINT("disk.add.file", err) && layer_make(w->core, &w->layer, err) && fill(w, err) &&
            (!job_cancelled(w->job) || err_set(err, ERR_CANCELLED, "cancelled")) && commit(w, err);
 }
 
@@ -359,6 +475,7 @@ static void settle(struct core *core, struct job *job, bool ok)
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
     CLEANUP(work_clear) struct work w = {.core = core, .job = job, .vm = hold.vm};
 
+    import_settle(core, job);
     if (!hold.vm)
         return;
     if (!ok && begin(&w, &err) && !is_committed(&w))
@@ -372,3 +489,10 @@ const struct job_kind vm_add_disk_kind = {.name = "vm.add-disk",
                                           .run = run,
                                           .settle = settle,
                                           .adopt = vm_adopt};
+
+const struct job_kind vm_import_disk_kind = {.name = "vm.import-disk",
+                                             .lane = JOB_LANE_COPY,
+                                             .cancellable = true,
+                                             .run = run,
+                                             .settle = settle,
+                                             .adopt = vm_adopt};

@@ -17,10 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES 65536
-#define PAGE_BYTES  4096 /* of a guest's memory: each of zeroes is a hole */
+#define BLOCK_BYTES COPY_BLOCK_BYTES
 #define PIECE_BYTES (1u << 20)
-#define HASH_BYTES  32
 
 static void digest_freep(EVP_MD_CTX **digest)
 {
@@ -107,7 +105,8 @@ static bool walk_data(struct walk *w, off_t at, off_t end, struct err *err)
     return true;
 }
 
-static bool walk_file(struct walk *w, off_t size, unsigned char hash[HASH_BYTES], struct err *err)
+static bool walk_file(struct walk *w, off_t size, unsigned char hash[COPY_DIGEST_BYTES],
+                      struct err *err)
 {
     off_t at = 0;
 
@@ -133,13 +132,13 @@ static bool walk_file(struct walk *w, off_t size, unsigned char hash[HASH_BYTES]
     return true;
 }
 
-static bool copy_and_compare(int from, int to, size_t block, copy_piece *piece, void *ctx,
-                             struct err *err)
+bool file_copy(int from, int to, size_t block, copy_piece *piece, void *ctx,
+               unsigned char wanted[COPY_DIGEST_BYTES], struct err *err)
 {
     CLEANUP(digest_freep) EVP_MD_CTX *digest = EVP_MD_CTX_new();
     CLEANUP(mem_freep) char *buffer = mem_alloc(PIECE_BYTES);
     struct walk w = {from, to, block, buffer, digest, piece, ctx};
-    unsigned char wanted[HASH_BYTES], got[HASH_BYTES];
+    unsigned char got[COPY_DIGEST_BYTES];
     struct stat st;
 
     if (!digest)
@@ -163,14 +162,15 @@ bool layer_copy(const struct layer *from, const struct layer *to, copy_piece *pi
 {
     CLEANUP(closep) int source = layer_open(from, O_RDONLY, err);
     CLEANUP(closep) int copy = -1;
-    const size_t block = from->role == FILE_MEMORY ? PAGE_BYTES : BLOCK_BYTES;
+    unsigned char digest[COPY_DIGEST_BYTES];
 
     if (source < 0)
         return false;
     copy = layer_open(to, O_RDWR | O_CREAT | O_TRUNC, err);
     return copy >= 0 &&
-           FAILPOINT_AROUND("disk.copy", copy_and_compare(source, copy, block, piece, ctx, err),
-                            err) &&
+           FAILPOINT_AROUND(
+               "disk.copy",
+               file_copy(source, copy, copy_block(from->role), piece, ctx, digest, err), err) &&
            fs_sync(to->dir, "the pool's directory", err);
 }
 

@@ -21,7 +21,7 @@ static bool find_pool(struct core *core, struct vm_disk *disk, struct uuid *id, 
     struct pool *pool;
 
     lock_take(&core->registry.lock);
-    pool = disk->pool ? pool_find(core, disk->pool) : core->registry.pools;
+    pool = pool_named(core, disk->pool);
     if (pool)
         *id = pool->id;
     lock_drop(&core->registry.lock);

@@ -15,6 +15,9 @@ void disks_clear(struct core *core);
 struct layer; /* core/disk/file.h */
 
 struct pool *pool_find(struct core *core, const char *ref) REQUIRES(core->registry.lock);
+/* What a client calls so, if it may be seen (core/user/sight.h); NULL: the oldest of those. */
+struct pool *pool_named(struct core *core, const char *ref) REQUIRES(core->registry.lock);
+bool pool_missing_fail(const char *ref, struct err *err);
 /* Its default format as a word; 'ref' NULL is the oldest pool, and qcow2 what there is without. */
 const char *pool_format(struct core *core, const char *ref);
 /* Whoever writes a pool's row holds this. */
@@ -38,6 +41,7 @@ struct disk_owner *disk_owner_get(struct core *core, const struct uuid *vm)
     REQUIRES(core->registry.lock);
 /* The first of a VM's disks, in no order; NULL when it has none. */
 struct disk *disks_of(struct core *core, const struct uuid *vm) REQUIRES(core->registry.lock);
+bool disk_missing_fail(const char *ref, struct err *err);
 struct disk *disk_find(struct core *core, const struct uuid *id) REQUIRES(core->registry.lock);
 
 /* Resolves and checks the pools of a new VM's disks, gives them ids. NOT_FOUND, NO_SPACE with the

@@ -114,6 +114,16 @@ static bool grow_off(struct work *w, struct err *err)
     return ok;
 }
 
+/* A QEMU that was taken over may say anything: what could not be a disk's size is not recorded. */
+static bool is_plausible(const struct work *w, struct err *err)
+{
+    struct err why = {0};
+
+    return (w->now >= w->wanted && disk_size_rules(w->disk.format, w->now, &why)) ||
+           err_set(err, ERR_HYPERVISOR, "QEMU says that the disk has %llu bytes now",
+                   (unsigned long long)w->now);
+}
+
 static bool grow(struct work *w, struct err *err)
 {
     const struct backend *backend;
@@ -226,7 +236,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
     struct work w = {.core = core, .job = job, .vm = hold.vm};
     json_t *result;
 
-    if (!begin(&w, err) || !grow(&w, err) || !commit_surely(&w, err))
+    if (!begin(&w, err) || !grow(&w, err) || !is_plausible(&w, err) || !commit_surely(&w, err))
         return false;
     disk_active_set(core, w.vm, &w.id);
     result = json_object();

@@ -6,6 +6,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/registry.h"
 
 #include <stdio.h>
@@ -179,7 +180,7 @@ void file_borrowers(struct core *core, const struct uuid *id, char out[512])
 {
     struct disk_owner *owner, *next;
     struct file *file;
-    unsigned n = 0;
+    unsigned n = 0, shown = 0;
 
     out[0] = 0;
     lock_take(&core->registry.lock);
@@ -187,10 +188,14 @@ void file_borrowers(struct core *core, const struct uuid *id, char out[512])
     HASH_ITER (hh, core->registry.disk_owners, owner, next) {
         const char *name = file ? borrower(core, owner, file) : NULL;
         size_t len = strlen(out);
-        if (name && n++ < NAMES_MAX)
+        if (!name)
+            continue;
+        if (shown < NAMES_MAX && sight_vm_id(core, &owner->vm, RIGHT_VM_READ) && ++shown)
             snprintf(out + len, 512 - len, "%s%s", len ? ", " : "", name);
+        n++;
     }
     lock_drop(&core->registry.lock);
-    if (n > NAMES_MAX)
-        snprintf(out + strlen(out), 512 - strlen(out), " and %u more", n - NAMES_MAX);
+    if (n > shown)
+        snprintf(out + strlen(out), 512 - strlen(out), shown ? " and %u more" : "%u other VMs",
+                 n - shown);
 }

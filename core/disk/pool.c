@@ -14,6 +14,8 @@
 #include "core/disk/space.h"
 #include "core/model/page.h"
 #include "core/ram/image.h"
+#include "core/user/granting.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/registry.h"
 
 #include <errno.h>
@@ -33,13 +35,27 @@ struct pool *pool_find(struct core *core, const char *ref)
     return NULL;
 }
 
+struct pool *pool_named(struct core *core, const char *ref)
+{
+    struct pool *pool = ref ? pool_find(core, ref) : core->registry.pools;
+
+    while (pool && !sight_pool(pool, RIGHT_STORAGE_READ))
+        pool = ref ? NULL : pool->next;
+    return pool;
+}
+
+bool pool_missing_fail(const char *ref, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "there is no pool '%.64s'", ref);
+}
+
 const char *pool_format(struct core *core, const char *ref)
 {
     struct pool *pool;
     int format;
 
     lock_take(&core->registry.lock);
-    pool = ref ? pool_find(core, ref) : core->registry.pools;
+    pool = pool_named(core, ref);
     format = pool ? pool->default_format : DISK_QCOW2;
     lock_drop(&core->registry.lock);
     return disk_format_names[format];
@@ -338,7 +354,7 @@ json_t *pool_show(struct core *core, const char *ref, struct err *err)
     json_t *v = NULL;
 
     lock_take(&core->registry.lock);
-    pool = pool_find(core, ref);
+    pool = pool_named(core, ref);
     if (pool) {
         v = view(pool);
         id = pool->id;
@@ -347,7 +363,7 @@ json_t *pool_show(struct core *core, const char *ref, struct err *err)
     if (v)
         put_space(core, &id, v);
     else
-        err_set(err, ERR_NOT_FOUND, "there is no pool '%.64s'", ref);
+        pool_missing_fail(ref, err);
     return v;
 }
 
@@ -360,7 +376,8 @@ void pool_list(struct core *core, const struct query *query, struct strbuf *out)
 
     lock_take(&core->registry.lock);
     for (struct pool *p = core->registry.pools; p; p = p->next)
-        json_array_append_new(all, view(p));
+        if (sight_pool(p, RIGHT_STORAGE_READ))
+            json_array_append_new(all, view(p));
     lock_drop(&core->registry.lock);
     json_array_foreach (all, i, v) {
         struct uuid id;
@@ -397,7 +414,7 @@ static struct pool *take_out(struct core *core, const char *ref, bool dry_run, s
     }
     lock_drop(&core->registry.lock);
     if (!pool)
-        err_set(err, ERR_NOT_FOUND, "there is no pool '%.64s'", ref);
+        pool_missing_fail(ref, err);
     else if (disks)
         err_set(err, ERR_IN_USE, "%u disks lie in the pool %s: delete or move them first", disks,
                 pool->name);
@@ -424,6 +441,7 @@ bool pool_delete(struct core *core, const char *ref, const struct origin *origin
     if (root >= 0 && core->root_dirs[root] >= 0 &&
         unlinkat(core->root_dirs[root], UUID_STR(&pool->id), AT_REMOVEDIR) < 0 && errno != ENOENT)
         log_warn("the directory of the pool %s stays: %s", pool->name, strerror(errno));
+    grants_forget_pool(core, &pool->id);
     pool_free(pool);
     events_ring(core);
     host_copy_later(core);

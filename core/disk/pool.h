@@ -36,6 +36,10 @@ bool disk_list(struct core *core, const char *vm, const struct query *query, str
  * of the others. */
 bool disk_add(struct core *core, const char *vm, const json_t *body, const struct origin *origin,
               struct uuid *op, struct err *err) MUST_USE;
+/* What disk_add() of a body with a 'source' would do: the image's facts and the disk (schema
+ * DiskImportPlan), or why it would not. Nothing is changed. */
+json_t *disk_import_plan(struct core *core, const char *vm, const json_t *body,
+                         const struct origin *origin, struct err *err) MUST_USE;
 /* Submits "vm.remove-disk": the guest lets go of it, and its data is gone; what snapshots have of
  * it stays. */
 bool disk_remove(struct core *core, const char *disk, const struct origin *origin, struct uuid *op,

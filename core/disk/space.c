@@ -137,21 +137,23 @@ bool space_lets_guests_write(const struct space *s)
 
 /* ---- checking ---- */
 
-static bool fits(const struct space *s, uint64_t bytes, const char *name, const char *field,
-                 struct err *err)
+static bool fits(const struct space *s, uint64_t bytes, const char *what, const char *name,
+                 const char *field, struct err *err)
 {
     uint64_t left = space_left(s);
 
     if (bytes <= left && free_of(s) >= s->reserve_bytes)
         return true;
-    return err_field(
-        err, ERR_NO_SPACE, field,
-        "the pool %s has %llu MiB free%s, keeps %llu MiB of it in reserve and has "
-        "%llu MiB put by for operations: %llu MiB more do not fit; free some space, "
-        "raise its quota or choose another pool",
-        name, (unsigned long long)(free_of(s) / MIB), s->quota_bytes ? " within its quota" : "",
-        (unsigned long long)(s->reserve_bytes / MIB), (unsigned long long)(s->reserved_bytes / MIB),
-        (unsigned long long)((bytes + MIB - 1) / MIB));
+    return err_field(err, ERR_NO_SPACE, field,
+                     "the %s %.64s has %llu MiB free%s, keeps %llu MiB of it in reserve and has "
+                     "%llu MiB put by for operations: %llu MiB more do not fit; free some space, "
+                     "%schoose another one",
+                     what, name, (unsigned long long)(free_of(s) / MIB),
+                     s->quota_bytes ? " within its quota" : "",
+                     (unsigned long long)(s->reserve_bytes / MIB),
+                     (unsigned long long)(s->reserved_bytes / MIB),
+                     (unsigned long long)((bytes + MIB - 1) / MIB),
+                     s->quota_bytes ? "raise its quota or " : "or ");
 }
 
 bool space_check(struct core *core, const struct uuid *pool, uint64_t bytes, const char *field,
@@ -164,7 +166,7 @@ bool space_check(struct core *core, const struct uuid *pool, uint64_t bytes, con
         str_copy(err->field, sizeof err->field, field ? field : "");
         return false;
     }
-    return fits(&space, bytes, name, field, err);
+    return fits(&space, bytes, "pool", name, field, err);
 }
 
 bool space_check_disk(struct core *core, const struct uuid *pool, uint64_t size_bytes,
@@ -185,7 +187,30 @@ bool space_check_disk(struct core *core, const struct uuid *pool, uint64_t size_
                          (unsigned long long)(size_bytes / MIB), name,
                          (unsigned long long)(most / MIB),
                          most == s.quota_bytes ? " by its quota" : "");
-    return fits(&s, 0, name, field, err);
+    return fits(&s, 0, "pool", name, field, err);
+}
+
+bool space_check_root(struct core *core, const char *root, int dir, uint64_t bytes, struct err *err)
+{
+    struct space s = {0};
+    bool any = false;
+
+    if (!fs_space(dir, &s.total_bytes, &s.free_bytes, err))
+        return false;
+    lock_take(&core->registry.lock);
+    for (struct pool *p = core->registry.pools; p; p = p->next) {
+        const uint64_t reserve = reserve_of(p->reserve_bytes, s.total_bytes);
+
+        if (!str_eq(p->root, root))
+            continue;
+        any = true;
+        s.reserved_bytes += reserved(core, &p->id, NULL);
+        s.reserve_bytes = reserve > s.reserve_bytes ? reserve : s.reserve_bytes;
+    }
+    lock_drop(&core->registry.lock);
+    if (!any)
+        s.reserve_bytes = reserve_of(POOL_RESERVE_USUAL, s.total_bytes);
+    return fits(&s, bytes, "root", root, NULL, err);
 }
 
 /* ---- reservations ---- */
@@ -230,7 +255,7 @@ bool space_reserve(struct core *core, const struct uuid *pool, const struct uuid
     }
     lock_take(&core->registry.lock);
     space.reserved_bytes = reserved(core, pool, job);
-    ok = fits(&space, bytes, name, field, err);
+    ok = fits(&space, bytes, "pool", name, field, err);
     if (ok) {
         drop(core, job, pool);
         put(core, job, pool, bytes);

@@ -25,6 +25,10 @@ bool space_check(struct core *core, const struct uuid *pool, uint64_t bytes, con
 /* NO_SPACE when a disk of this size could never be full. It takes no room by itself. */
 bool space_check_disk(struct core *core, const struct uuid *pool, uint64_t size_bytes,
                       const char *field, struct err *err) MUST_USE;
+/* The same for a file beside the pools of a root, in 'dir': what they keep and have put by is left
+ * to them. */
+bool space_check_root(struct core *core, const char *root, int dir, uint64_t bytes,
+                      struct err *err) MUST_USE;
 /* The same as space_check() and puts the bytes by for 'job', in place of what it has put by in this
  * pool before. */
 bool space_reserve(struct core *core, const struct uuid *pool, const struct uuid *job,

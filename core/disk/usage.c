@@ -8,6 +8,7 @@
 #include "core/disk/pool.h"
 #include "core/model/page.h"
 #include "core/snap/tree.h"
+#include "core/user/sight_inside.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 struct known {
     struct layer layer;
     struct uuid disk, snapshot, job;
+    bool is_seen; /* core/user/sight.h */
     bool is_leaf, is_frozen;
     enum file_state state;
     char name[FILE_NAME_BYTES];
@@ -126,6 +128,13 @@ static json_t *view_orphan(const char *name, int dir)
     return v;
 }
 
+/* Whose it is may be nobody: then it is the pool's. */
+static bool is_seen(struct core *core, const struct file *file) REQUIRES(core->registry.lock);
+static bool is_seen(struct core *core, const struct file *file)
+{
+    return uuid_is_zero(&file->vm) || sight_vm_id(core, &file->vm, RIGHT_VM_READ);
+}
+
 /* The pool's directory, opened anew, and its files; -1 on failure. */
 static int look(struct core *core, const char *ref, struct known **known, struct err *err)
 {
@@ -134,9 +143,9 @@ static int look(struct core *core, const char *ref, struct known **known, struct
     int dir = -1;
 
     lock_take(&core->registry.lock);
-    pool = pool_find(core, ref);
+    pool = pool_named(core, ref);
     if (!pool)
-        err_set(err, ERR_NOT_FOUND, "there is no pool '%.64s'", ref);
+        pool_missing_fail(ref, err);
     else if (pool->dir < 0)
         err_set(err, ERR_UNAVAILABLE, "the pool %s cannot be reached", pool->name);
     else
@@ -150,6 +159,7 @@ static int look(struct core *core, const char *ref, struct known **known, struct
         if (!uuid_eq(&file->pool, &pool->id))
             continue;
         k = know(core, file);
+        k->is_seen = is_seen(core, file);
         HASH_ADD_STR(*known, name, k);
     }
     lock_drop(&core->registry.lock);
@@ -190,7 +200,8 @@ bool pool_files(struct core *core, const char *ref, const struct query *query, s
     if (dir >= 0)
         list_orphans(dir, known, &page);
     HASH_ITER (hh, known, k, next) {
-        page_offer(&page, view_known(k, dir));
+        if (k->is_seen)
+            page_offer(&page, view_known(k, dir));
         HASH_DELETE(hh, known, k);
         free(k);
     }

@@ -6,6 +6,7 @@
 #include "core/disk/file.h"
 #include "core/disk/pool.h"
 #include "core/model/page.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/registry.h"
 
 #include <string.h>
@@ -84,8 +85,13 @@ json_t *disk_show(struct core *core, const char *ref, struct err *err)
         lock_drop(&core->registry.lock);
     }
     if (!v)
-        err_set(err, ERR_NOT_FOUND, "there is no disk '%.64s'", ref);
+        disk_missing_fail(ref, err);
     return v;
+}
+
+bool disk_missing_fail(const char *ref, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "there is no disk '%.64s'", ref);
 }
 
 struct show {
@@ -128,7 +134,8 @@ bool disk_list(struct core *core, const char *vm, const struct query *query, str
             page_offer(&page, view(core, d, file));
     } else {
         HASH_ITER (by_id, core->registry.disks_by_id, d, next)
-            page_offer(&page, view(core, d, file));
+            if (sight_vm_id(core, &d->vm, RIGHT_VM_READ))
+                page_offer(&page, view(core, d, file));
     }
     lock_drop(&core->registry.lock);
     page_write(&page, show, &ctx, out);

@@ -120,6 +120,24 @@ struct fill {
     uint64_t last; /* no event beyond this number */
 };
 
+/* What lies in a VM says which, and an operation what it is about. */
+static void find_about(const struct event_record *r, const json_t *data, struct event_line *line)
+{
+    static const char *const own[] = {"vm", "pool", "template"};
+    const char *vm = json_get_text(data, str_eq(r->object_type, "operation") ? "target" : "vm");
+
+    line->about_type[0] = 0;
+    line->about = (struct uuid){0};
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        if (str_eq(r->object_type, own[i])) {
+            str_copy(line->about_type, sizeof line->about_type, own[i]);
+            line->about = r->object;
+            return;
+        }
+    if (vm && !str_starts(r->type, "audit.") && uuid_parse(vm, &line->about))
+        str_copy(line->about_type, sizeof line->about_type, "vm");
+}
+
 static bool keep_line(void *ctx, const struct event_record *r)
 {
     struct fill *fill = ctx;
@@ -140,6 +158,7 @@ static bool keep_line(void *ctx, const struct event_record *r)
     }
     json_put(whole, "object", object);
     json_put(whole, "data", json_loads(r->data, 0, NULL));
+    find_about(r, json_object_get(whole, "data"), line);
     line->seq = r->seq;
     str_copy(line->type, sizeof line->type, r->type);
     line->json = json_write(whole);

@@ -1,11 +1,15 @@
 /* The event log: numbered, durable, readable from any number on. Schema Event. */
 #pragma once
+#include "core/base/id.h"
 #include "core/core/core.h"
 
 struct event_line {
     uint64_t seq;
     char type[48]; /* "vm.state" */
     char *json;    /* the whole event as one JSON line, owned */
+    /* What decides who may see it: a VM, pool or template; "": nothing does. */
+    char about_type[12];
+    struct uuid about;
 };
 
 /* Waits up to 'wait_ms' for events after 'after', then fills up to 'cap'. '*gap' is true when

@@ -79,6 +79,8 @@ unsigned event_ring_read(const struct event_ring *ring, uint64_t after, struct e
 
         out[n].seq = line->seq;
         str_copy(out[n].type, sizeof out[n].type, line->type);
+        str_copy(out[n].about_type, sizeof out[n].about_type, line->about_type);
+        out[n].about = line->about;
         out[n].json = str_dup(line->json);
     }
     return n;

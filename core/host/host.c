@@ -60,7 +60,7 @@ static json_t *qemu_view(struct core *core)
     json_t *v = json_object();
 
     json_put_bool(v, "found", core->probe.qemu_found);
-    json_put_text(v, "version", core->probe.qemu_found ? core->probe.qemu_version : NULL);
+    json_put_text(v, "version", core->probe.qemu_version[0] ? core->probe.qemu_version : NULL);
     json_put_text(v, "path", host_qemu_path());
     return v;
 }
@@ -73,6 +73,75 @@ static json_t *isolation_view(struct core *core)
     json_put_bool(v, "user_namespaces", core->facts.userns);
     json_put_bool(v, "cgroup_v2", core->facts.cgroup_v2);
     json_put_u64(v, "slots", core->facts.slots);
+    return v;
+}
+
+static const char *const limit_names[HOST_LIMITS] = {[HOST_LIMIT_CPU] = "cpu",
+                                                     [HOST_LIMIT_MEMORY] = "memory",
+                                                     [HOST_LIMIT_IO] = "io",
+                                                     [HOST_LIMIT_PIDS] = "pids"};
+
+static void add_word(char out[64], const char *word)
+{
+    size_t len = strlen(out);
+
+    snprintf(out + len, 64 - len, "%s%s", len ? ", " : "", word);
+}
+
+bool host_enforces(struct core *core, const struct vm_spec *spec, char missing[64], struct err *err)
+{
+    const struct vm_limits *l = &spec->limits;
+    const bool asked[HOST_LIMITS] = {
+        [HOST_LIMIT_CPU] = l->cpu_weight || l->cpu_percent,
+        [HOST_LIMIT_MEMORY] = spec->require_limits || l->memory_extra_bytes,
+        [HOST_LIMIT_IO] = l->io_weight,
+        [HOST_LIMIT_PIDS] = l->pids,
+    };
+    char names[64] = "";
+
+    for (unsigned i = 0; i < HOST_LIMITS; i++)
+        if (asked[i] && core->facts.limits[i] == HOST_LIMIT_UNSUPPORTED)
+            add_word(names, limit_names[i]);
+    if (missing)
+        str_copy(missing, 64, names);
+    return !names[0] ||
+           err_field(err, ERR_UNSUPPORTED, "/require_limits",
+                     "this host cannot enforce limits of %s: run vmmd as root or from its systemd "
+                     "unit on a kernel with these cgroup controllers ('vmmctl doctor' says more), "
+                     "or set require_limits to false",
+                     names);
+}
+
+bool host_may_require(struct core *core, const struct vm_spec *old, const struct vm_spec *spec,
+                      struct err *err)
+{
+    struct err before = {0};
+
+    if (old && old->require_limits && !host_enforces(core, old, NULL, &before))
+        return true;
+    return !spec->require_limits || host_enforces(core, spec, NULL, err);
+}
+
+static const char *const limit_ways[] = {
+    [HOST_LIMIT_UNSUPPORTED] = "unsupported", [HOST_LIMIT_BY_V1] = "v1", [HOST_LIMIT_BY_V2] = "v2"};
+
+void host_limits_words(const struct core *core, char have[64], char lack[64])
+{
+    *have = *lack = 0;
+    for (unsigned i = 0; i < HOST_LIMITS; i++)
+        if (core->facts.limits[i] == HOST_LIMIT_UNSUPPORTED)
+            add_word(lack, limit_names[i]);
+        else
+            add_word(have, limit_names[i]);
+}
+
+/* What guests can be limited in. */
+static json_t *limits_view(struct core *core)
+{
+    json_t *v = json_object();
+
+    for (unsigned i = 0; i < HOST_LIMITS; i++)
+        json_put_text(v, limit_names[i], limit_ways[core->facts.limits[i]]);
     return v;
 }
 
@@ -113,6 +182,7 @@ json_t *host_show(struct core *core, struct err *err)
     json_put(v, "accel", accel_view(core));
     json_put(v, "qemu", qemu_view(core));
     json_put(v, "isolation", isolation_view(core));
+    json_put(v, "limits", limits_view(core));
     json_put(v, "network", network);
     json_put(v, "boot_entries", boots);
     json_put(v, "pool_roots", roots_view(core));

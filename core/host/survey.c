@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "core/host/host.h"
 #include "core/inspect/cpu.h"
 #include "core/inspect/facts.h"
 #include "core/inspect/findings.h"
@@ -111,6 +112,7 @@ static void refresh_max_vcpus(struct survey *s, const struct core *core) REQUIRE
 
 static json_t *look(struct survey *s, struct core *core) REQUIRES(&s->lock)
 {
+    char limits[64], no_limits[64];
     const struct facts_place state = {.id = "state", .fd = core->state_fd};
     CLEANUP(mem_freep) struct facts_place *roots = mem_array(host_roots() + 1, sizeof *roots);
     struct inspect_facts facts = {.root = s->root,
@@ -118,6 +120,8 @@ static json_t *look(struct survey *s, struct core *core) REQUIRES(&s->lock)
                                   .root_user = core->facts.root,
                                   .userns = core->facts.userns,
                                   .cgroup_v2 = core->facts.cgroup_v2,
+                                  .limits = limits,
+                                  .no_limits = no_limits,
                                   .qemu_path = host_qemu_path(),
                                   .kvm_healthy = core->probe.kvm_healthy,
                                   .kvm_verdict = core->probe.kvm_verdict,
@@ -126,6 +130,7 @@ static json_t *look(struct survey *s, struct core *core) REQUIRES(&s->lock)
                                   .roots = roots,
                                   .n_roots = host_roots()};
 
+    host_limits_words(core, limits, no_limits);
     for (unsigned i = 0; i < facts.n_roots; i++)
         roots[i] = (struct facts_place){.id = host_root_id(i), .fd = core->root_dirs[i]};
     refresh_qemu(s, facts.qemu_path);

@@ -35,8 +35,8 @@ struct check_topic {
     size_t n;
 };
 
-extern const struct check_topic checks_cpu, checks_kvm, checks_memory, checks_storage,
-    checks_isolation, checks_qemu, checks_network, checks_clock;
+extern const struct check_topic checks_configuration, checks_cpu, checks_kvm, checks_memory,
+    checks_storage, checks_isolation, checks_qemu, checks_network, checks_clock;
 
 /* Writes the evidence, cut to fit, and returns 'severity': "return saw(s, SEVERITY_OK, …)". */
 enum severity saw(struct sight *s, enum severity severity, const char *fmt, ...) PRINTF(3, 4);

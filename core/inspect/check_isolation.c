@@ -22,11 +22,17 @@ static enum severity look_root(struct sight *s)
 
 static enum severity look_userns(struct sight *s)
 {
-    uint64_t max, restricted;
+    uint64_t max, restricted, users;
     char evidence[200] = "";
     size_t len = 0;
     int root = s->facts->root;
 
+    /* Debian's switch. The jail's namespaces are made as root, but passt makes its own. */
+    if (s->facts->userns && sys_u64(root, &users, "proc/sys/kernel/unprivileged_userns_clone") &&
+        !users)
+        return saw(s, SEVERITY_WARNING,
+                   "one was made, by root; kernel.unprivileged_userns_clone is 0: passt, which a "
+                   "VM with a network of type user needs, cannot make its own");
     if (s->facts->userns)
         return saw(s, SEVERITY_OK, "one was made");
     if (sys_u64(root, &max, "proc/sys/user/max_user_namespaces"))
@@ -61,6 +67,11 @@ static enum severity look_controllers(struct sight *s)
     char list[200], missing[64] = "";
     size_t len = 0;
 
+    if (s->facts->service && s->facts->limits)
+        return *s->facts->no_limits
+                   ? saw(s, SEVERITY_INFO, "guests are not limited in %s; limited in %s",
+                         s->facts->no_limits, *s->facts->limits ? s->facts->limits : "nothing")
+                   : saw(s, SEVERITY_OK, "guests are limited in %s", s->facts->limits);
     if (!sys_text(s->facts->root, list, sizeof list, "sys/fs/cgroup/cgroup.controllers") &&
         !sys_text(s->facts->root, list, sizeof list, "sys/fs/cgroup/unified/cgroup.controllers"))
         return saw(s, SEVERITY_INFO, "no cgroup v2 tree at /sys/fs/cgroup%s",
@@ -107,8 +118,8 @@ static const struct check checks[] = {
      "run vmmd as root (or its systemd unit)"},
     {"cgroup", "cgroup v2", look_cgroup, "mount cgroup2 or run vmmd from its systemd unit"},
     {"cgroup-controllers", "cgroup controllers for limits", look_controllers,
-     "boot with systemd.unified_cgroup_hierarchy=1 (or cgroup_no_v1=all): limits of processors, "
-     "memory and disks need them"},
+     "boot with systemd.unified_cgroup_hierarchy=1 (or cgroup_no_v1=all), and run vmmd as root or "
+     "from its systemd unit; shares of disks need the scheduler bfq or io.cost"},
     {"seccomp", "seccomp filters", look_seccomp,
      "use a kernel with CONFIG_SECCOMP_FILTER: QEMU's system calls are not restricted without it"},
     {"landlock", "Landlock", look_landlock, NULL},

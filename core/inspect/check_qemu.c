@@ -129,7 +129,7 @@ static enum severity look_img(struct sight *s)
 {
     static const char *const paths[] = {"/usr/bin/qemu-img", "/usr/local/bin/qemu-img", NULL};
 
-    return look_file(s, paths, SEVERITY_WARNING);
+    return look_file(s, paths, SEVERITY_INFO);
 }
 
 static enum severity look_modules(struct sight *s)
@@ -163,7 +163,8 @@ static const struct check checks[] = {
     {"qemu-accelerators", "Accelerators of QEMU", look_accels,
      "install a QEMU with KVM and TCG (package qemu-system-x86)"},
     {"qemu-modules", "Modules of QEMU", look_modules, NULL},
-    {"qemu-img", "qemu-img for images", look_img, "install the package qemu-utils"},
+    {"qemu-img", "qemu-img for images", look_img,
+     "to look into images yourself install the package qemu-utils"},
     {"uefi", "UEFI firmware for guests", look_uefi,
      "for guests with UEFI install the package ovmf"},
     {"secure-boot", "UEFI firmware with Secure Boot", look_secure_boot,

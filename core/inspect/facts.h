@@ -24,6 +24,8 @@ struct inspect_facts {
     bool root_user;
     bool userns;    /* user namespaces can be made */
     bool cgroup_v2; /* each VM gets a cgroup of its own */
+    /* In words, for the service: what guests can be limited in and what not; borrowed. */
+    const char *limits, *no_limits;
 
     const char *qemu_path; /* borrowed */
     struct facts_qemu qemu;
@@ -32,8 +34,12 @@ struct inspect_facts {
     unsigned max_vcpus;                /* of a VM with KVM; 0: not known */
 
     const struct facts_place *state; /* the state directory, NULL: there is none (yet) */
-    const struct facts_place *roots; /* NULL: not known, vmmctl does not read vmmd.conf */
+    const struct facts_place *roots; /* NULL: not known */
     unsigned n_roots;
+
+    /* Of vmmctl, which reads vmmd.conf as the service would; borrowed, NULL: not looked at. */
+    const char *config_path;  /* what was read */
+    const char *config_wrong; /* why the service would not start with it; NULL: nothing */
 
     /* facts_of_kernel() */
     bool cpuid_virt;  /* the processor itself claims VT-x or AMD-V, whatever the kernel says */

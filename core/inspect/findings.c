@@ -8,9 +8,8 @@
 #include <stdio.h>
 
 const struct check_topic *const findings_topics[] = {
-    &checks_cpu,     &checks_kvm,       &checks_memory,
-    &checks_storage, &checks_isolation, &checks_qemu,
-    &checks_network, &checks_clock,     NULL};
+    &checks_configuration, &checks_cpu,  &checks_kvm,     &checks_memory, &checks_storage,
+    &checks_isolation,     &checks_qemu, &checks_network, &checks_clock,  NULL};
 
 static const char *const severity_names[] = {"ok", "info", "warning", "error"};
 

@@ -490,3 +490,17 @@ void job_ask_cancel(struct core *core, const struct uuid *id)
     cond_wake_all(&core->registry.changed); /* jobs wait there for their VM */
     lock_drop(&core->registry.lock);
 }
+
+bool job_any(struct core *core, const struct job_kind *kind,
+             bool (*is)(const json_t *args, void *ctx), void *ctx)
+{
+    struct jobs *jobs = core->jobs;
+    struct job *job, *next;
+    bool found = false;
+
+    lock_take(&jobs->lock);
+    HASH_ITER (hh, jobs->open, job, next)
+        found = found || (job->kind == kind && is(job->args, ctx));
+    lock_drop(&jobs->lock);
+    return found;
+}

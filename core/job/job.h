@@ -13,8 +13,8 @@ struct job;
 enum job_lane { JOB_LANE_LIFECYCLE, JOB_LANE_COPY, JOB_LANE_COUNT };
 
 struct job_kind {
-    const char *name; /* "vm.start" */
-    enum job_lane lane;
+    const char *name;   /* "vm.start" */
+    enum job_lane lane; /* ... or that of copies, when the arguments say "copies": true */
     bool cancellable;
     bool limitable; /* job_limit() may say how many bytes a second it moves */
     bool shares;    /* others may pause and resume its VM meanwhile */
@@ -28,6 +28,7 @@ struct job_kind {
 
 /* ---- for the API ---- */
 json_t *job_show(struct core *core, const struct uuid *id, struct err *err) MUST_USE;
+bool job_missing_fail(const char *ref, struct err *err);
 /* As job_show(), but waits up to 'wait_ms' for the end. */
 json_t *job_wait(struct core *core, const struct uuid *id, int64_t wait_ms,
                  struct err *err) MUST_USE;
@@ -38,6 +39,10 @@ bool job_list(struct core *core, const char *vm, const struct query *query, stru
 /* Asks a job to end; WRONG_STATE when it has ended or cannot be cancelled. */
 bool job_cancel(struct core *core, const struct uuid *id, const struct origin *origin,
                 struct err *err) MUST_USE;
+
+/* Whether an operation of this kind has not ended whose arguments are those that 'is' wants. */
+bool job_any(struct core *core, const struct job_kind *kind,
+             bool (*is)(const json_t *args, void *ctx), void *ctx) MUST_USE;
 
 /* How many bytes a second it may move from now on; 0: as many as it can. Durable. WRONG_STATE when
  * it has ended or has no such limit. */

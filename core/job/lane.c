@@ -16,13 +16,18 @@
 
 static const unsigned lane_threads[JOB_LANE_COUNT] = {16, 4};
 
+static enum job_lane lane_of(const struct job *job)
+{
+    return json_get_bool(job->args, "copies", false) ? JOB_LANE_COPY : job->kind->lane;
+}
+
 /* The pool that a copy goes to, or else that of the VM's first disk; zero: none. */
 static struct uuid pool_of(struct core *core, const struct job *job)
 {
     const char *named = json_get_text(job->args, "pool");
     struct uuid pool = {0};
 
-    if (job->kind->lane != JOB_LANE_COPY || (named && uuid_parse(named, &pool)))
+    if (lane_of(job) != JOB_LANE_COPY || (named && uuid_parse(named, &pool)))
         return pool;
     lock_take(&core->registry.lock);
     for (struct disk *d = disks_of(core, &job->object); d; d = d->next)
@@ -113,7 +118,8 @@ static void add_thread(struct jobs *jobs, struct lane *lane, enum job_lane numbe
 
 void lane_enqueue(struct jobs *jobs, struct job *job)
 {
-    struct lane *lane = &jobs->lanes[job->kind->lane];
+    const enum job_lane number = lane_of(job);
+    struct lane *lane = &jobs->lanes[number];
     struct job **tail = &lane->first;
 
     job->pool = pool_of(jobs->core, job);
@@ -121,7 +127,7 @@ void lane_enqueue(struct jobs *jobs, struct job *job)
     while (*tail)
         tail = &(*tail)->next;
     *tail = job;
-    if (!jobs->stopping && lane->threads < lane_threads[job->kind->lane])
-        add_thread(jobs, lane, job->kind->lane);
+    if (!jobs->stopping && lane->threads < lane_threads[number])
+        add_thread(jobs, lane, number);
     lock_drop(&jobs->lock);
 }

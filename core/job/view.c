@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/str.h"
 #include "core/model/page.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/registry.h"
 
 #include <string.h>
@@ -137,7 +138,7 @@ json_t *job_show(struct core *core, const struct uuid *id, struct err *err)
         return view;
     if (!store_job_get(core->store, id, keep_view, &view, err)) {
         if (err->code == ERR_NOT_FOUND)
-            err_set(err, ERR_NOT_FOUND, "there is no operation %s", UUID_STR(id));
+            (void)job_missing_fail(UUID_STR(id), err);
         return NULL;
     }
     return view;
@@ -163,6 +164,11 @@ json_t *job_wait(struct core *core, const struct uuid *id, int64_t wait_ms, stru
     return job_show(core, id, err);
 }
 
+bool job_missing_fail(const char *ref, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "there is no operation '%.63s'; it is named by its id", ref);
+}
+
 /* ---- lists ---- */
 
 struct list {
@@ -177,6 +183,8 @@ static bool add_to_list(void *ctx, const struct job_record *r)
     json_t *view = NULL;
     struct job *job;
 
+    if (!sight_operation(list->core, r->object_type, &r->object, r->principal))
+        return true;
     lock_take(&list->core->jobs->lock);
     HASH_FIND(hh, list->core->jobs->open, &r->id, sizeof r->id, job);
     if (job)
@@ -197,11 +205,19 @@ static void seek(const struct query *q, struct job_filter *filter)
         filter->before_ms = 0;
 }
 
+/* Who asks for what is under way need not go through all that ever was: there is an index for it.
+ */
+static bool asks_for_open(const struct query *q)
+{
+    return !query_admits(q, "state", "succeeded") && !query_admits(q, "state", "failed") &&
+           !query_admits(q, "state", "cancelled");
+}
+
 bool job_list(struct core *core, const char *vm, const struct query *query, struct strbuf *out,
               struct err *err)
 {
     struct list list = {.page = {.query = query}, .core = core};
-    struct job_filter filter = {.limit = INT32_MAX};
+    struct job_filter filter = {.limit = INT32_MAX, .open_only = asks_for_open(query)};
     CLEANUP(vm_drop) struct vm_hold hold = {core, NULL};
     struct uuid gone;
     bool ok;

@@ -368,3 +368,16 @@ bool query_shows(const struct query *q, const char *member)
             return true;
     return q->n_fields == 0;
 }
+
+bool query_admits(const struct query *q, const char *member, const char *value)
+{
+    for (unsigned i = 0; i < q->n_terms; i++) {
+        const struct query_term *t = &q->terms[i];
+        bool equal = strcmp(t->value, value) == 0;
+        if (t->place.n_steps != 1 || strcmp(t->place.steps[0], member) != 0)
+            continue;
+        if ((t->op == QUERY_EQ && !equal) || (t->op == QUERY_NE && equal))
+            return false;
+    }
+    return true;
+}

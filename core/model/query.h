@@ -46,7 +46,8 @@ struct query_schema {
 /* The lists of the API: core/model/schema.c. */
 extern const struct query_schema schema_vm, schema_operation, schema_event, schema_user,
     schema_session, schema_token, schema_pool, schema_pool_file, schema_disk, schema_medium,
-    schema_webhook, schema_template, schema_snapshot, schema_export, schema_audit;
+    schema_webhook, schema_template, schema_snapshot, schema_export, schema_import, schema_bundle,
+    schema_audit;
 
 /* A member, found in a schema. */
 struct query_place {
@@ -105,6 +106,9 @@ void query_clear(struct query *q); /* for CLEANUP(query_clear) */
 bool query_looks_at(const struct query *q, const char *member);
 /* ... is it shown? */
 bool query_shows(const struct query *q, const char *member);
+/* May an object be in the list whose 'member', one of the object itself and a single word
+ * ("state"), is 'value'? False when the filter rules it out by == or !=. */
+bool query_admits(const struct query *q, const char *member, const char *value);
 
 /* Opaque text for the page after the object with these keys; owned by the caller. */
 char *query_token(const struct query *q, const json_t *keys);

@@ -19,6 +19,7 @@ extern const char *const role_names[]; /* indexed by enum role, NULL-terminated 
     X(VM_DELETE, "vm-delete", OPERATOR, "delete VMs")                                              \
     X(SNAPSHOT, "snapshot", OPERATOR, "take, change and delete snapshots, and revert to them")     \
     X(DATA_READ, "data-read", OPERATOR, "read what is on disks: exports, disks of snapshots")      \
+    X(DATA_WRITE, "data-write", OPERATOR, "upload images to import, and delete them")              \
     X(CONSOLE_SEE, "console-see", OPERATOR, "see screens, serial consoles and logs of guests")     \
     X(CONSOLE_TYPE, "console-type", OPERATOR, "type and point in consoles, send an NMI")           \
     X(STORAGE_READ, "storage-read", VIEWER, "see pools, their files and ISO files")                \

@@ -6,6 +6,7 @@
 
 #define MIB           (1ull << 20)
 #define QXL_HEADS_MAX 4
+#define PIDS_MIN      128
 #define USER_NICS_MAX 1               /* a worker keeps one passt */
 #define VHD_MAX       (2040ull << 30) /* what its header can say */
 
@@ -152,6 +153,23 @@ static bool nics_fit(const struct vm_spec *spec, struct err *err)
                      "a VM has one network card of the kind 'user' at most");
 }
 
+bool vm_limits_eq(const struct vm_limits *a, const struct vm_limits *b)
+{
+    return a->cpu_weight == b->cpu_weight && a->cpu_percent == b->cpu_percent &&
+           a->io_weight == b->io_weight && a->pids == b->pids;
+}
+
+static bool pids_suffice(const struct vm_spec *spec, struct err *err)
+{
+    unsigned least = PIDS_MIN + 2 * vm_spec_max_vcpus(spec);
+
+    return !spec->limits.pids || spec->limits.pids >= least ||
+           err_field(err, ERR_INVALID, "/limits/pids",
+                     "QEMU would not find the threads it needs: at least %u, or 0 to leave it to "
+                     "vmmd",
+                     least);
+}
+
 static bool heads_fit(const struct vm_spec *spec, struct err *err)
 {
     const struct vm_video *video = &spec->video;
@@ -168,7 +186,7 @@ bool vm_spec_rules(const struct vm_spec *spec, struct err *err)
 {
     static bool (*const rules[])(const struct vm_spec *, struct err *) = {
         memory_is_whole, max_vcpus_suffice, topology_fits, firmware_fits,   boot_fits,
-        ide_fits,        nics_fit,          heads_fit,     disks_are_whole,
+        ide_fits,        nics_fit,          heads_fit,     disks_are_whole, pids_suffice,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)

@@ -8,6 +8,8 @@ bool vm_spec_rules(const struct vm_spec *spec, struct err *err) MUST_USE;
 /* The same of one disk, for adding, growing and limiting one. */
 bool disk_size_rules(int format, uint64_t size_bytes, struct err *err) MUST_USE;
 bool disk_limits_rules(const struct disk_limits *limits, struct err *err) MUST_USE;
+/* Do they differ in nothing that a running machine can be told? */
+bool vm_limits_eq(const struct vm_limits *a, const struct vm_limits *b);
 bool disk_limits_eq(const struct disk_limits *a, const struct disk_limits *b);
 /* Processors the board has room for: cpu.max_vcpus, at least vcpus. */
 unsigned vm_spec_max_vcpus(const struct vm_spec *spec);

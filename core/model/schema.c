@@ -17,6 +17,7 @@ static const char *const job_states[] = {"queued", "running",   "cancelling",  "
 static const char *const snapshot_levels[] = {"disk", "running", NULL};
 static const char *const hook_states[] = {"ok", "failing", "disabled", NULL};
 static const char *const roles[] = {"viewer", "operator", "admin", NULL};
+static const char *const password_sources[] = {"own", "pam", NULL};
 
 static const char *const pool_file_kinds[] = {"disk",      "snapshot", "base", "memory",
                                               "operation", "orphan",   NULL};
@@ -150,6 +151,31 @@ static const struct query_field export_members[] = {
     {"file_bytes", QUERY_NUMBER, NULL},
     {"created_at", QUERY_TIME,   NULL},
 };
+static const char *const import_states[] = {"ready", "uploading", NULL};
+static const struct query_field import_members[] = {
+    {"name",        QUERY_TEXT,   NULL},
+    {"root",        QUERY_TEXT,   NULL},
+    {"state",       QUERY_WORD,   import_states},
+    {"size_bytes",  QUERY_NUMBER, NULL},
+    {"uploaded_bytes", QUERY_NUMBER, NULL},
+    {"file_bytes",  QUERY_NUMBER, NULL},
+    {"modified_at", QUERY_TIME,   NULL},
+};
+static const char *const bundle_states[] = {"complete", "broken", NULL};
+static const struct query_field bundle_members[] = {
+    {"name",       QUERY_TEXT,   NULL},
+    {"root",       QUERY_TEXT,   NULL},
+    {"state",      QUERY_WORD,   bundle_states},
+    {"reason",     QUERY_PROSE,  NULL},
+    {"vm",         QUERY_TEXT,   NULL},
+    {"disks",      QUERY_NUMBER, NULL},
+    {"snapshots",  QUERY_NUMBER, NULL},
+    {"memory",     QUERY_BOOL,   NULL},
+    {"saved",      QUERY_BOOL,   NULL},
+    {"size_bytes", QUERY_NUMBER, NULL},
+    {"file_bytes", QUERY_NUMBER, NULL},
+    {"created_at", QUERY_TIME,   NULL},
+};
 static const struct query_field medium_members[] = {
     {"name",        QUERY_TEXT,   NULL},
     {"root",        QUERY_TEXT,   NULL},
@@ -176,6 +202,7 @@ static const struct query_field user_members[] = {
     {"role",            QUERY_WORD, roles},
     {"disabled",        QUERY_BOOL, NULL},
     {"has_password",    QUERY_BOOL, NULL},
+    {"password_source", QUERY_WORD, password_sources},
     {"password_set_at", QUERY_TIME, NULL},
     {"created_at",      QUERY_TIME, NULL},
     {"changed_at",      QUERY_TIME, NULL},
@@ -244,6 +271,10 @@ const struct query_schema schema_snapshot =
     SCHEMA("snapshot", snapshot_members, NULL, "created_at", "id");
 const struct query_schema schema_export =
     SCHEMA("export", export_members, NULL, "name", "name,root");
+const struct query_schema schema_import =
+    SCHEMA("import", import_members, NULL, "name", "name,root");
+const struct query_schema schema_bundle =
+    SCHEMA("bundle", bundle_members, NULL, "name", "name,root");
 const struct query_schema schema_medium =
     SCHEMA("medium", medium_members, NULL, "name", "name,root");
 const struct query_schema schema_webhook = SCHEMA("webhook", webhook_members, NULL, "name", "id");

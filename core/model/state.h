@@ -56,9 +56,11 @@
     X(ARCHIVE_SNAPSHOT, "archive-snapshot", true, "archive a snapshot of")                         \
     X(UNARCHIVE_SNAPSHOT, "unarchive-snapshot", true, "unarchive a snapshot of")                   \
     X(CLONE, "clone", true, "clone")                                                               \
+    X(EXPORT, "export", true, "export")                                                            \
     X(FLATTEN, "flatten", true, "make independent")                                                \
     X(MOVE_STORAGE, "move-storage", true, "move the storage of")                                   \
     X(ADD_DISK, "add-disk", true, "add a disk to")                                                 \
+    X(IMPORT_DISK, "import-disk", true, "import a disk of")                                        \
     X(REMOVE_DISK, "remove-disk", true, "remove a disk of")                                        \
     X(GROW_DISK, "grow-disk", true, "grow a disk of")                                              \
     X(SEND_KEY, "send-key", false, "press keys on")                                                \

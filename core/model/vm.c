@@ -17,7 +17,6 @@ const char *const vm_backend_names[] = {"qemu", "fake", NULL};
 const char *const vm_machine_names[] = {"q35", "pc", NULL};
 const char *const vm_accel_names[] = {"auto", "kvm", "tcg", NULL};
 const char *const disk_format_names[] = {"qcow2", "raw", "vhd", "vhdx", NULL};
-const char *const disk_drivers[] = {"qcow2", "raw", "vpc", "vhdx", NULL};
 const char *const disk_bus_names[] = {"virtio", "scsi", "ide", "usb", "nvme", NULL};
 const char *const nic_network_names[] = {"user", NULL};
 const char *const nic_model_names[] = {"virtio", "e1000e", "e1000", "rtl8139", NULL};
@@ -127,6 +126,26 @@ static const struct field cpu_fields[] = {
 static const struct model cpu_model = {"VmCpu", sizeof(struct vm_cpu), cpu_fields,
                                        ARRAY_LEN(cpu_fields)};
 
+static const struct field guest_limits_fields[] = {
+    {.name = "cpu_weight", .type = FIELD_U32, OF(vm_limits, cpu_weight), .max = 10000,
+     .fallback = "0",
+     .help = "share of the processors when they are short, against the 100 of a VM without; 0: 100"},
+    {.name = "cpu_percent", .type = FIELD_U32, OF(vm_limits, cpu_percent), .max = 100000,
+     .fallback = "0",
+     .help = "at most so much of a processor: 150 is one and a half, of all vcpus and QEMU together; 0: no limit"},
+    {.name = "io_weight", .type = FIELD_U32, OF(vm_limits, io_weight), .max = 10000,
+     .fallback = "0",
+     .help = "share of the disks when they are busy, against the 100 of a VM without; 0: 100"},
+    {.name = "pids", .type = FIELD_U32, OF(vm_limits, pids), .max = 32768, .fallback = "0",
+     .help = "threads that QEMU may have, at least 128 and two for each of cpu.max_vcpus; 0: chosen by vmmd"},
+    {.name = "memory_extra_bytes", .type = FIELD_U64, OF(vm_limits, memory_extra_bytes),
+     .max = 1024 * GIB, .fallback = "0",
+     .help = "QEMU may take so much more than its memory_bytes and what vmmd adds for itself; beyond that the kernel ends it; applies at the next start"},
+};
+static const struct model guest_limits_model = {"VmLimits", sizeof(struct vm_limits),
+                                                guest_limits_fields,
+                                                ARRAY_LEN(guest_limits_fields)};
+
 static const struct field firmware_fields[] = {
     {.name = "type", .type = FIELD_ENUM, .flags = FIELD_BY_PROFILE, OF(vm_firmware, type),
      .names = vm_firmware_names, .fallback = "\"bios\"",
@@ -235,6 +254,12 @@ static const struct field vm_fields[] = {
     {.name = "memory_overcommit", .type = FIELD_BOOL, OF(vm_spec, memory_overcommit),
      .fallback = "false",
      .help = "start it even when the host has not that much memory free; a guest that uses it all may be ended by the host"},
+    {.name = "limits", .type = FIELD_OBJECT, .flags = FIELD_NEXT_START, OF(vm_spec, limits),
+     .of = &guest_limits_model,
+     .help = "what the guest may take of its host's processors, disks and memory; a running VM has it at once"},
+    {.name = "require_limits", .type = FIELD_BOOL, OF(vm_spec, require_limits),
+     .fallback = "false",
+     .help = "do not start it on a host that cannot enforce its memory or one of limits (GET /host, limits)"},
     {.name = "firmware", .type = FIELD_OBJECT, .flags = FIELD_NEXT_START | FIELD_BY_PROFILE,
      OF(vm_spec, firmware), .of = &firmware_model, .help = "BIOS or UEFI"},
     {.name = "boot", .type = FIELD_OBJECT, .flags = FIELD_NEXT_START, OF(vm_spec, boot),

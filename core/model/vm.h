@@ -34,7 +34,7 @@ extern const char *const vm_machine_names[];
 extern const char *const vm_accel_names[];
 extern const char *const disk_format_names[];
 extern const char *const disk_bus_names[];
-extern const char *const disk_drivers[]; /* QEMU's words for the formats */
+extern const char *const disk_drivers[]; /* QEMU's words for the formats of images (image.h) */
 extern const char *const nic_network_names[];
 extern const char *const nic_model_names[];
 extern const char *const vm_firmware_names[];
@@ -125,6 +125,15 @@ struct vm_nic {
     char *mac;   /* NULL: vmmd chooses one when the VM is created */
 };
 
+/* What a guest may take of its host. 0: as much as there is, or what vmmd chooses. */
+struct vm_limits {
+    uint32_t cpu_weight;         /* among the others when processors are short; they have 100 */
+    uint32_t cpu_percent;        /* of one processor */
+    uint32_t io_weight;          /* among the others when disks are busy; they have 100 */
+    uint32_t pids;               /* threads of QEMU */
+    uint64_t memory_extra_bytes; /* beyond its memory and what vmmd adds for QEMU */
+};
+
 struct vm_spec {
     char *name;
     char *notes;
@@ -137,6 +146,8 @@ struct vm_spec {
     struct vm_cpu cpu;
     uint64_t memory_bytes;
     bool memory_overcommit; /* may promise more memory than the host has free */
+    struct vm_limits limits;
+    bool require_limits; /* does not start where one of them cannot be enforced */
     struct vm_firmware firmware;
     struct vm_boot boot;
     struct vm_disk *disks;

@@ -11,6 +11,7 @@
 #include "core/disk/space.h"
 #include "core/move/inside.h"
 #include "core/snap/tree.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/registry.h"
 
 #include <stdio.h>
@@ -147,13 +148,32 @@ static void add_disk(struct move *m, const struct disk *disk, const struct move_
                 add_chain(m, &s->disks[i].file, disk, -1);
 }
 
+/* For somebody whose grants look at pools. */
+static bool may_move(struct move *m, const struct move_request *request, struct err *err)
+    REQUIRES(m->core->registry.lock);
+static bool may_move(struct move *m, const struct move_request *request, struct err *err)
+{
+    const struct vm_spec *spec = &m->vm->spec;
+    struct selectable before, after;
+    char pool[UUID_TEXT];
+
+    uuid_text(&m->pool, pool);
+    selectable_spec(spec, &before);
+    after = (struct selectable){.labels = before.labels};
+    for (size_t i = 0; i < spec->n_disks && after.n_pools < VM_DISKS_MAX; i++) {
+        struct disk *disk = disk_find(m->core, &spec->disks[i].id);
+        after.pools[after.n_pools++] = disk && moves(disk, request) ? pool : spec->disks[i].pool;
+    }
+    return sight_may_become(m->core, &before, &after, err);
+}
+
 bool move_plan(struct move *m, const struct move_request *request, struct err *err)
 {
     struct pool *pool;
     bool ok;
 
     lock_take(&m->core->registry.lock);
-    pool = pool_find(m->core, request->pool);
+    pool = pool_named(m->core, request->pool);
     ok =
         pool != NULL || err_field(err, ERR_NOT_FOUND, "/pool",
                                   "there is no pool '%.64s': GET /pools lists them", request->pool);
@@ -167,6 +187,7 @@ bool move_plan(struct move *m, const struct move_request *request, struct err *e
                 add_disk(m, d, request);
         if (!request->n_disks)
             move_add_images(m);
+        ok = may_move(m, request, err);
     }
     lock_drop(&m->core->registry.lock);
     for (size_t i = 0; i < m->n; i++)

@@ -55,6 +55,7 @@ struct machine_plan {
     int memory_fd; /* O_RDONLY, at no position in particular */
     /* ... which memory_made() said this of; NULL: the devices are where a cold start puts them */
     const char *memory_made;
+    uint64_t file_max_bytes; /* no file grows further by its writing; 0: they may */
 };
 
 /* Members of a plan that has no descriptors yet. */
@@ -123,6 +124,8 @@ struct backend {
      * too. UNSUPPORTED: fewer are wanted than there are, or more than the VM has room for. */
     bool (*set_vcpus)(struct machine *machine, unsigned wanted, unsigned *now,
                       struct err *err) MUST_USE;
+    /* The limits of 'spec' from now on; what memory it may take stays. */
+    bool (*limit)(struct machine *machine, const struct vm_spec *spec, struct err *err) MUST_USE;
     /* Puts a medium into a CD drive, or takes it out (fd -1); 'fd' is taken. */
     bool (*media)(struct machine *machine, unsigned drive, int fd, struct err *err) MUST_USE;
     /* All disks write to their overlays from one moment on, or none does. The guest goes on. */
@@ -219,7 +222,7 @@ extern const struct backend backend_fake;
 /* What the host's hypervisor can do: probed once at start and kept. */
 struct backend_probe {
     bool qemu_found;
-    char qemu_version[64];
+    char qemu_version[64]; /* "": it took too long to say, or is not there */
     bool kvm_healthy;      /* the self-test passed */
     char kvm_verdict[200]; /* one sentence: why KVM is used or not */
     char kvm_fix[200];     /* what to do about it, "" when nothing */

@@ -28,7 +28,8 @@ struct machine_memory_ways {
 /* Named after the image. */
 struct machine_memory_save {
     struct uuid image;
-    int fd; /* O_RDWR, an empty regular file; taken */
+    int fd;             /* O_RDWR, an empty regular file; taken */
+    uint64_t ram_bytes; /* of the guest's memory: a machine that says another is not believed */
     enum memory_way way;
     bool goes_on;                           /* STILL: the guest, as it does after the other ways */
     const struct machine_overlay *overlays; /* the disks switch at that instant; none with a guest

@@ -1,6 +1,7 @@
-/* Making image files, and packing them. Implemented by backends/qemu. */
+/* Making image files, looking into strangers' ones, and packing them. Implemented by backends/qemu.
+ */
 #pragma once
-#include "core/model/vm.h"
+#include "core/model/image.h"
 
 /* What the header of an overlay says of the file below it. */
 struct image_parent {
@@ -9,9 +10,9 @@ struct image_parent {
 };
 
 /* Writes an empty image of 'format' into the empty file 'fd' (O_RDWR) and flushes it: raw and
- * qcow2 in the time of one flush, others by qemu-img in some 30 ms. With 'parent' (NULL: none) it
- * is an overlay, of format qcow2; the parent is not opened. NO_SPACE, UNSUPPORTED (no qemu-img),
- * HYPERVISOR with its words. */
+ * qcow2 in the time of one flush, vhd and vhdx (dynamic) of exactly this size in hardly more. With
+ * 'parent' (NULL: none) it is an overlay, of format qcow2; the parent is not opened. NO_SPACE,
+ * INVALID for a size that the format has not. */
 bool image_create(int fd, enum disk_format format, uint64_t size_bytes,
                   const struct image_parent *parent, struct err *err) MUST_USE;
 
@@ -25,3 +26,26 @@ typedef bool image_tell(void *ctx, uint64_t bytes, struct err *err);
 bool image_pack(int from, int to, image_tell *tell, void *ctx, struct err *err) MUST_USE;
 bool image_unpack(int from, int to, uint64_t max_bytes, image_tell *tell, void *ctx,
                   struct err *err) MUST_USE;
+
+/* What an image says of itself, within these bounds and nothing more to be relied upon. */
+struct image_facts {
+    int32_t format;         /* enum image_format */
+    int32_t backing_format; /* the format it says of 'backing'; IMAGE_UNKNOWN when it says none */
+    uint64_t virtual_bytes; /* of the disk: 512 … 64 TiB, a multiple of 512 */
+    uint64_t file_bytes;    /* how long the file is */
+    uint64_t data_bytes; /* what a copy of the disk takes at most: what is not in it are zeroes */
+    bool has_backing;    /* it lies on another file: only in qcow2, refused in the others */
+    char layout[23];     /* "dynamic", "streamOptimized", …: for people */
+    char backing[1024];  /* its name in the header: a stranger's text, never to be opened */
+};
+
+/* Looks into an image without opening what it names, in a process of its own that can do nothing
+ * else (vmmd-inspect). 'stated' is the format that it is said to have, of which it must be then;
+ * IMAGE_UNKNOWN: what its content says, which is never raw. 'fd' is open for reading. Blocks for
+ * as long as reading its tables takes, 60 s at most.
+ *
+ * INVALID with a sentence for people: what is damaged or cut off, has tables that overlap or lie
+ * outside the file, a disk of more than 64 TiB or one that unpacks to more than a thousand times
+ * the file, data in other files (but for qcow2's backing file, which is told), encryption, internal
+ * snapshots, a log that is not written back, and what nobody knows. */
+bool image_inspect(int fd, int stated, struct image_facts *out, struct err *err) MUST_USE;

@@ -1,11 +1,12 @@
 /* A new database in place of one that is lost or damaged (docs/recovery.md), and the files that
- * such a database does not know and must leave alone. Part of store.h. */
+ * such a database does not know and must leave alone; whose the directory is. Part of store.h. */
 #pragma once
 #include "core/base/err.h"
 #include "core/base/id.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct store;
 struct store_txn;
@@ -14,6 +15,9 @@ struct rebuild;
 /* A database is in 'dir', or one that was rebuilt waits to be put in place. An empty file is none.
  */
 bool store_is_there(const char *dir);
+/* The daemon that has the directory although it has ended, because a thread of it waits for storage
+ * that does not answer; 0: there is none. */
+pid_t store_waits_for(const char *dir);
 
 /* Takes the lock of the state directory (BUSY: a daemon has it), finishes what an earlier rebuild
  * had committed, and changes nothing else. */

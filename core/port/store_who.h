@@ -13,9 +13,10 @@ struct store_txn;
 struct user_record {
     struct uuid id;
     const char *name;
-    const char *role;     /* viewer, operator, admin */
+    const char *role;     /* none, viewer, operator, admin */
     const char *password; /* "$argon2id$…", or NULL */
     int64_t password_ms;  /* when it was set, 0: never */
+    bool pam;             /* its password is the host's: then there is no hash */
     bool disabled;
     int64_t created_ms, changed_ms;
     const char *created_by;
@@ -23,7 +24,7 @@ struct user_record {
 /* EXISTS: the name is taken. */
 bool store_user_put(struct store_txn *txn, const struct user_record *user,
                     struct err *err) MUST_USE;
-/* With its sessions and tokens. */
+/* With its sessions, tokens, grants and certificates. */
 bool store_user_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
 bool store_user_each(struct store *store, bool (*each)(void *ctx, const struct user_record *),
                      void *ctx, struct err *err) MUST_USE;
@@ -44,6 +45,42 @@ bool store_session_remove_of(struct store_txn *txn, const struct uuid *user,
                              struct err *err) MUST_USE;
 bool store_session_each(struct store *store, bool (*each)(void *ctx, const struct session_record *),
                         void *ctx, struct err *err) MUST_USE;
+
+/* ---- Grants: what a user may do with some objects. One goes with its user and with its pool ----
+ */
+struct grant_record {
+    struct uuid id, user;
+    const char *label_key, *label_value; /* NULL: it selects by … */
+    struct uuid pool;                    /* … this; zero */
+    const char *role;                    /* viewer, operator, admin; NULL: … */
+    const char *rights;                  /* … these, a JSON list of words */
+    int64_t created_ms;
+    const char *created_by;
+};
+/* A new one; NOT_FOUND: no such user or pool. */
+bool store_grant_put(struct store_txn *txn, const struct grant_record *grant,
+                     struct err *err) MUST_USE;
+bool store_grant_remove(struct store_txn *txn, const struct uuid *id, struct err *err) MUST_USE;
+bool store_grant_each(struct store *store, bool (*each)(void *ctx, const struct grant_record *),
+                      void *ctx, struct err *err) MUST_USE;
+
+/* ---- Certificates that clients show in TLS: known by their SHA-256 alone ---- */
+struct certificate_record {
+    struct uuid id, user;
+    uint8_t sha256[32];
+    const char *subject; /* for people */
+    int64_t expires_ms;  /* its last moment */
+    int64_t created_ms;
+    const char *created_by;
+};
+/* A new one. EXISTS: it is somebody's already; NOT_FOUND: no such user. */
+bool store_certificate_put(struct store_txn *txn, const struct certificate_record *certificate,
+                           struct err *err) MUST_USE;
+bool store_certificate_remove(struct store_txn *txn, const struct uuid *id,
+                              struct err *err) MUST_USE;
+bool store_certificate_each(struct store *store,
+                            bool (*each)(void *ctx, const struct certificate_record *), void *ctx,
+                            struct err *err) MUST_USE;
 
 /* ---- Tokens: only the SHA-256 of the secret is kept ---- */
 struct token_record {

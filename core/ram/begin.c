@@ -7,6 +7,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/port/memory_image.h"
+#include "core/ram/expand.h"
 #include "core/vm/registry.h"
 
 #include <errno.h>
@@ -125,18 +126,10 @@ static bool is_whole(int fd, uint64_t ram_bytes, struct err *err)
                    "the memory image does not end as one does: it is damaged; discard the state");
 }
 
-bool ram_image_is_plain(struct core *core, const struct uuid *image, struct err *err)
+static bool is_plain(struct core *core, const struct uuid *image, struct err *err)
 {
-    const struct file *file;
-    bool packed;
-
-    lock_take(&core->registry.lock);
-    file = file_find(core, image);
-    packed = file && file->image && file->image->packed_bytes;
-    lock_drop(&core->registry.lock);
-    return !packed || err_set(err, ERR_WRONG_STATE,
-                              "the snapshot's memory is archived: unarchive it first "
-                              "(vmmctl snapshot unarchive)");
+    return !ram_expand_bytes(core, image) ||
+           err_set(err, ERR_WRONG_STATE, "the memory image is archived: discard the state");
 }
 
 bool ram_image_check(const struct layer *image, struct err *err)
@@ -163,7 +156,7 @@ int ram_image_open(struct core *core, const struct uuid *image, struct err *err)
         err_set(err, ERR_UNSUPPORTED, "the memory image is not there: discard the state");
         return -1;
     }
-    if (!ram_image_is_plain(core, image, err))
+    if (!is_plain(core, image, err))
         return -1;
     fd = layer_open(&layer, O_RDONLY, err);
     if (fd < 0 && err->code == ERR_NOT_FOUND)

@@ -230,6 +230,26 @@ bool ram_image_flush(const struct layer *image, struct err *err)
     return FAILPOINT("ram.flush", err) && fs_sync(image->dir, "the pool's directory", err);
 }
 
+bool ram_image_fail(struct core *core, const struct layer *image,
+                    const struct machine_memory_state *now, struct err *err)
+{
+    char name[NAME_MAX_BYTES + 1] = "";
+    const struct pool *pool;
+
+    if (!now->no_space)
+        return err_set(err, ERR_HYPERVISOR, "the guest's memory could not be written: %.180s",
+                       now->error);
+    lock_take(&core->registry.lock);
+    pool = pool_find(core, UUID_STR(&image->pool));
+    if (pool)
+        str_copy(name, sizeof name, pool->name);
+    lock_drop(&core->registry.lock);
+    return err_set(err, ERR_NO_SPACE,
+                   "the pool %s became full while the guest's memory was written to it: make room "
+                   "there and try again",
+                   name);
+}
+
 void ram_image_drop(struct core *core, const struct layer *image)
 {
     layers_remove(core, image, 1);

@@ -57,6 +57,10 @@ void ram_image_reserve_again(struct core *core, const struct layer *image, const
 int ram_image_open_new(const struct layer *image, struct err *err) MUST_USE;
 /* Its name is durable; the machine has flushed what is in it. */
 bool ram_image_flush(const struct layer *image, struct err *err) MUST_USE;
+/* The error of a writing that has ended in failure, with what to do where there was no room. Always
+ * false. */
+bool ram_image_fail(struct core *core, const struct layer *image,
+                    const struct machine_memory_state *now, struct err *err);
 /* Of one that comes to nothing: file, row, memory. */
 void ram_image_drop(struct core *core, const struct layer *image);
 /* What its machine says of itself, its configuration as started, the disks' files as given. NULL
@@ -106,8 +110,6 @@ char *ram_leaves_text(const struct disk *disks, size_t n);
 /* WRONG_STATE unless each of the VM's disks writes to the file that vm->memory_leaves says, and
  * none is missing. */
 bool ram_leaves_check(struct core *core, struct vm *vm, struct err *err) MUST_USE;
-/* WRONG_STATE, with what to do, when it is archived. */
-bool ram_image_is_plain(struct core *core, const struct uuid *image, struct err *err) MUST_USE;
 /* That what was just expanded is a whole image: its size and its trailer. UNSUPPORTED. */
 bool ram_image_check(const struct layer *image, struct err *err) MUST_USE;
 /* O_RDONLY, for a start with vm->memory: it is there, of its size and whole (its trailer says so).

@@ -14,6 +14,7 @@
 #include "core/disk/pace.h"
 #include "core/disk/space.h"
 #include "core/port/image.h"
+#include "core/ram/expand.h"
 #include "core/ram/image.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
@@ -22,9 +23,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-
-#define STATE_MAX                                                                                  \
-    (2ull << 30) /* of devices, behind the memory; vmmd-split takes no more than half */
 
 /* ---- the request ---- */
 
@@ -190,26 +188,31 @@ static bool pack(struct work *w, struct err *err)
         return false;
     w->total = 2 * w->to.size_bytes;
     pace_begin_at_once(&w->pace, w->core, w->vm, w->job);
-    return w->pack ? image_pack(from, to, tell, w, err)
-                   : image_unpack(from, to, w->to.size_bytes + STATE_MAX, tell, w, err) &&
-                         ram_image_check(&w->to, err);
+    return image_pack(from, to, tell, w, err) && fs_sync(w->to.dir, "the pool's directory", err);
+}
+
+static bool expand(struct work *w, struct err *err)
+{
+    w->facts = ram_expand_facts(w->core, &w->from.id, err);
+    return w->facts && job_step(w->job, "pack", err) &&
+           FAILPOINT_AROUND("snapshot.archive.pack",
+                            ram_expand(w->core, w->vm, w->job, &w->from, &w->to, err), err);
 }
 
 static bool make(struct work *w, struct err *err)
 {
     uint64_t plain_bytes;
 
+    if (!w->pack)
+        return expand(w, err);
     w->facts = ram_image_get(w->core, &w->from.id, err);
-    if (!w->facts)
-        return false;
-    plain_bytes = w->pack ? layer_allocated(&w->from) : w->facts->plain_bytes;
-    if (!space_reserve(w->core, &w->to.pool, job_id(w->job), plain_bytes, NULL, err) ||
+    plain_bytes = layer_allocated(&w->from);
+    if (!w->facts || !space_reserve(w->core, &w->to.pool, job_id(w->job), plain_bytes, NULL, err) ||
         !job_step(w->job, "pack", err) ||
-        !FAILPOINT_AROUND("snapshot.archive.pack", pack(w, err), err) ||
-        !fs_sync(w->to.dir, "the pool's directory", err))
+        !FAILPOINT_AROUND("snapshot.archive.pack", pack(w, err), err))
         return false;
-    w->facts->packed_bytes = w->pack ? layer_allocated(&w->to) : 0;
-    w->facts->plain_bytes = w->pack ? plain_bytes : 0;
+    w->facts->packed_bytes = layer_allocated(&w->to);
+    w->facts->plain_bytes = plain_bytes;
     return true;
 }
 

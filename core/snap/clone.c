@@ -5,9 +5,11 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/model/profile.h"
+#include "core/ram/expand.h"
 #include "core/ram/image.h"
 #include "core/snap/cloning.h"
 #include "core/snap/taking.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 #include "core/vm/vm.h"
@@ -103,6 +105,15 @@ static json_t *spec_of(struct request *r, struct err *err)
     return ok ? TAKE(spec) : NULL;
 }
 
+static bool may_make(struct request *r, struct err *err)
+{
+    struct selectable before, after;
+
+    selectable_spec(&r->from->spec, &before);
+    selectable_spec(&r->spec, &after);
+    return sight_may_become(r->core, &before, &after, err);
+}
+
 static bool make_spec(struct request *r, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *spec = spec_of(r, err);
@@ -116,7 +127,8 @@ static bool make_spec(struct request *r, struct err *err)
     json_array_foreach (json_object_get(spec, "nics"), i, nic)
         json_object_del(nic, "mac");
     return vm_spec_decode(spec, &r->spec, err) && vm_spec_check(&r->spec, err) &&
-           vm_media_check(r->core, NULL, &r->spec, err) && disks_plan(r->core, &r->spec, err);
+           vm_media_check(r->core, NULL, &r->spec, err) && disks_plan(r->core, &r->spec, err) &&
+           may_make(r, err);
 }
 
 static bool check_depth(struct request *r, struct err *err)
@@ -137,10 +149,7 @@ static bool check_depth(struct request *r, struct err *err)
 
 static bool check_name_is_free(struct request *r, struct err *err)
 {
-    struct err none = {0};
-    CLEANUP(vm_drop) struct vm_hold hold = {r->core, vm_get(r->core, r->ask->name, &none)};
-
-    return !hold.vm ||
+    return !vm_name_is_taken(r->core, r->ask->name) ||
            err_field(err, ERR_EXISTS, "/name",
                      "there is a VM named '%s' already: choose another name", r->ask->name);
 }
@@ -150,9 +159,9 @@ static bool check_name_is_free(struct request *r, struct err *err)
 /* Operations that leave all files of a VM's snapshots where they are. */
 static bool keeps_files(const char *kind)
 {
-    static const char *const kinds[] = {"vm.start",  "vm.shutdown", "vm.stop",      "vm.reset",
-                                        "vm.pause",  "vm.resume",   "vm.restart",   "vm.snapshot",
-                                        "vm.revert", "vm.clone",    "vm.clone-full"};
+    static const char *const kinds[] = {"vm.start",  "vm.shutdown", "vm.stop",       "vm.reset",
+                                        "vm.pause",  "vm.resume",   "vm.restart",    "vm.snapshot",
+                                        "vm.revert", "vm.clone",    "vm.clone-full", "vm.export"};
 
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (str_eq(kind, kinds[i]))
@@ -190,22 +199,6 @@ static bool check_source(struct request *r, struct err *err)
     return ok;
 }
 
-/* A name that the VM's snapshots do not have yet: "clone-web2", "clone-web2-2", … */
-static void name_snapshot(struct request *r, char out[NAME_MAX_BYTES + 1])
-{
-    char tail[16] = "";
-
-    lock_take(&r->core->registry.lock);
-    for (unsigned n = 2;; n++) {
-        snprintf(out, NAME_MAX_BYTES + 1, "clone-%.*s%s",
-                 (int)(NAME_MAX_BYTES - strlen("clone-") - strlen(tail)), r->ask->name, tail);
-        if (!snapshot_find(r->from, out))
-            break;
-        snprintf(tail, sizeof tail, "-%u", n);
-    }
-    lock_drop(&r->core->registry.lock);
-}
-
 /* ---- submitting ---- */
 
 /* In one go with the check of the source: who removes files later sees these. */
@@ -233,13 +226,15 @@ static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
            (!uuid_is_zero(&r->snapshot) || taking_plan_rows(txn, &r->taking, err));
 }
 
-/* A full clone's memory lies with its disks, where those lie elsewhere. */
+/* A full clone's memory lies with its disks, where those lie elsewhere; one that is archived is
+ * expanded there for each clone. */
 static bool plan_image(struct request *r, struct err *err)
 {
-    if (!ram_image_is_plain(r->core, &r->memory, err))
-        return err_under(err, "/snapshot");
-    return uuid_is_zero(&r->memory) || !r->ask->full || !r->spec.n_disks ||
-           clone_image_plan(r->core, &r->memory, r->spec.disks[0].pool, &r->image, err);
+    const bool expanded = ram_expand_bytes(r->core, &r->memory) > 0;
+
+    return uuid_is_zero(&r->memory) || !(expanded || (r->ask->full && r->spec.n_disks)) ||
+           clone_image_plan(r->core, &r->memory, r->spec.n_disks ? r->spec.disks[0].pool : NULL,
+                            &r->image, err);
 }
 
 /* Saved from the beginning: whoever lets go of the image before it is defined sees that. */
@@ -270,8 +265,11 @@ static json_t *args_of(struct request *r)
         json_put(args, "take", json_incref(r->taking.args));
     else
         json_put_text(args, "snapshot", UUID_STR(&r->snapshot));
-    if (!uuid_is_zero(&r->image.id))
+    if (!uuid_is_zero(&r->image.id)) {
         json_put(args, "image", ram_image_args(&r->image));
+        json_put_text(args, "pool", UUID_STR(&r->image.pool));
+        json_put_bool(args, "copies", true);
+    }
     if (r->ask->start)
         json_put_bool(args, "start", true);
     if (r->ask->limited)
@@ -317,7 +315,7 @@ static bool take_and_submit(struct request *r, const struct origin *origin, stru
     bool ok;
 
     lock_take(&r->from->writing);
-    name_snapshot(r, name);
+    taking_name(r->core, r->from, "clone", r->ask->name, name);
     ok = vm_claim(r->core, r->from, VM_VERB_CLONE, &claim, r->kind->name, err);
     if (ok) {
         ok = make_spec(r, err) && check_depth(r, err) &&
@@ -383,11 +381,38 @@ static bool look_at_spec(struct request *r, json_t *blockers, struct err *err)
         return true;
     }
     look(blockers, check_depth(r, &why), &why);
-    if (r->ask->snapshot)
+    if (r->ask->snapshot) {
+        look(blockers, plan_image(r, &why), &why);
         return true;
-    name_snapshot(r, name);
+    }
+    taking_name(r->core, r->from, "clone", r->ask->name, name);
     look(blockers, taking_plan(r->core, r->from, name, "", &r->taking, &why), &why);
     return true;
+}
+
+/* A full one copies all that its disks lie on, and the memory is copied or expanded. */
+static uint64_t bytes_of(struct request *r)
+{
+    uint64_t bytes = ram_expand_bytes(r->core, &r->memory);
+
+    for (size_t i = 0; r->ask->full && r->parents && i < r->spec.n_disks; i++) {
+        size_t n;
+        CLEANUP(mem_freep) struct layer *chain = chain_of_leaf(r->core, &r->parents[i], &n);
+        for (size_t k = 0; k < n; k++)
+            bytes += layer_allocated(&chain[k]);
+    }
+    return bytes;
+}
+
+static json_t *plan_json(struct request *r, json_t *blockers)
+{
+    const uint64_t bytes = bytes_of(r);
+    json_t *plan = json_object();
+
+    json_put(plan, "blockers", blockers);
+    json_put_u64(plan, "bytes", bytes);
+    json_put_u64(plan, "estimate_s", bytes ? bytes / GUESSED_BYTES_S + 1 : 0);
+    return plan;
 }
 
 json_t *vm_clone_plan(struct core *core, const char *ref, const struct clone_ask *ask,
@@ -399,13 +424,12 @@ json_t *vm_clone_plan(struct core *core, const char *ref, const struct clone_ask
                         .ask = ask,
                         .from = vm_get(core, ref, err),
                         .taking = {.job = &nobody, .args = json_object()}};
-    json_t *blockers, *plan;
+    CLEANUP(json_decrefp) json_t *blockers = json_array();
     struct err why = {0};
     bool ok;
 
     if (!r.from)
         return NULL;
-    blockers = json_array();
     lock_take(&r.from->writing);
     look(blockers, check_source(&r, &why), &why);
     look(blockers, check_name_is_free(&r, &why), &why);
@@ -413,9 +437,5 @@ json_t *vm_clone_plan(struct core *core, const char *ref, const struct clone_ask
         look(blockers, vm_claim(core, r.from, VM_VERB_CLONE, &nobody, NULL, &why), &why);
     ok = look_at_spec(&r, blockers, err);
     lock_drop(&r.from->writing);
-    plan = json_object();
-    json_put(plan, "blockers", blockers);
-    if (!ok)
-        json_decref(plan);
-    return ok ? plan : NULL;
+    return ok ? plan_json(&r, json_incref(blockers)) : NULL;
 }

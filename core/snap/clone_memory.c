@@ -1,10 +1,12 @@
-/* A full clone of a snapshot with memory, into another pool, goes on with a copy of the image: see
- * cloning.h, and docs/memory.md, "Clone". Until it is defined it holds the other VM's, so that this
- * cannot go in between. */
+/* A clone of a snapshot with memory may go on with an image of its own: a full one into another
+ * pool with a copy, any of an archived memory with that, expanded. See cloning.h, and
+ * docs/memory.md, "Clone". Until it is defined it holds the other VM's, so that this cannot go in
+ * between. */
 #include "core/base/failpoint.h"
 #include "core/disk/copy.h"
 #include "core/disk/disks.h"
 #include "core/disk/space.h"
+#include "core/ram/expand.h"
 #include "core/ram/image.h"
 #include "core/snap/cloning.h"
 #include "core/vm/registry.h"
@@ -26,6 +28,7 @@ static bool layer_of(struct core *core, const struct uuid *id, struct layer *out
 bool clone_image_plan(struct core *core, const struct uuid *image, const char *pool,
                       struct layer *out, struct err *err)
 {
+    const uint64_t expanded = ram_expand_bytes(core, image);
     const struct pool *target;
     struct layer from;
 
@@ -33,8 +36,8 @@ bool clone_image_plan(struct core *core, const struct uuid *image, const char *p
     if (!layer_of(core, image, &from, err))
         return false;
     lock_take(&core->registry.lock);
-    target = pool_find(core, pool);
-    if (target && !uuid_eq(&target->id, &from.pool)) {
+    target = pool_find(core, pool ? pool : UUID_STR(&from.pool));
+    if (target && (expanded || !uuid_eq(&target->id, &from.pool))) {
         *out = from;
         out->id = uuid_new();
         out->pool = target->id;
@@ -42,7 +45,8 @@ bool clone_image_plan(struct core *core, const struct uuid *image, const char *p
     }
     lock_drop(&core->registry.lock);
     return uuid_is_zero(&out->id) ||
-           space_check(core, &out->pool, layer_allocated(&from), "/pool", err) ||
+           space_check(core, &out->pool, expanded ? expanded : layer_allocated(&from), "/pool",
+                       err) ||
            err_prefix(err, "the VM's memory");
 }
 
@@ -71,15 +75,28 @@ static bool tell(void *ctx, uint64_t bytes, struct err *err)
     return pace_wait(pace, bytes, err);
 }
 
-bool clone_image_copy(struct core *core, struct vm *vm, struct pace *pace, struct err *err)
+static bool copy(struct core *core, struct vm *source, struct job *job, const struct layer *from,
+                 const struct layer *to, struct err *err)
+{
+    struct pace pace;
+
+    pace_begin_at_once(&pace, core, source, job);
+    return space_reserve(core, &to->pool, job_id(job), layer_allocated(from), "/pool", err) &&
+           layer_copy(from, to, tell, &pace, err);
+}
+
+bool clone_image_make(struct core *core, struct vm *vm, struct vm *source, struct job *job,
+                      struct err *err)
 {
     struct layer from, to;
     bool any;
 
-    return of_job(core, vm, pace->job, &from, &to, &any, err) &&
-           (!any || (space_reserve(core, &to.pool, job_id(pace->job), layer_allocated(&from),
-                                   "/pool", err) &&
-                     FAILPOINT("vm.clone.memory", err) && layer_copy(&from, &to, tell, pace, err)));
+    if (!of_job(core, vm, job, &from, &to, &any, err))
+        return false;
+    return !any ||
+           (FAILPOINT("vm.clone.memory", err) &&
+            (ram_expand_bytes(core, &from.id) ? ram_expand(core, source, job, &from, &to, err)
+                                              : copy(core, source, job, &from, &to, err)));
 }
 
 static void drop_facts(struct ram_image **facts)
@@ -96,7 +113,7 @@ static bool write_all(struct core *core, const struct layer *from, const struct 
 
     if (!txn)
         return false;
-    facts = to ? ram_image_get(core, &from->id, err) : NULL;
+    facts = to ? ram_expand_facts(core, &from->id, err) : NULL;
     if (!write(txn, ctx, err) ||
         (to && (!facts || !ram_image_write_live(txn, to, facts, err) ||
                 !ram_image_let_go(txn, &from->id, last, err))) ||

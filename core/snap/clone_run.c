@@ -4,6 +4,7 @@
  * a snapshot named, the rows of taking one                        one transaction, at the request
  *   2 files made, variables copied
  *   3 without a snapshot named: the machine switches, as in taking one
+ *   with an archived memory: that is expanded into an image of the new VM's own
  *   4 * VM 'defined', files 'live', and the rows of the snapshot    one transaction
  *
  * A full clone is not defined at 4. It goes on with
@@ -115,6 +116,11 @@ static bool take(struct work *w, struct err *err)
     return true;
 }
 
+static bool make_image(struct work *w, struct err *err)
+{
+    return clone_image_make(w->core, w->vm, w->from ? w->from : w->vm, w->job, err);
+}
+
 static bool link_up(struct work *w, struct err *err)
 {
     if (w->taking.vm && taking_is_done(&w->taking)) /* of a full clone, entered again */
@@ -127,7 +133,7 @@ static bool link_up(struct work *w, struct err *err)
         return err_set(err, ERR_CANCELLED, "cancelled before there was a clone");
     if (w->taking.vm)
         return take(w, err);
-    return w->full || define(w, err);
+    return w->full || (make_image(w, err) && define(w, err));
 }
 
 /* ---- 5 and 6 ---- */
@@ -138,8 +144,7 @@ static bool copy(struct work *w, struct err *err)
 
     pace_begin_at_once(&pace, w->core, w->from ? w->from : w->vm,
                        w->job); /* its guest goes first */
-    return flatten_vm(w->core, w->vm, &pace, err) && clone_image_copy(w->core, w->vm, &pace, err) &&
-           define(w, err);
+    return flatten_vm(w->core, w->vm, &pace, err) && make_image(w, err) && define(w, err);
 }
 
 static bool step_to_copy(struct work *w, struct err *err)

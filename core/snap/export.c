@@ -15,12 +15,12 @@
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/mem.h"
-#include "core/disk/blocks.h"
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
 #include "core/disk/lent.h"
 #include "core/port/image.h"
 #include "core/snap/cloning.h"
+#include "core/snap/convert.h"
 #include "core/snap/helper.h"
 #include "core/snap/tree.h"
 #include "core/vm/kinds.h"
@@ -34,7 +34,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOOK_MS  50
 #define STEM_MAX (EXPORT_NAME_MAX - 16) /* room for a number and the format */
 
 /* ---- the request ---- */
@@ -208,7 +207,6 @@ bool snapshot_export(struct core *core, const char *ref, const char *snapshot,
 struct work {
     struct core *core;
     struct job *job;
-    const struct backend *backend;
     struct uuid overlay, image; /* 'image' is what QEMU calls it */
     int format, vm_backend;
     int dir; /* of the exports */
@@ -242,7 +240,6 @@ static bool begin(struct work *w, struct err *err)
     if (w->vm_backend < 0 || w->format < 0 || !w->name ||
         !uuid_parse(json_get_text(args, "overlay"), &w->overlay))
         return err_set(err, ERR_INTERNAL, "the operation does not say what to export");
-    w->backend = core_backend(w->vm_backend);
     w->dir = export_folder(w->core, json_get_text(args, "root"), err);
     return w->dir >= 0;
 }
@@ -271,63 +268,24 @@ static int make_part(struct work *w, uint64_t size_bytes, struct err *err)
     return fd;
 }
 
-static bool watch(struct work *w, struct blocks *at, struct err *err)
-{
-    struct machine_block_job now;
-
-    for (;;) {
-        if (!blocks_look(at, &w->image, &now, err))
-            return false;
-        if (now.state == BLOCK_JOB_READY)
-            return true;
-        if (now.state != BLOCK_JOB_RUNNING)
-            return err_set(err, ERR_HYPERVISOR, "QEMU could not copy: %.200s",
-                           now.error[0] ? now.error : "the copy is gone");
-        if (now.no_space)
-            return err_set(err, ERR_NO_SPACE, "the pool root of the export is full");
-        if (job_cancelled(w->job))
-            return err_set(err, ERR_CANCELLED, "nothing was exported");
-        if (atomic_load(&w->core->closing))
-            return err_set(err, ERR_UNAVAILABLE, "the daemon ends");
-        job_progress(w->job, now.done, now.total);
-        blocks_rest(at, LOOK_MS);
-    }
-}
-
-/* Nobody writes, so a mirror that is the same stays so: it is ended, and the copy flushed. */
-static bool mirror(struct work *w, struct machine *helper, struct vm *shadow, int fd,
-                   uint64_t size_bytes, struct err *err)
-{
-    struct blocks at = {.core = w->core, .vm = shadow, .helper = helper};
-    const struct uuid nothing = {0};
-    struct plan_disk *chain = mem_alloc(sizeof *chain);
-    const struct machine_mirror order = {.chain = chain};
-    bool ok;
-
-    *chain = (struct plan_disk){.format = w->format,
-                                .size_bytes = size_bytes,
-                                .files = mem_array(1, sizeof *chain->files),
-                                .fds = mem_array(1, sizeof *chain->fds),
-                                .base_formats = mem_array(1, sizeof *chain->base_formats),
-                                .n_fds = 1};
-    chain->files[0] = w->image;
-    chain->fds[0] = fd;
-    ok = w->backend->mirror(helper, &order, err);
-    chain->n_fds = 0; /* taken */
-    disks_close(chain, 1);
-    return ok && watch(w, &at, err) && blocks_end(&at, &w->image, true, err) &&
-           w->backend->flush(helper, &w->image, &nothing, err);
-}
-
 static bool fill(struct work *w, const struct layer *overlay, int fd, struct err *err)
 {
     struct vm *shadow = helper_shadow(w->core, job_id(w->job), w->vm_backend);
     struct machine *helper = helper_start(w->core, shadow, &overlay->id, err);
+    const struct convert order = {.core = w->core,
+                                  .job = w->job,
+                                  .shadow = shadow,
+                                  .helper = helper,
+                                  .image = w->image,
+                                  .format = w->format,
+                                  .size_bytes = overlay->size_bytes,
+                                  .fd = fd,
+                                  .full = "the pool root of the export is full",
+                                  .cancelled = "nothing was exported"};
     bool ok = false;
 
     if (helper) {
-        ok = FAILPOINT_AROUND("export.mirror",
-                              mirror(w, helper, shadow, fd, overlay->size_bytes, err), err);
+        ok = FAILPOINT_AROUND("export.mirror", convert_run(&order, err), err);
         helper_stop(w->core, shadow, helper);
     } else {
         closep(&fd);

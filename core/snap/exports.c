@@ -6,25 +6,14 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/core/parts.h"
+#include "core/disk/folders.h"
 #include "core/model/field.h"
-#include "core/model/page.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
-#define LIST_MAX   10000
-
-static int folder_open(const struct core *core, unsigned root, struct err *err)
-{
-    if (core->root_dirs[root] < 0) {
-        err_set(err, ERR_NOT_FOUND, "the pool root %s cannot be reached", host_root_id(root));
-        return -1;
-    }
-    return fs_open(core->root_dirs[root], EXPORTS_FOLDER, O_RDONLY | O_DIRECTORY, 0, err);
-}
 
 int export_folder(struct core *core, const char *root, struct err *err)
 {
@@ -49,7 +38,7 @@ static int find(struct core *core, const char *name, int *dir, struct stat *st, 
     for (unsigned i = 0; is_a_name(name) && i < host_roots(); i++) {
         struct err ignored = {0};
         int fd;
-        *dir = folder_open(core, i, &ignored);
+        *dir = folder_open(core, i, EXPORTS_FOLDER, &ignored);
         fd = *dir < 0 ? -1 : fs_open(*dir, name, OPEN_FLAGS, 0, &ignored);
         if (fd >= 0 && fstat(fd, st) == 0 && S_ISREG(st->st_mode))
             return fd;
@@ -103,14 +92,14 @@ bool export_remove(struct core *core, const char *name, const struct origin *ori
 
 /* ---- all ---- */
 
-static void list_file(json_t *list, int dir, unsigned root, const char *name)
+static json_t *show(int dir, const char *name, unsigned root)
 {
     struct stat st;
     json_t *v;
 
     if (!is_a_name(name) || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
         !S_ISREG(st.st_mode))
-        return;
+        return NULL;
     v = json_object();
     json_put_text(v, "name", name);
     json_put_text(v, "root", host_root_id(root));
@@ -118,34 +107,10 @@ static void list_file(json_t *list, int dir, unsigned root, const char *name)
     json_put_u64(v, "file_bytes", (uint64_t)st.st_blocks * 512);
     json_put_time(v, "created_at",
                   st.st_mtim.tv_sec * INT64_C(1000) + st.st_mtim.tv_nsec / 1000000);
-    json_array_append_new(list, v);
-}
-
-static void list_root(const struct core *core, json_t *list, unsigned root)
-{
-    struct err ignored = {0};
-    int fd = folder_open(core, root, &ignored);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-
-    if (!dir) {
-        closep(&fd);
-        return;
-    }
-    for (struct dirent *e; json_array_size(list) < LIST_MAX && (e = readdir(dir));)
-        list_file(list, dirfd(dir), root, e->d_name);
-    closedir(dir);
+    return v;
 }
 
 void export_list(struct core *core, const struct query *query, struct strbuf *out)
 {
-    CLEANUP(page_clear) struct page page = {.query = query};
-    CLEANUP(json_decrefp) json_t *found = json_array();
-    json_t *one;
-    size_t i;
-
-    for (unsigned root = 0; root < host_roots(); root++)
-        list_root(core, found, root);
-    json_array_foreach (found, i, one)
-        page_offer(&page, json_incref(one));
-    page_write(&page, NULL, NULL, out);
+    folder_list(core, EXPORTS_FOLDER, show, query, out);
 }

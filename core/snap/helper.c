@@ -81,28 +81,45 @@ static bool make_log(struct core *core, const struct vm *vm, struct machine_plan
     return plan->qemu_log_fd >= 0 || err_errno(err, errno, "make room for QEMU's log");
 }
 
+/* 'disk' is what the helper has; its descriptors are closed. */
+static struct machine *start_on(struct core *core, struct vm *vm, struct plan_disk *disk,
+                                uint64_t file_max_bytes,
+                                bool (*logs)(struct core *core, const struct vm *vm,
+                                             struct machine_plan *plan, struct err *err),
+                                struct err *err)
+{
+    struct vm_spec *spec = bare_spec(vm, err);
+    struct machine_plan plan = {.vm = vm->id,
+                                .spec = spec,
+                                .accel = VM_ACCEL_TCG,
+                                .disks = disk,
+                                .n_disks = 1,
+                                .file_max_bytes = file_max_bytes,
+                                MACHINE_PLAN_NO_FDS};
+    struct machine *machine = NULL;
+
+    if (spec && logs(core, vm, &plan, err))
+        machine = launch(core, vm, &plan, err);
+    closep(&plan.qemu_log_fd);
+    closep(&plan.commit_fd);
+    if (spec) {
+        vm_spec_clear(spec);
+        free(spec);
+    }
+    return machine;
+}
+
 static struct machine *start(struct core *core, struct vm *vm, const struct uuid *leaf,
                              bool (*logs)(struct core *core, const struct vm *vm,
                                           struct machine_plan *plan, struct err *err),
                              struct err *err)
 {
-    struct vm_spec *spec = bare_spec(vm, err);
     struct plan_disk *disk = mem_alloc(sizeof *disk);
-    struct machine_plan plan = {
-        .vm = vm->id, .spec = spec, .accel = VM_ACCEL_TCG, MACHINE_PLAN_NO_FDS};
     struct machine *machine = NULL;
 
-    plan.disks = disk;
-    plan.n_disks = 1;
-    if (spec && logs(core, vm, &plan, err) && disk_open_chain(core, leaf, disk, err))
-        machine = launch(core, vm, &plan, err);
-    closep(&plan.qemu_log_fd);
-    closep(&plan.commit_fd);
+    if (disk_open_chain(core, leaf, disk, err))
+        machine = start_on(core, vm, disk, 0, logs, err);
     disks_close(disk, 1);
-    if (spec) {
-        vm_spec_clear(spec);
-        free(spec);
-    }
     return machine;
 }
 
@@ -116,6 +133,12 @@ struct machine *helper_start_reading(struct core *core, struct vm *vm, const str
                                      struct err *err)
 {
     return start(core, vm, leaf, make_log, err);
+}
+
+struct machine *helper_start_on(struct core *core, struct vm *vm, struct plan_disk *disk,
+                                uint64_t file_max_bytes, struct err *err)
+{
+    return start_on(core, vm, disk, file_max_bytes, open_logs, err);
 }
 
 void helper_stop(struct core *core, struct vm *vm, struct machine *machine)

@@ -11,6 +11,11 @@ struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid
  */
 struct machine *helper_start_reading(struct core *core, struct vm *vm, const struct uuid *leaf,
                                      struct err *err) MUST_USE;
+/* For a stand-in as well, with a disk of files that are open already and of which core knows
+ * nothing: leaf first. Its descriptors are taken, the rest stays the caller's. No file, of these or
+ * of those that it is given later, grows beyond 'file_max_bytes'. */
+struct machine *helper_start_on(struct core *core, struct vm *vm, struct plan_disk *disk,
+                                uint64_t file_max_bytes, struct err *err) MUST_USE;
 void helper_stop(struct core *core, struct vm *vm, struct machine *machine);
 /* A stand-in for a VM, for a helper that belongs to an operation ('id') and not to a VM; nobody
  * finds it, but its uid slot is its own. 'backend' is an enum vm_backend. */

@@ -5,6 +5,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
+#include "core/ram/expand.h"
 #include "core/snap/down.h"
 #include "core/snap/reverting.h"
 #include "core/snap/snap.h"
@@ -15,8 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GUESSED_BYTES_S (200ull << 20) /* what is copied in a second */
-#define NAMES_BYTES     512
+#define NAMES_BYTES 512
 
 struct plan {
     struct core *core;
@@ -138,16 +138,28 @@ static bool plan_delete(struct plan *p, const char *ref, struct err *err)
 
 static bool plan_revert(struct plan *p, const char *ref, bool start, struct err *err)
 {
+    const struct file *image = NULL;
+    struct uuid memory = {0};
     struct err why = {0};
-    bool found;
+    struct snapshot *s;
+    int dir = -1;
 
     lock_take(&p->core->registry.lock);
-    found = snapshot_need(p->core, p->vm, ref, err) != NULL;
+    s = snapshot_need(p->core, p->vm, ref, err);
+    if (s) {
+        memory = s->memory;
+        image = file_find(p->core, &memory);
+    }
+    if (image)
+        dir = layer_of_file(p->core, image).dir;
     lock_drop(&p->core->registry.lock);
-    if (found && !revert_check(p->core, p->vm, ref, start, &why))
+    if (s && !revert_check(p->core, p->vm, ref, start, &why))
         block(p, &why);
     look_at_leaves(p, true);
-    return found;
+    p->copied = ram_expand_bytes(p->core, &memory);
+    if (p->copied)
+        look_at_pool(p, dir);
+    return s != NULL;
 }
 
 static void plan_take(struct plan *p, const char *name, enum consistency consistency)

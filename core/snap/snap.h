@@ -7,6 +7,7 @@
 #include "core/model/state.h"
 
 #define SNAPSHOT_NOTES_MAX 4096
+#define GUESSED_BYTES_S    (200ull << 20) /* what dry runs say is copied in a second */
 #define SNAPSHOTS_MAX      200 /* of one VM: as deep as a chain may get, with room to spare */
 
 /* What a snapshot has of a running VM: its disks alone, its memory as well, or that if possible. */
@@ -54,7 +55,7 @@ bool snapshot_delete(struct core *core, const char *ref, const char *snapshot,
                      const uint64_t *bytes_per_s, const struct origin *origin, struct uuid *op,
                      struct err *err) MUST_USE;
 /* Submits "vm.archive-snapshot" or, without 'pack', "vm.unarchive-snapshot": the snapshot's memory
- * is compressed, so that it takes less and nothing goes on with it until it is expanded again.
+ * is compressed, so that it takes less; who goes on with it has it expanded first, for themselves.
  * NOT_FOUND; WRONG_STATE for one without memory, or when somebody is to go on with it; NO_SPACE. */
 bool snapshot_archive(struct core *core, const char *ref, const char *snapshot, bool pack,
                       const struct origin *origin, struct uuid *op, struct err *err) MUST_USE;

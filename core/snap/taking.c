@@ -76,6 +76,22 @@ bool taking_check(struct core *core, struct vm *vm, const char *name, struct err
                    SNAPSHOTS_MAX);
 }
 
+void taking_name(struct core *core, struct vm *vm, const char *what, const char *whose,
+                 char out[NAME_MAX_BYTES + 1])
+{
+    char tail[16] = "";
+
+    lock_take(&core->registry.lock);
+    for (unsigned n = 2;; n++) {
+        snprintf(out, NAME_MAX_BYTES + 1, "%s-%.*s%s", what,
+                 (int)(NAME_MAX_BYTES - strlen(what) - 1 - strlen(tail)), whose, tail);
+        if (!snapshot_find(vm, out))
+            break;
+        snprintf(tail, sizeof tail, "-%u", n);
+    }
+    lock_drop(&core->registry.lock);
+}
+
 bool taking_plan(struct core *core, struct vm *vm, const char *name, const char *notes,
                  struct taking_plan *out, struct err *err)
 {

@@ -8,6 +8,11 @@
 /* Whether the VM can have one more, of this name: EXISTS, WRONG_STATE. */
 bool taking_check(struct core *core, struct vm *vm, const char *name, struct err *err) MUST_USE;
 
+/* A name that the VM's snapshots do not have yet, for one that an operation takes for itself:
+ * "clone-web2", "clone-web2-2", … */
+void taking_name(struct core *core, struct vm *vm, const char *what, const char *whose,
+                 char out[NAME_MAX_BYTES + 1]);
+
 /* What the request settles: the rows that taking begins with, and what the operation has to
  * remember ('args', owned by the caller). Under vm->writing, and with the VM claimed or about to
  * be. EXISTS; WRONG_STATE with too many files or snapshots. */

@@ -136,8 +136,12 @@ static bool call(struct taking *t, struct machine *machine, const struct backend
                  struct err *err)
 {
     CLEANUP(mem_freep) struct machine_overlay *list = mem_array(t->n + 1, sizeof *list);
-    struct machine_memory_save save = {
-        .image = t->image.id, .way = t->way, .goes_on = true, .overlays = list, .n = t->n};
+    struct machine_memory_save save = {.image = t->image.id,
+                                       .ram_bytes = t->image.size_bytes,
+                                       .way = t->way,
+                                       .goes_on = true,
+                                       .overlays = list,
+                                       .n = t->n};
 
     save.fd = ram_image_open_new(&t->image, err);
     if (save.fd < 0)
@@ -170,8 +174,7 @@ static bool say_failed(struct taking *t, const struct machine_memory_state *now,
 {
     if (job_cancelled(t->job))
         return err_set(err, ERR_CANCELLED, "the guest's memory was not kept");
-    return err_set(err, now->no_space ? ERR_NO_SPACE : ERR_HYPERVISOR,
-                   "the guest's memory could not be kept: %.200s", now->error);
+    return ram_image_fail(t->core, &t->image, now, err);
 }
 
 /* ---- 4 ---- */
@@ -407,7 +410,7 @@ static bool submit_deletion(struct taking *t, struct change *c, struct uuid *op,
     if (ok)
         apply_change(c);
     else
-        hand_over(t, op, job_id(t->job), &vm_snapshot_kind);
+        hand_over(t, op, job_id(t->job), job_kind_find(job_kind_name(t->job)));
     lock_drop(&t->vm->writing);
     return ok;
 }

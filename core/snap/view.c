@@ -6,6 +6,7 @@
 #include "core/ram/image.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/registry.h"
 
 #include <stdlib.h>
@@ -103,7 +104,7 @@ bool snapshot_vm(struct core *core, const char *text, char vm[UUID_TEXT], struct
         return err_set(err, ERR_NOT_FOUND, "'%.64s' is not the id of a snapshot", text);
     lock_take(&core->registry.lock);
     HASH_ITER (by_id, core->registry.vms_by_id, at, next) {
-        if (found || !snapshot_get(at, &id))
+        if (found || !snapshot_get(at, &id) || !sight_vm(core, at, RIGHT_VM_READ))
             continue;
         uuid_text(&at->id, vm);
         found = true;

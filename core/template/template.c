@@ -10,6 +10,7 @@
 #include "core/model/page.h"
 #include "core/model/profile.h"
 #include "core/model/rules.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/registry.h"
 
 #include <stdio.h>
@@ -226,6 +227,8 @@ json_t *template_show(struct core *core, const char *ref, uint64_t *revision, st
 
     lock_take(&all->lock);
     t = find(all, ref);
+    if (t && !sight_labels(t->content.labels, RIGHT_TEMPLATE_READ))
+        t = NULL;
     if (t)
         v = view(t);
     if (t && revision)
@@ -250,7 +253,8 @@ void template_list(struct core *core, const struct query *query, struct strbuf *
 
     lock_take(&all->lock);
     for (struct template *t = all->first; t; t = t->next)
-        page_offer(&page, view(t));
+        if (sight_labels(t->content.labels, RIGHT_TEMPLATE_READ))
+            page_offer(&page, view(t));
     lock_drop(&all->lock);
     page_write(&page, NULL, NULL, out);
 }

@@ -9,18 +9,29 @@
 
 #include <string.h>
 
+static bool is_the_hosts(struct err *err)
+{
+    return err_set(err, ERR_WRONG_STATE,
+                   "the password of this user is the host's: change it there (passwd), or let "
+                   "vmmd have one of its own with 'vmmctl user edit USER --own-password'");
+}
+
 /* The user's name and (NULL: none) hash, as they are now; owned by the caller. */
 static bool look(struct users *users, const char *ref, char **name, char **phc, struct err *err)
 {
     struct user *u;
+    bool pam;
 
     lock_take(&users->lock);
     u = user_find(users, ref);
+    pam = u && u->pam;
     if (u) {
         *name = str_dup(u->name);
         *phc = str_dup(u->password);
     }
     lock_drop(&users->lock);
+    if (pam)
+        return is_the_hosts(err);
     return u || user_missing_fail(ref, err);
 }
 
@@ -43,6 +54,8 @@ static bool put(struct core *core, const char *ref, const char *phc, const char 
     lock_drop(&users->lock);
     if (!u)
         return user_missing_fail(ref, err);
+    if (r.pam)
+        return is_the_hosts(err);
     if (!ok || (was && !str_eq(was, r.password)))
         return err_set(err, ERR_BUSY, "the password was changed by somebody else meanwhile");
     r.password = phc;
@@ -96,13 +109,14 @@ bool user_link(struct core *core, const char *ref, const struct origin *origin,
     struct users *users = core->users;
     uint8_t sha256[32];
     struct user *u;
-    bool ok;
+    bool ok, pam;
 
     *ends_ms = clock_wall_ms() + LINK_MS;
     lock_take(&users->lock);
     u = user_find(users, ref);
     ok = u && !u->disabled;
-    if (ok && !origin->dry_run) {
+    pam = u && u->pam;
+    if (ok && !pam && !origin->dry_run) {
         secret_make("", &u->id, code, sha256);
         memcpy(u->link_sha256, sha256, sizeof sha256);
         u->link_ends_ms = *ends_ms;
@@ -110,6 +124,8 @@ bool user_link(struct core *core, const char *ref, const struct origin *origin,
     lock_drop(&users->lock);
     if (!u)
         return user_missing_fail(ref, err);
+    if (pam)
+        return is_the_hosts(err);
     return ok || err_set(err, ERR_WRONG_STATE, "the user is disabled: enable it first");
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 #include "core/base/thread.h"
 #include "core/core/parts.h"
+#include "core/port/pam.h"
+#include "core/user/grant.h"
 #include "core/user/secret.h"
 #include "core/user/who.h"
 
@@ -19,10 +21,12 @@ struct user {
     char *name, *created_by;
     enum role role;
     char *password; /* PHC string, or NULL */
+    bool pam;       /* the host knows the password, and here is none */
     bool disabled;
     int64_t password_ms, created_ms, changed_ms;
     uint8_t link_sha256[32]; /* of the one-time link … */
     int64_t link_ends_ms;    /* … while this is in the future; 0: none */
+    struct grants *grants;   /* NULL: none */
     UT_hash_handle hh;
 };
 
@@ -34,13 +38,23 @@ struct session {
     UT_hash_handle hh;
 };
 
+struct certificate {
+    struct uuid id, user;
+    uint8_t sha256[32];
+    char *subject, *created_by;
+    int64_t expires_ms, created_ms;
+    UT_hash_handle hh;
+};
+
 struct users {
     struct lock lock;
     /* Held around each change, row and memory; never while a password is hashed. Before 'lock'. */
     struct lock writing;
     struct user *by_id GUARDED_BY(lock);
-    struct session *sessions GUARDED_BY(lock); /* by id */
-    int64_t idle_ms, max_ms;                   /* of sessions */
+    struct session *sessions GUARDED_BY(lock);         /* by id */
+    struct certificate *certificates GUARDED_BY(lock); /* by sha256 */
+    int64_t idle_ms, max_ms;                           /* of sessions */
+    pam_ask *pam;                                      /* NULL: it is off */
 };
 
 struct user *user_find(struct users *users, const char *ref) REQUIRES(users->lock);
@@ -48,10 +62,33 @@ struct user *user_by_id(struct users *users, const struct uuid *id) REQUIRES(use
 bool user_missing_fail(const char *ref, struct err *err);
 /* The texts stay the user's. */
 void user_record(const struct user *u, struct user_record *out);
+/* With a reference to the user's grants: who_clear(). */
 void user_who(const struct user *u, struct who *out);
+/* Takes up a grant from the store; of a user who is not there it is left out. */
+void grants_load(struct users *users, const struct grant_record *record);
 /* Under 'writing': row, event, and the end of the user's sessions if 'ends'; then memory. */
 bool user_write(struct core *core, const struct user_record *record, const char *event, bool ends,
                 const struct origin *origin, struct err *err) MUST_USE;
 
+/* Whose password it was, as that user was then. */
+struct proof {
+    struct uuid user;
+    bool pam;
+    char *phc; /* the hash it fits; NULL with 'pam' */
+};
+/* Is it the password of 'name'? UNAUTHENTICATED for whatever is wrong, in the same words and, as
+ * far as that can be had, after the same time; FORBIDDEN when the host will not have the account;
+ * UNAVAILABLE. Blocks: for a hash, or for as long as the host takes. */
+bool proof_find(struct core *core, const char *name, const char *password, const char *from,
+                struct proof *out, struct err *err) MUST_USE;
+/* Whether it still is. */
+bool proof_holds(const struct proof *proof, const struct user *u);
+void proof_clear(struct proof *proof);
+bool proof_wrong_fail(struct err *err); /* UNAUTHENTICATED, in the words of all */
+
 void sessions_load(struct users *users, const struct session_record *record);
 void sessions_forget(struct users *users, const struct uuid *user) REQUIRES(users->lock);
+
+void certificates_load(struct users *users, const struct certificate_record *record);
+void certificates_forget(struct users *users, const struct uuid *user) REQUIRES(users->lock);
+void certificates_free(struct users *users);

@@ -14,7 +14,6 @@
 #include "core/model/field.h"
 #include "core/model/page.h"
 #include "core/user/inside.h"
-#include "core/user/password.h"
 #include "core/user/user.h"
 
 #include <stdlib.h>
@@ -102,7 +101,7 @@ static bool end(struct core *core, struct session *s, struct err *err)
     HASH_DELETE(hh, users->sessions, s);
     lock_drop(&users->lock);
     free(s);
-    events_ring(core);
+    accounts_ring(core);
     return true;
 }
 
@@ -142,8 +141,8 @@ static struct session *session_new(const struct users *users, const struct who *
     return s;
 }
 
-/* 'phc_or_null': the hash the password was good for; the user may have changed meanwhile. */
-static bool begin(struct core *core, const char *name, const char *phc_or_null, const char *from,
+/* 'proof' (NULL: none was asked for): the user may have changed meanwhile. */
+static bool begin(struct core *core, const char *name, const struct proof *proof, const char *from,
                   struct who *who, char text[SESSION_TEXT], struct err *err)
 {
     struct users *users = core->users;
@@ -153,12 +152,12 @@ static bool begin(struct core *core, const char *name, const char *phc_or_null, 
 
     lock_take(&users->lock);
     u = user_find(users, name);
-    ok = u && !u->disabled && (!phc_or_null || str_eq(u->password, phc_or_null));
+    ok = u && !u->disabled && (!proof || proof_holds(proof, u));
     if (ok)
         user_who(u, who);
     lock_drop(&users->lock);
     if (!ok)
-        return err_set(err, ERR_UNAUTHENTICATED, "the user or the password is wrong");
+        return proof_wrong_fail(err);
     while ((s = superfluous(users, &who->user)))
         if (!end(core, s, err))
             return false;
@@ -177,32 +176,16 @@ static bool begin(struct core *core, const char *name, const char *phc_or_null, 
     return true;
 }
 
-static char *password_of(struct users *users, const char *name)
-{
-    char *phc = NULL;
-    struct uuid ignored;
-    struct user *u;
-
-    lock_take(&users->lock);
-    u = uuid_parse(name, &ignored) ? NULL : user_find(users, name);
-    if (u && !u->disabled)
-        phc = str_dup(u->password);
-    lock_drop(&users->lock);
-    return phc;
-}
-
 bool session_begin(struct core *core, const char *name, const char *password, const char *from,
                    struct who *who, char text[SESSION_TEXT], struct err *err)
 {
-    CLEANUP(mem_freep) char *phc = password_of(core->users, name);
-    bool good, ok;
+    CLEANUP(proof_clear) struct proof proof = {0};
+    bool ok;
 
-    if (!password_check(phc, password, &good, err))
+    if (!proof_find(core, name, password, from, &proof, err))
         return false;
-    if (!good)
-        return err_set(err, ERR_UNAUTHENTICATED, "the user or the password is wrong");
     lock_take(&core->users->writing);
-    ok = begin(core, name, phc, from, who, text, err);
+    ok = begin(core, name, &proof, from, who, text, err);
     lock_drop(&core->users->writing);
     return ok;
 }

@@ -8,15 +8,17 @@
 #define SESSION_TEXT 128 /* "<32 hex digits>_<64 hex digits>" */
 #define SESSION_CSRF 65
 
-/* Signs in: fills 'who' and the cookie's 'text'. UNAUTHENTICATED for a wrong name or password and a
- * disabled user alike, at the same cost. 'from' is shown to people. Blocks for a hash. */
+/* Signs in: fills 'who', for who_clear() even on failure, and the cookie's 'text'. UNAUTHENTICATED
+ * for a wrong name or password and a disabled user alike, at the same cost; FORBIDDEN for a right
+ * one whose account the host has locked. 'from' is shown to people, and its first word to the host.
+ * Blocks for a hash, or for as long as the host takes to answer (core/port/pam.h). */
 bool session_begin(struct core *core, const char *name, const char *password, const char *from,
                    struct who *who, char text[SESSION_TEXT], struct err *err) MUST_USE;
 /* The same for somebody who proved who it is otherwise. */
 bool session_begin_for(struct core *core, const char *name, const char *from, struct who *who,
                        char text[SESSION_TEXT], struct err *err) MUST_USE;
-/* Who sends the cookie 'text'; counts as a use. UNAUTHENTICATED when there is no such session, or
- * not any more. */
+/* Who sends the cookie 'text', for who_clear(); counts as a use. UNAUTHENTICATED when there is no
+ * such session, or not any more. */
 bool session_check(struct core *core, const char *text, struct who *who, struct err *err) MUST_USE;
 /* What changes of this session carry in X-VMM-CSRF. */
 void session_csrf(const char *text, char out[SESSION_CSRF]);

@@ -222,10 +222,13 @@ bool token_check(struct core *core, const char *text, struct who *out, struct er
     lock_drop(&tokens->lock);
     known = secret_is(given, kept) && known &&
             (uuid_is_zero(&out->user) || user_is(core, &out->user, &owner, &ignored));
+    /* its own rights bound what the owner may do with all objects, and with some */
+    out->most = out->rights;
     out->rights &= owner.rights;
+    out->grants = TAKE(owner.grants);
     if (known)
         return true;
-    *out = (struct who){0};
+    who_clear(out);
     return err_set(err, ERR_UNAUTHENTICATED, "the token is unknown, revoked or expired");
 }
 
@@ -328,6 +331,6 @@ bool token_revoke(struct core *core, const char *ref, const struct origin *origi
         token_free(t);
     }
     lock_drop(&tokens->lock);
-    events_ring(core);
+    accounts_ring(core);
     return true;
 }

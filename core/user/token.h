@@ -21,7 +21,8 @@ bool token_create_as(struct core *core, const struct token_spec *spec, const str
 bool token_create(struct core *core, const char *name, enum role role, uint64_t ttl_s,
                   const struct origin *origin, struct uuid *id, char text[TOKEN_TEXT],
                   struct err *err) MUST_USE;
-/* UNAUTHENTICATED for anything that is not a live token; takes the same time for all of them. */
+/* Who that is, for who_clear(). UNAUTHENTICATED for anything that is not a live token; takes the
+ * same time for all of them. */
 bool token_check(struct core *core, const char *text, struct who *out, struct err *err) MUST_USE;
 json_t *token_show(struct core *core, const char *ref, struct err *err) MUST_USE;
 /* Appends {"items":[Token…],"next_page_token":…} for a query of schema_token. */

@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const password_source_names[] = {"own", "pam", NULL};
 const char *const who_by_names[] = {"nothing", "unix", "token", "session", "certificate"};
 
 static void user_free(struct user *u)
 {
     if (u->password)
         explicit_bzero(u->password, strlen(u->password));
+    grants_drop(u->grants);
     free(u->password);
     free(u->name);
     free(u->created_by);
@@ -31,6 +33,7 @@ static void fill(struct user *u, const struct user_record *r)
     u->role = role_parse(r->role);
     u->password = str_dup(r->password);
     u->password_ms = r->password_ms;
+    u->pam = r->pam;
     u->disabled = r->disabled;
     u->created_ms = r->created_ms;
     u->changed_ms = r->changed_ms;
@@ -55,6 +58,18 @@ static bool load_session(void *ctx, const struct session_record *r)
     return true;
 }
 
+static bool load_certificate(void *ctx, const struct certificate_record *r)
+{
+    certificates_load(ctx, r);
+    return true;
+}
+
+static bool load_grant(void *ctx, const struct grant_record *r)
+{
+    grants_load(ctx, r);
+    return true;
+}
+
 struct users *users_new(struct core *core, const struct core_config *config, struct err *err)
 {
     struct users *users = mem_alloc(sizeof *users);
@@ -62,9 +77,12 @@ struct users *users_new(struct core *core, const struct core_config *config, str
     lock_init(&users->lock);
     lock_init(&users->writing);
     users->idle_ms = config->session_idle_s ? config->session_idle_s * 1000LL : SESSION_IDLE_MS;
+    users->pam = config->pam;
     users->max_ms = config->session_max_s ? config->session_max_s * 1000LL : SESSION_MAX_MS;
     if (store_user_each(core->store, load_user, users, err) &&
-        store_session_each(core->store, load_session, users, err))
+        store_session_each(core->store, load_session, users, err) &&
+        store_grant_each(core->store, load_grant, users, err) &&
+        store_certificate_each(core->store, load_certificate, users, err))
         return users;
     users_free(users);
     return NULL;
@@ -81,6 +99,7 @@ NO_TSA void users_free(struct users *users)
         HASH_DELETE(hh, users->sessions, s);
         free(s);
     }
+    certificates_free(users);
     HASH_ITER (hh, users->by_id, u, next_user) {
         HASH_DELETE(hh, users->by_id, u);
         user_free(u);
@@ -125,6 +144,7 @@ void user_record(const struct user *u, struct user_record *out)
                                 .role = role_names[u->role],
                                 .password = u->password,
                                 .password_ms = u->password_ms,
+                                .pam = u->pam,
                                 .disabled = u->disabled,
                                 .created_ms = u->created_ms,
                                 .changed_ms = u->changed_ms,
@@ -133,7 +153,11 @@ void user_record(const struct user *u, struct user_record *out)
 
 void user_who(const struct user *u, struct who *out)
 {
-    *out = (struct who){.role = u->role, .rights = role_rights(u->role), .user = u->id};
+    *out = (struct who){.role = u->role,
+                        .rights = role_rights(u->role),
+                        .user = u->id,
+                        .grants = grants_hold(u->grants),
+                        .most = UINT64_MAX};
     str_copy(out->principal, sizeof out->principal, "user:");
     str_copy(out->principal + 5, sizeof out->principal - 5, u->name);
 }
@@ -146,7 +170,8 @@ static json_t *view(const struct user *u)
     json_put_text(v, "name", u->name);
     json_put_text(v, "role", role_names[u->role]);
     json_put_bool(v, "disabled", u->disabled);
-    json_put_bool(v, "has_password", u->password != NULL);
+    json_put_bool(v, "has_password", u->password || u->pam);
+    json_put_text(v, "password_source", password_source_names[u->pam]);
     json_put_time(v, "password_set_at", u->password_ms);
     json_put_time(v, "created_at", u->created_ms);
     json_put_time(v, "changed_at", u->changed_ms);
@@ -193,7 +218,7 @@ bool user_rights(struct core *core, const char *ref, struct uuid *id, uint64_t *
     u = user_find(users, ref);
     if (u) {
         *id = u->id;
-        *rights = role_rights(u->role);
+        *rights = role_rights(u->role) | grants_any(u->grants);
     }
     lock_drop(&users->lock);
     return u || user_missing_fail(ref, err);
@@ -215,6 +240,21 @@ bool user_is(struct core *core, const struct uuid *id, struct who *out, struct e
 }
 
 /* ---- changing ---- */
+
+unsigned accounts_version(struct core *core)
+{
+    return atomic_load(&core->accounts);
+}
+
+void accounts_ring(struct core *core)
+{
+    atomic_fetch_add(&core->accounts, 1);
+    lock_take(&core->serial.lock);
+    core->serial.rings++;
+    cond_wake_all(&core->serial.rung);
+    lock_drop(&core->serial.lock);
+    events_ring(core);
+}
 
 static bool write_rows(struct core *core, const struct user_record *r, const char *event, bool ends,
                        const struct origin *origin, struct err *err)
@@ -244,6 +284,7 @@ static void apply(struct users *users, const struct user_record *r, bool ends)
     if (old) {
         u->link_ends_ms = ends ? 0 : old->link_ends_ms;
         memcpy(u->link_sha256, old->link_sha256, sizeof u->link_sha256);
+        u->grants = TAKE(old->grants);
         HASH_DELETE(hh, users->by_id, old);
     }
     HASH_ADD(hh, users->by_id, id, sizeof u->id, u);
@@ -260,7 +301,7 @@ bool user_write(struct core *core, const struct user_record *record, const char 
     if (!write_rows(core, record, event, ends, origin, err))
         return false;
     apply(core->users, record, ends);
-    events_ring(core);
+    accounts_ring(core);
     return true;
 }
 
@@ -282,6 +323,14 @@ static bool name_is_free(struct users *users, const char *name, const struct uui
     return !full || err_set(err, ERR_WRONG_STATE, "there are %d users already", USER_MAX);
 }
 
+static bool pam_is_on(const struct users *users, struct err *err)
+{
+    return users->pam ||
+           err_field(err, ERR_WRONG_STATE, "/password_source",
+                     "the host's passwords are not used: set pam_service in vmmd.conf and restart "
+                     "vmmd (docs/accounts.md)");
+}
+
 static bool create(struct core *core, const struct user_spec *spec, const struct origin *origin,
                    struct uuid *id, struct err *err)
 {
@@ -289,12 +338,14 @@ static bool create(struct core *core, const struct user_spec *spec, const struct
                                  .name = spec->name,
                                  .role = role_names[spec->role],
                                  .disabled = spec->disabled,
+                                 .pam = spec->to_pam,
                                  .created_ms = clock_wall_ms(),
                                  .created_by = origin->principal};
 
     record.changed_ms = record.created_ms;
     *id = record.id;
     return name_is_free(core->users, spec->name, NULL, err) &&
+           (!spec->to_pam || pam_is_on(core->users, err)) &&
            (origin->dry_run || user_write(core, &record, "user.created", false, origin, err));
 }
 
@@ -307,6 +358,25 @@ bool user_create(struct core *core, const struct user_spec *spec, const struct o
     ok = create(core, spec, origin, id, err);
     lock_drop(&core->users->writing);
     return ok;
+}
+
+/* What 'spec' makes of 'r'; true when the user's sessions end by it. */
+static bool change(struct user_record *r, const struct user_spec *spec)
+{
+    const char *role = spec->role || spec->to_none ? role_names[spec->role] : r->role;
+    bool moves = (spec->to_pam && !r->pam) || (spec->to_own && r->pam);
+    bool ends = !str_eq(role, r->role) || (!spec->keep_disabled && spec->disabled) || moves;
+
+    if (moves) { /* the old password goes, wherever it was */
+        r->pam = spec->to_pam;
+        r->password = NULL;
+        r->password_ms = 0;
+    }
+    r->name = spec->name ? spec->name : r->name;
+    r->role = role;
+    r->disabled = spec->keep_disabled ? r->disabled : spec->disabled;
+    r->changed_ms = clock_wall_ms();
+    return ends;
 }
 
 /* Under 'writing' nobody else changes or frees a user, so its texts stay while the row is written.
@@ -326,14 +396,10 @@ static bool edit(struct core *core, const char *ref, const struct user_spec *spe
     lock_drop(&users->lock);
     if (!u)
         return user_missing_fail(ref, err);
-    if (!name_is_free(users, spec->name, &r.id, err))
+    if (!name_is_free(users, spec->name, &r.id, err) ||
+        (spec->to_pam && !r.pam && !pam_is_on(users, err)))
         return false;
-    ends = (spec->role && !str_eq(role_names[spec->role], r.role)) ||
-           (!spec->keep_disabled && spec->disabled);
-    r.name = spec->name ? spec->name : r.name;
-    r.role = spec->role ? role_names[spec->role] : r.role;
-    r.disabled = spec->keep_disabled ? r.disabled : spec->disabled;
-    r.changed_ms = clock_wall_ms();
+    ends = change(&r, spec);
     return origin->dry_run || user_write(core, &r, "user.changed", ends, origin, err);
 }
 
@@ -377,11 +443,12 @@ static bool remove_user(struct core *core, const char *ref, const struct origin 
         return false;
     lock_take(&users->lock);
     sessions_forget(users, &u->id);
+    certificates_forget(users, &u->id);
     HASH_DELETE(hh, users->by_id, u);
     lock_drop(&users->lock);
     tokens_forget(core, &u->id);
     user_free(u);
-    events_ring(core);
+    accounts_ring(core);
     return true;
 }
 

@@ -22,8 +22,10 @@ static const struct job_kind *const kind_of[VM_VERB_COUNT] = {
     [VM_VERB_ARCHIVE_SNAPSHOT] = &vm_archive_snapshot_kind,
     [VM_VERB_UNARCHIVE_SNAPSHOT] = &vm_unarchive_snapshot_kind,
     [VM_VERB_MOVE_STORAGE] = &vm_move_storage_kind,
+    [VM_VERB_EXPORT] = &vm_export_kind,
     [VM_VERB_FLATTEN] = &vm_flatten_kind,
     [VM_VERB_ADD_DISK] = &vm_add_disk_kind,
+    [VM_VERB_IMPORT_DISK] = &vm_import_disk_kind,
     [VM_VERB_REMOVE_DISK] = &vm_remove_disk_kind,
     [VM_VERB_GROW_DISK] = &vm_grow_disk_kind,
 };

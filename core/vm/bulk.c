@@ -9,6 +9,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 #include "core/vm/save.h"
@@ -114,7 +115,8 @@ static void claim_all(struct bulk *b)
         struct item *item = b->by_id[i];
         struct uuid op = b->origin->dry_run ? (struct uuid){0} : uuid_new();
 
-        if (vm_claim(b->core, item->vm, b->verb, &op, vm_verb_kind(b->verb)->name, &item->err) &&
+        if (sight_may(b->core, item->vm, &item->err) &&
+            vm_claim(b->core, item->vm, b->verb, &op, vm_verb_kind(b->verb)->name, &item->err) &&
             plan_save(b, item, &op))
             item->op = op;
     }

@@ -62,8 +62,9 @@ static uint64_t rings(struct core *core)
     return n;
 }
 
-/* Waits for a ring after the 'seen'-th; false at the deadline or when the daemon stops. */
-static bool wait_ring(struct core *core, uint64_t seen, int64_t deadline)
+/* Waits for a ring after the 'seen'-th; false at the deadline, when the daemon stops, and when
+ * rights have changed since 'accounts': who waits may have to leave. */
+static bool wait_ring(struct core *core, uint64_t seen, unsigned accounts, int64_t deadline)
 {
     bool in_time = true;
 
@@ -71,7 +72,7 @@ static bool wait_ring(struct core *core, uint64_t seen, int64_t deadline)
     while (core->serial.rings == seen && in_time && !atomic_load(&core->closing))
         in_time = cond_wait_until(&core->serial.rung, &core->serial.lock, deadline);
     lock_drop(&core->serial.lock);
-    return in_time && !atomic_load(&core->closing);
+    return in_time && !atomic_load(&core->closing) && atomic_load(&core->accounts) == accounts;
 }
 
 ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64_t *offset,
@@ -79,6 +80,7 @@ ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get(core, ref, err)};
     int64_t deadline = clock_mono_ms() + wait_ms;
+    unsigned accounts = atomic_load(&core->accounts);
     CLEANUP(closep) int fd = -1;
     bool again = true;
 
@@ -99,7 +101,7 @@ ssize_t vm_serial_read(struct core *core, const char *ref, unsigned port, uint64
             *offset = 0;
         if (n || !again)
             return n;
-        again = wait_ms > 0 && wait_ring(core, seen, deadline);
+        again = wait_ms > 0 && wait_ring(core, seen, accounts, deadline);
         if (!again)
             return 0;
     }

@@ -17,8 +17,10 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/disk/media.h"
+#include "core/host/host.h"
 #include "core/model/rules.h"
 #include "core/ram/image.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 
@@ -191,16 +193,17 @@ bool vm_create(struct core *core, struct vm_spec *spec, bool start, const struct
                struct uuid *op, struct uuid *id, struct err *err)
 {
     CLEANUP(vm_spec_clear) struct vm_spec taken = *spec;
-    CLEANUP(vm_drop) struct vm_hold hold = {core, NULL};
-    struct err ignored = {0};
+    struct selectable after;
 
     *spec = (struct vm_spec){0};
     *op = *id = (struct uuid){0};
-    if (!vm_spec_check(&taken, err) || !vm_media_check(core, NULL, &taken, err) ||
-        !disks_plan(core, &taken, err))
+    if (!vm_spec_check(&taken, err) || !host_may_require(core, NULL, &taken, err) ||
+        !vm_media_check(core, NULL, &taken, err) || !disks_plan(core, &taken, err))
         return false;
-    hold.vm = vm_get(core, taken.name, &ignored);
-    if (hold.vm)
+    selectable_spec(&taken, &after);
+    if (!sight_may_become(core, NULL, &after, err))
+        return false;
+    if (vm_name_is_taken(core, taken.name))
         return err_field(err, ERR_EXISTS, "/name",
                          "there is a VM named '%s' already: choose another name", taken.name);
     if (origin->dry_run)

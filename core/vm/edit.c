@@ -8,8 +8,10 @@
 #include "core/base/mem.h"
 #include "core/disk/change.h"
 #include "core/disk/pool.h"
+#include "core/host/host.h"
 #include "core/model/profile.h"
 #include "core/model/rules.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 #include "core/vm/restart.h"
@@ -103,10 +105,11 @@ static bool check(struct edit *e, const json_t *patch, const struct etag *if_mat
     if (!vm_is(e->core, vm, is_defined, NULL))
         return err_set(err, ERR_BUSY, "%s is being created or deleted", vm->name);
     if (!vm_etag_matches(vm, if_match, err) || !vm_spec_patch(&vm->spec, patch, &e->spec, err) ||
-        !vm_spec_check(&e->spec, err) || !vm_media_check(e->core, &vm->spec, &e->spec, err))
+        !vm_spec_check(&e->spec, err) || !host_may_require(e->core, &vm->spec, &e->spec, err) ||
+        !vm_media_check(e->core, &vm->spec, &e->spec, err))
         return false;
     e->renames = strcmp(e->spec.name, vm->name) != 0;
-    return true;
+    return sight_may_label(e->core, vm, e->spec.labels, err);
 }
 
 /* The VM as a dry run shows it. */

@@ -20,6 +20,7 @@ const struct job_kind *const job_kinds[] = {
     &vm_clone_full_kind,
     &vm_flatten_kind,
     &vm_add_disk_kind,
+    &vm_import_disk_kind,
     &vm_remove_disk_kind,
     &vm_grow_disk_kind,
     &snapshot_export_kind,
@@ -27,5 +28,7 @@ const struct job_kind *const job_kinds[] = {
     &vm_discard_kind,
     &vm_archive_snapshot_kind,
     &vm_unarchive_snapshot_kind,
+    &vm_export_kind,
+    &vm_import_kind,
     NULL,
 };

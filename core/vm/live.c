@@ -1,7 +1,7 @@
 /* Applying an edit to a running VM (A-ATTACH in docs/durability.md):
  *
  *   1 * the configuration                       edit.c: the commit point
- *   2 the machine: processors plugged in, media of CD drives and limits of disks changed
+ *   2 the machine: processors plugged in, media of CD drives, limits of disks and guest changed
  *   3 the active configuration: what the machine now is
  *
  * What could not be done stays "pending", with the reason. A medium whose change failed may be in
@@ -27,6 +27,7 @@ struct work {
     unsigned vcpus;                  /* 0: as many as there are */
     bool media;
     bool limits;
+    bool guest;        /* what the guest may take of its host */
     bool changed;      /* 'active' is no longer what memory has */
     struct err failed; /* the first failure */
 };
@@ -86,8 +87,9 @@ static void plan(struct vm *vm, struct work *w)
     w->vcpus = vcpus_wanted(vm);
     w->media = media_differ(vm);
     w->limits = limits_differ(vm);
+    w->guest = !vm_limits_eq(&vm->spec.limits, &vm->active->limits);
     vm->look_again = false;
-    if (!w->vcpus && !w->media && !w->limits) {
+    if (!w->vcpus && !w->media && !w->limits && !w->guest) {
         vm->pending_reason[0] = 0; /* of an edit that was taken back, or is done by now */
         return;
     }
@@ -178,6 +180,22 @@ static void change_limits(struct core *core, struct work *w, const struct backen
     }
 }
 
+/* What memory it may take waits for the next start. */
+static void limit_guest(struct work *w, const struct backend *backend, struct machine *machine)
+{
+    struct vm_limits was = w->active->limits;
+    struct err err = {0};
+
+    w->active->limits = w->wanted->limits;
+    w->active->limits.memory_extra_bytes = was.memory_extra_bytes;
+    if (FAILPOINT("vm.live.guest", &err) && backend->limit(machine, w->active, &err)) {
+        w->changed = true;
+        return;
+    }
+    w->active->limits = was;
+    note(w, &err);
+}
+
 /* The row is old: memory tells how many processors there are, and of the media that were changed
  * nothing, so that they are pending until the row is written. */
 static void keep_without_row(struct vm *vm, const struct work *w)
@@ -233,6 +251,8 @@ static void work(struct core *core, struct vm *vm, struct work *w)
         change_media(core, w, backend, machine);
     if (w->limits)
         change_limits(core, w, backend, machine);
+    if (w->guest)
+        limit_guest(w, backend, machine);
     if (w->changed || w->failed.code)
         record(core, vm, w);
     tell(core, vm, &w->failed);

@@ -388,8 +388,8 @@ static void *settle_exit(void *arg)
     } else if (!atomic_load(&core->closing)) {
         vm_sweep_worker(c->vm);
         record_exit(core, c->vm, &c->event);
-        log_info("QEMU of %s ended: %s %s", VM_NAME(core, c->vm), vm_run_text(c->event.run),
-                 vm_reason_text(c->event.reason));
+        log_write(c->event.run == VM_CRASHED ? LOG_WARN : LOG_INFO, "QEMU of %s ended: %s %s",
+                  VM_NAME(core, c->vm), vm_run_text(c->event.run), vm_reason_text(c->event.reason));
     }
     vm_exit_settled(core, c->vm);
     free(c);

@@ -7,6 +7,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/snap/tree.h"
+#include "core/user/sight_inside.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ NO_TSA void registry_clear(struct core *core)
         shown_drop(r, vm);
         vm_free(vm);
     }
+    departed_clear(r);
     free(r->names);
     cond_clear(&r->changed);
     lock_clear(&r->lock);
@@ -73,6 +75,8 @@ struct vm *vm_get(struct core *core, const char *ref, struct err *err)
 
     lock_take(&core->registry.lock);
     vm = find(&core->registry, ref);
+    if (vm && !sight_vm(core, vm, RIGHT_VM_READ))
+        vm = NULL;
     if (vm)
         vm->refs++;
     lock_drop(&core->registry.lock);
@@ -83,7 +87,26 @@ struct vm *vm_get(struct core *core, const char *ref, struct err *err)
 
 struct vm *vm_get_id(struct core *core, const struct uuid *id, struct err *err)
 {
-    return vm_get(core, UUID_STR(id), err);
+    struct vm *vm;
+
+    lock_take(&core->registry.lock);
+    HASH_FIND(by_id, core->registry.vms_by_id, id, sizeof *id, vm);
+    if (vm)
+        vm->refs++;
+    lock_drop(&core->registry.lock);
+    if (!vm)
+        err_set(err, ERR_NOT_FOUND, "there is no VM '%s'", UUID_STR(id));
+    return vm;
+}
+
+bool vm_name_is_taken(struct core *core, const char *name)
+{
+    bool taken;
+
+    lock_take(&core->registry.lock);
+    taken = find(&core->registry, name) != NULL;
+    lock_drop(&core->registry.lock);
+    return taken;
 }
 
 void vm_put(struct core *core, struct vm *vm)
@@ -176,6 +199,7 @@ void vm_delist(struct core *core, struct vm *vm)
         HASH_DELETE(by_id, r->vms_by_id, vm);
         names_remove(r, vm);
         shown_drop(r, vm);
+        sight_depart(r, vm);
         vm->listed = false;
     }
     cond_wake_all(&r->changed);

@@ -6,9 +6,11 @@
 void registry_init(struct core *core);
 void registry_clear(struct core *core);
 
-/* By id or name; counts a reference. NOT_FOUND. VMs that are being created are found, deleted not.
- */
+/* What a client calls so, by id or name, if it may be seen (core/user/sight.h); counts a reference.
+ * NOT_FOUND. VMs that are being created are found, deleted not. */
 struct vm *vm_get(struct core *core, const char *ref, struct err *err) MUST_USE;
+/* Whoever sees it. */
+bool vm_name_is_taken(struct core *core, const char *name);
 struct vm *vm_get_id(struct core *core, const struct uuid *id, struct err *err) MUST_USE;
 void vm_put(struct core *core, struct vm *vm);
 struct vm_hold { /* CLEANUP(vm_drop) struct vm_hold h = {core, vm} */

@@ -168,7 +168,8 @@ static bool end(struct saving *s, bool cancel, struct err *err)
 
 static bool ask_for_it(struct saving *s, struct err *err)
 {
-    struct machine_memory_save save = {.image = s->image.id, .way = MEMORY_STILL};
+    struct machine_memory_save save = {
+        .image = s->image.id, .ram_bytes = s->image.size_bytes, .way = MEMORY_STILL};
     const struct backend *backend;
     struct machine *machine;
     bool ok;
@@ -216,8 +217,7 @@ static bool went_well(const struct saving *s, struct err *err)
     if (s->now.state == MEMORY_NONE)
         return err_set(err, ERR_HYPERVISOR,
                        "QEMU ended or knows nothing of it any more: try again");
-    return !s->now.error[0] || err_set(err, s->now.no_space ? ERR_NO_SPACE : ERR_HYPERVISOR,
-                                       "its memory could not be written: %s", s->now.error);
+    return !s->now.error[0] || ram_image_fail(s->core, &s->image, &s->now, err);
 }
 
 static bool watch(struct saving *s, struct err *err)

@@ -215,6 +215,8 @@ static bool has_firmware(const struct core *core, const struct vm_firmware *firm
 /* What the host lacks for this VM, said before anything begins. */
 static bool host_has_all(struct core *core, const struct vm_spec *spec, struct err *err)
 {
+    if (spec->require_limits && !host_enforces(core, spec, NULL, err))
+        return false;
     if (spec->backend != VM_BACKEND_QEMU)
         return true;
     if (!core->probe.qemu_found)
@@ -275,15 +277,37 @@ bool vm_slot_take(struct core *core, struct vm *vm, uint32_t *slot, struct err *
     return ok;
 }
 
+/* Limits that the VM has and the host cannot enforce: an event of the same transaction. */
+struct unenforced {
+    const struct vm *vm;
+    char limits[64];
+};
+
+static bool tell_unenforced(struct store_txn *txn, void *ctx, struct err *err)
+{
+    const struct unenforced *u = ctx;
+
+    return !u->limits[0] ||
+           event_add(txn, "vm.not-limited", "vm", &u->vm->id,
+                     json_pack("{s:s,s:s}", "name", u->vm->name, "limits", u->limits), err);
+}
+
 /* Step 1. The slot is chosen and written while no other start can choose: one at a time. */
 static bool mark_starting(struct core *core, struct vm *vm, const struct vm_spec *spec,
                           uint32_t *slot, struct err *err)
 {
     const enum vm_desired desired = VM_DESIRED_RUNNING;
-    const struct vm_change change = {
-        .run = VM_STARTING, .desired = &desired, .slot = slot, .active = spec};
+    struct unenforced unenforced = {.vm = vm};
+    const struct vm_change change = {.run = VM_STARTING,
+                                     .desired = &desired,
+                                     .slot = slot,
+                                     .active = spec,
+                                     .also = tell_unenforced,
+                                     .ctx = &unenforced};
+    struct err why = {0};
     bool ok;
 
+    err_ignore(host_enforces(core, spec, unenforced.limits, &why), &why);
     lock_take(&choosing);
     ok = choose_slot(core, slot, err);
     if (ok) {

@@ -8,6 +8,7 @@
 #include "core/disk/file.h"
 #include "core/model/page.h"
 #include "core/ram/image.h"
+#include "core/user/sight_inside.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 #include "core/vm/restart.h"
@@ -256,7 +257,8 @@ static bool offer_some(struct core *core, struct page *page, char last[NAME_MAX_
     more = core->registry.n_names - i > AT_ONCE;
     end = more ? i + AT_ONCE : core->registry.n_names;
     for (; i < end && !(page->query->default_order && page_is_full(page)); i++) {
-        page_offer(page, glance(core, core->registry.names[i], page->query));
+        if (sight_vm(core, core->registry.names[i], RIGHT_VM_READ))
+            page_offer(page, glance(core, core->registry.names[i], page->query));
         str_copy(last, NAME_MAX_BYTES + 1, core->registry.names[i]->name);
     }
     lock_drop(&core->registry.lock);
@@ -303,32 +305,51 @@ static bool show(void *ctx, const json_t *glanced, struct strbuf *out)
 #define COPIED_AT_ONCE 64 /* a text may have to be made */
 
 struct walk {
-    char last[NAME_MAX_BYTES + 1]; /* the VM that was written last */
+    char last[NAME_MAX_BYTES + 1]; /* the VM that was looked at last … */
+    char name[NAME_MAX_BYTES + 1]; /* … and the one that was written last */
     struct uuid id;
     size_t left; /* of the page */
     bool more;   /* VMs come after it */
 };
 
-/* Writes the next VMs; false when that was all of the page. */
+static void write_one(struct core *core, struct walk *w, struct vm *vm, struct strbuf *out)
+    REQUIRES(core->registry.lock);
+static void write_one(struct core *core, struct walk *w, struct vm *vm, struct strbuf *out)
+{
+    size_t len;
+    const char *text = shown_text(core, vm, &len);
+
+    if (text && out->len > strlen(PAGE_BEGIN))
+        strbuf_adds(out, ",");
+    strbuf_add(out, text ? text : "", text ? len : 0);
+    str_copy(w->name, sizeof w->name, vm->name);
+    w->id = vm->id;
+    w->left--;
+}
+
+/* Writes the next VMs; false when that was all of the page. A full page looks on for one more that
+ * may be seen. */
 static bool walk_on(struct core *core, struct walk *w, struct strbuf *out)
 {
-    size_t i, end, len;
+    size_t i, end;
+    bool full = false;
 
     lock_take(&core->registry.lock);
     i = names_after(&core->registry, w->last);
-    end = i + (w->left < COPIED_AT_ONCE ? w->left : COPIED_AT_ONCE);
-    for (; i < end && i < core->registry.n_names; i++, w->left--) {
-        const char *text = shown_text(core, core->registry.names[i], &len);
+    end = i + COPIED_AT_ONCE;
+    for (; i < end && i < core->registry.n_names && !full; i++) {
+        struct vm *vm = core->registry.names[i];
 
-        if (text && out->len > strlen(PAGE_BEGIN))
-            strbuf_adds(out, ",");
-        strbuf_add(out, text ? text : "", text ? len : 0);
-        str_copy(w->last, sizeof w->last, core->registry.names[i]->name);
-        w->id = core->registry.names[i]->id;
+        str_copy(w->last, sizeof w->last, vm->name);
+        if (!sight_vm(core, vm, RIGHT_VM_READ))
+            continue;
+        full = !w->left;
+        if (!full)
+            write_one(core, w, vm, out);
     }
-    w->more = i < core->registry.n_names;
+    w->more = full || i < core->registry.n_names;
     lock_drop(&core->registry.lock);
-    return w->left && w->more;
+    return !full && w->more;
 }
 
 static void list_whole(struct core *core, const struct query *query, const char *from,
@@ -342,7 +363,7 @@ static void list_whole(struct core *core, const struct query *query, const char 
     while (walk_on(core, &w, out))
         ;
     if (w.more)
-        keys = json_pack("[s, s]", w.last, UUID_STR(&w.id));
+        keys = json_pack("[s, s]", w.name, UUID_STR(&w.id));
     page_end(query, keys, out);
 }
 
@@ -378,7 +399,7 @@ static bool match_some(struct core *core, const struct query *query, json_t *ids
     for (; i < end; i++) {
         CLEANUP(json_decrefp) json_t *glanced = glance(core, core->registry.names[i], query);
 
-        if (query_matches(query, glanced))
+        if (sight_vm(core, core->registry.names[i], RIGHT_VM_READ) && query_matches(query, glanced))
             json_array_append_new(ids, json_string(UUID_STR(&core->registry.names[i]->id)));
         str_copy(last, NAME_MAX_BYTES + 1, core->registry.names[i]->name);
     }

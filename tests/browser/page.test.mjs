@@ -27,6 +27,88 @@ const open = async (page, name) => {
 };
 const serial = (page, text) => page.locator('#serial div').filter({hasText: text}).first().waitFor();
 
+const dialog = (page) => page.locator('dialog[open]');
+
+describe('accounts', () => {
+    const inList = (page, list, name) => page.getByRole('list', {name: list}).getByRole('listitem').filter({has: page.getByText(name, {exact: true})});
+    test('a user is made, gets a link and a grant, is changed and deleted', () => browser.page(async (page) => {
+        await page.getByRole('link', {name: 'Accounts'}).click();
+        await page.getByRole('heading', {level: 1, name: 'Accounts'}).waitFor();
+        await page.getByRole('button', {name: 'Add user'}).click();
+        await dialog(page).getByLabel('Name').fill('zoe');
+        await dialog(page).getByLabel('Role').selectOption('none');
+        await dialog(page).getByRole('button', {name: 'Create'}).click();
+        await dialog(page).getByRole('heading', {name: 'A link for zoe'}).waitFor();
+        assert.match(await dialog(page).getByLabel('Address').inputValue(), /#.+/);
+        await accessible(page);
+        await dialog(page).getByRole('button', {name: 'Close'}).click();
+        const zoe = inList(page, 'Users', 'zoe');
+        await zoe.getByText('no role · has no password yet').waitFor();
+        await zoe.getByRole('button', {name: 'Grant zoe'}).click();
+        await dialog(page).getByLabel('VMs with the label').fill('no label');
+        await dialog(page).getByRole('button', {name: 'Grant'}).click();
+        await dialog(page).getByText('a label is written as key=value').waitFor();
+        await dialog(page).getByLabel('VMs with the label').fill('team=a');
+        await dialog(page).getByRole('button', {name: 'Grant'}).click();
+        await zoe.getByText('operator for team=a').waitFor();
+        await shot(page, 'accounts');
+        await page.setViewportSize({width: 320, height: 700});
+        await fits(page);
+        await shot(page, 'accounts-320');
+        await accessible(page);
+        await zoe.getByRole('button', {name: 'Revoke operator for team=a of zoe'}).click();
+        await dialog(page).getByRole('button', {name: 'Revoke'}).click();
+        await zoe.getByText('operator for team=a').waitFor({state: 'detached'});
+        await zoe.getByRole('button', {name: 'Change zoe'}).click();
+        await dialog(page).getByLabel('Role').selectOption('viewer');
+        await dialog(page).getByLabel('Disabled').check();
+        await dialog(page).getByRole('button', {name: 'Change'}).click();
+        await zoe.getByText('viewer · disabled').waitFor();
+        await zoe.getByRole('button', {name: 'Delete zoe'}).click();
+        await dialog(page).getByRole('button', {name: 'Delete'}).click();
+        await zoe.waitFor({state: 'detached'});
+    }, {expected: [/status of 4/]}));
+    test('a token is shown once and revoked', () => browser.page(async (page) => {
+        await page.getByRole('link', {name: 'Accounts'}).click();
+        await page.getByRole('button', {name: 'Create token'}).click();
+        await dialog(page).getByLabel('Name').fill('pipeline');
+        await dialog(page).getByRole('button', {name: 'Create'}).click();
+        const text = await dialog(page).getByLabel('Token', {exact: true}).inputValue();
+        assert.equal((await daemon.send('GET', '/session', undefined, {authorization: `Bearer ${text}`})).principal, 'token:pipeline');
+        await dialog(page).getByRole('button', {name: 'Close'}).click();
+        const row = inList(page, 'Tokens', 'pipeline');
+        await row.getByRole('button', {name: 'Revoke pipeline'}).click();
+        await dialog(page).getByRole('button', {name: 'Revoke'}).click();
+        await row.waitFor({state: 'detached'});
+    }, {expected: [/status of 4/]}));
+    test('who signed in changes the own password, and sees no accounts without the right', async () => {
+        await daemon.send('POST', '/users', {name: 'kim', role: 'operator'});
+        await daemon.send('POST', '/users/kim/actions/set-password', {password: 'correct horse battery'});
+        await browser.page(async (page) => {
+            await page.getByLabel('User', {exact: true}).fill('kim');
+            await page.getByLabel('Password', {exact: true}).fill('correct horse battery');
+            await page.getByLabel('Password', {exact: true}).press('Enter');
+            await page.getByRole('heading', {level: 1, name: 'Virtual machines'}).waitFor();
+            assert.equal(await page.getByRole('link', {name: 'Accounts'}).count(), 0);
+            await page.getByRole('button', {name: 'Password…'}).click();
+            await dialog(page).getByLabel('The password so far').fill('not this one');
+            await dialog(page).getByLabel('The new one').fill('another battery');
+            await dialog(page).getByLabel('Again').fill('another battery');
+            await dialog(page).getByRole('button', {name: 'Change'}).click();
+            await dialog(page).getByText('the old password is wrong').waitFor();
+            await dialog(page).getByLabel('The password so far').fill('correct horse battery');
+            await dialog(page).getByRole('button', {name: 'Change'}).click();
+            await dialog(page).waitFor({state: 'detached'});
+            await page.getByRole('button', {name: 'Sign out'}).click();
+            await page.getByLabel('User', {exact: true}).fill('kim');
+            await page.getByLabel('Password', {exact: true}).fill('another battery');
+            await page.getByLabel('Password', {exact: true}).press('Enter');
+            await page.getByRole('heading', {level: 1, name: 'Virtual machines'}).waitFor();
+        }, {signedIn: false, expected: [/status of 4/]});
+        await daemon.send('DELETE', '/users/kim');
+    });
+});
+
 describe('signing in', () => {
     test('a link leads to a password, and that to a session; signing out ends it', async () => {
         await daemon.send('POST', '/users', {name: 'ann', role: 'viewer'});
@@ -61,6 +143,36 @@ describe('signing in', () => {
             await page.reload();
             await page.getByText('Sign in again').waitFor();
         }, {signedIn: false, path, expected: [/status of 401/]});
+    });
+
+    test('somebody with grants sees those VMs, and the buttons that are for each', async () => {
+        for (const [name, labels] of [['hers', {team: 'a'}], ['seen', {team: 'b'}], ['hidden', {}]])
+            await daemon.send('POST', '/vms', {name, labels, backend: 'fake'}, {prefer: 'wait=20'});
+        await daemon.send('POST', '/users', {name: 'eve', role: 'none'});
+        await daemon.send('POST', '/users/eve/grants', {role: 'operator', label: 'team=a'});
+        await daemon.send('POST', '/users/eve/grants', {role: 'viewer', label: 'team=b'});
+        const {token} = await daemon.send('POST', '/tokens', {name: 'eves', role: 'operator', owner: 'eve'});
+        await browser.page(async (page) => {
+            await page.getByLabel('API token').fill(token);
+            await page.getByLabel('API token').press('Enter');
+            await row(page, 'seen').waitFor();
+            assert.equal(await row(page, 'hidden').count(), 0);
+            assert.equal(await row(page, 'seen').getByRole('button', {name: 'Start'}).count(), 0);
+            assert.equal(await page.locator('#offline:visible').count(), 0);
+            await row(page, 'hers').getByRole('button', {name: 'Start'}).click();
+            await state(row(page, 'hers'), 'running');
+            await page.locator('[data-create]:visible').first().click();
+            await page.getByLabel('Name', {exact: true}).fill('new');
+            assert.match(await page.locator('#create-curl').textContent(), /"labels":\{"team":"a"\}/);
+            await page.keyboard.press('Escape');
+            await open(page, 'seen');
+            assert.equal(await page.locator('#vm-actions button:visible').count(), 0);
+            assert.equal(await page.locator('#snapshot-take:visible').count(), 0);
+        }, {signedIn: false});
+        await daemon.send('POST', '/vms/hers/actions/stop', undefined, {prefer: 'wait=20'});
+        for (const name of ['hers', 'seen', 'hidden'])
+            await daemon.send('DELETE', `/vms/${name}`, undefined, {prefer: 'wait=20'});
+        await daemon.send('DELETE', '/users/eve');
     });
 
     test('a token that is none is refused with a sentence and stays out of the storage', () => browser.page(async (page) => {

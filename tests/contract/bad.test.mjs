@@ -27,7 +27,7 @@ test('a problem must be one', () => {
 });
 
 test('the good values are good and the bad ones bad', () => {
-    for (const operation of spec.operations.filter((o) => o.bodySchema && o.id !== 'writeSerial')) {
+    for (const operation of spec.operations.filter((o) => o.bodySchema && !['writeSerial', 'uploadImport'].includes(o.id))) {
         const [content] = Object.keys(operation.body.content);
         const where = operation.body.content[content].schema.$ref.split('/').slice(1);
         assert.deepEqual(spec.validate(where, goodValue(spec, operation.bodySchema)), [], operation.id);

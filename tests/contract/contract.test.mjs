@@ -2,12 +2,14 @@
 // fake backend. Every reply of every test below is validated by Client.call().
 import assert from 'node:assert/strict';
 import {createHash} from 'node:crypto';
-import {existsSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {after, before, describe, test} from 'node:test';
 import {badBodies} from './lib/bad.mjs';
+import {newCertificate} from './lib/certificate.mjs';
 import {Client} from './lib/client.mjs';
 import {startDaemon} from './lib/daemon.mjs';
 import {rightRoles, servedRoutes} from './lib/routes.mjs';
+import {findSecrets} from './lib/secrets.mjs';
 import {ROOT, Spec} from './lib/spec.mjs';
 
 const V1 = '/api/v1', VMS = `${V1}/vms`, OPS = `${V1}/operations`, TOKENS = `${V1}/tokens`, POOLS = `${V1}/pools`, DISKS = `${V1}/disks`;
@@ -141,6 +143,8 @@ describe('users', () => {
         await api.refused(403, 'forbidden', 'POST', VMS, page({...body, headers: {'x-vmm-csrf': 'no'}}));
         await api.refused(403, 'forbidden', 'POST', VMS, page({...body, headers: {origin: 'https://evil.example'}}));
         await api.refused(403, 'forbidden', 'POST', VMS, page({...body, headers: {'sec-fetch-site': 'cross-site'}}));
+        for (const headers of [{origin: 'https://evil.example'}, {origin: 'null'}, {'sec-fetch-site': 'cross-site'}]) // a page that wants a stream
+            await api.refused(403, 'forbidden', 'GET', `${V1}/snapshots/any/nbd`, page({headers: {...headers, connection: 'upgrade', upgrade: 'nbd'}}));
         await api.refused(404, 'not-found', 'GET', `${VMS}/csrf`);
         await api.expect(200, 'POST', `${VMS}?dry_run=true`, page({...body, headers: {origin: api.daemon.url.origin}}));
     });
@@ -158,6 +162,50 @@ describe('users', () => {
         const use = {token: null, json: {code: link.code, password: PASSWORD}};
         keep(await api.expect(201, 'POST', `${SESSION}/actions/use-link`, use));
         await api.refused(401, 'unauthenticated', 'POST', `${SESSION}/actions/use-link`, use);
+    });
+    test('are given rights for some VMs and pools, and lose them again', async () => {
+        const GRANTS = `${USERS}/ann/grants`, team = {role: 'operator', label: 'team=a'};
+        assert.ok((await api.expect(200, 'POST', `${GRANTS}?dry_run=true`, {json: team})).json.dry_run);
+        const made = (await api.expect(201, 'POST', GRANTS, {json: team, headers: {'idempotency-key': 'g-1'}})).json;
+        assert.equal((await api.expect(201, 'POST', GRANTS, {json: team, headers: {'idempotency-key': 'g-1'}})).json.id, made.id);
+        assert.deepEqual([made.role, made.label, made.pool], ['operator', 'team=a', null]);
+        assert.ok(made.rights.includes('vm-power') && !made.rights.includes('host-read'));
+        await api.refused(409, 'exists', 'POST', GRANTS, {json: {rights: ['vm-read'], label: 'team=a'}});
+        for (const bad of [{}, {role: 'viewer'}, {label: 'a=b'}, {...team, pool: 'one'}, {...team, rights: ['vm-read']}, {role: 'viewer', label: 'no'},
+            {rights: ['root'], label: 'a=b'}, {rights: ['host-read'], label: 'a=b'}])
+            await api.refused(422, 'invalid', 'POST', GRANTS, {json: bad});
+        await api.refused(404, 'not-found', 'POST', GRANTS, {json: {role: 'viewer', pool: 'nowhere'}});
+        await api.refused(404, 'not-found', 'POST', `${USERS}/nobody/grants`, {json: team});
+        assert.deepEqual((await api.expect(200, 'GET', GRANTS)).json.items, [made]);
+        assert.deepEqual((await api.expect(200, 'GET', SESSION, page())).json.grants, [made]);
+        await api.expect(204, 'DELETE', `${GRANTS}/${made.id}`);
+        await api.refused(404, 'not-found', 'DELETE', `${GRANTS}/${made.id}`);
+        assert.deepEqual((await api.expect(200, 'GET', SESSION, page())).json.grants, []);
+    });
+    test('come in by a certificate, until it is taken away', async () => {
+        const CERTS = `${USERS}/runner/certificates`, {pem, key} = newCertificate('/CN=runner'), me = {token: null, certificate: {cert: pem, key}};
+        await api.expect(201, 'POST', USERS, {json: {name: 'runner', role: 'viewer'}});
+        await api.refused(401, 'unauthenticated', 'GET', VMS, me);
+        assert.ok((await api.expect(200, 'POST', `${CERTS}?dry_run=true`, {json: {pem}})).json.dry_run);
+        const made = (await api.expect(201, 'POST', CERTS, {json: {pem}, headers: {'idempotency-key': 'c-1'}})).json;
+        assert.equal((await api.expect(201, 'POST', CERTS, {json: {pem}, headers: {'idempotency-key': 'c-1'}})).json.id, made.id);
+        assert.equal(made.subject, '/CN=runner');
+        const who = (await api.expect(200, 'GET', SESSION, me)).json;
+        assert.deepEqual([who.principal, who.by, who.role], ['user:runner', 'certificate', 'viewer']);
+        await api.refused(403, 'forbidden', 'POST', VMS, {...me, json: {name: 'not-mine'}});
+        for (const headers of [{origin: 'https://evil.example'}, {'sec-fetch-site': 'cross-site'}])
+            await api.refused(403, 'forbidden', 'GET', VMS, {...me, headers});
+        await api.refused(409, 'exists', 'POST', `${USERS}/ann/certificates`, {json: {pem}});
+        for (const bad of ['no', key, newCertificate('/CN=weak', 'rsa:1024').pem])
+            await api.refused(422, 'invalid', 'POST', CERTS, {json: {pem: bad}});
+        assert.deepEqual((await api.expect(200, 'GET', CERTS)).json.items, [made]);
+        await api.expect(200, 'PATCH', `${USERS}/runner`, {json: {disabled: true}});
+        await api.refused(401, 'unauthenticated', 'GET', VMS, me);
+        await api.expect(200, 'PATCH', `${USERS}/runner`, {json: {disabled: false}});
+        await api.expect(200, 'GET', VMS, me);
+        await api.expect(204, 'DELETE', `${CERTS}/${made.id}`);
+        await api.refused(401, 'unauthenticated', 'GET', VMS, me);
+        await api.refused(404, 'not-found', 'DELETE', `${CERTS}/${made.id}`);
     });
     test('sign out, and are signed out', async () => {
         await api.expect(204, 'DELETE', SESSION, page());
@@ -402,6 +450,64 @@ describe('snapshots', () => {
         await api.expect(204, 'DELETE', `${V1}/exports/${name}`);
         await api.refused(404, 'not-found', 'GET', `${V1}/exports/${name}/content`);
     });
+    test('lie in folders from where they are imported', async () => {
+        assert.deepEqual((await api.expect(200, 'GET', `${V1}/imports`)).json.items, []);
+        const post = (json) => ['POST', `${VMS}/shot/disks`, {headers: WAIT, json}];
+        await api.refused(404, 'not-found', ...post({source: {file: 'none.vhdx'}}));
+        await api.refused(422, 'invalid', ...post({source: {file: '../x'}}));
+        await api.refused(422, 'invalid', ...post({source: {file: 'x', format: 'vdi'}}));
+        await api.refused(404, 'not-found', ...post({source: {file: 'x', root: 'nowhere'}}));
+    });
+    test('are uploaded to be imported', async () => {
+        const pool = (await api.expect(200, 'GET', POOLS)).json.items[0], path = `${V1}/imports/${pool.root}/up.img`;
+        const image = Buffer.alloc(1 << 20, 'image'), half = 1 << 19, sha256 = createHash('sha256').update(image).digest('hex');
+        const piece = (from, to, query = '') => ['PUT', path + query, {body: image.subarray(from, to), headers: {'content-type': 'application/octet-stream',
+                                                                      'content-range': `bytes ${from}-${to - 1}/${image.length}`}}];
+        await api.refused(404, 'not-found', 'GET', path);
+        await api.refused(409, 'wrong-state', ...piece(half, 1 << 20));
+        assert.equal((await api.expect(200, ...piece(0, half))).json.uploaded_bytes, half);
+        assert.equal((await api.expect(200, 'HEAD', path)).headers['upload-offset'], String(half));
+        assert.equal((await api.expect(200, 'GET', `${V1}/imports?filter=state==uploading`)).json.items[0].name, 'up.img');
+        await api.refused(422, 'invalid', ...piece(half, 1 << 20, `?sha256=${'0'.repeat(64)}`)); // and all of it is gone
+        await api.refused(404, 'not-found', 'GET', path);
+        await api.expect(200, ...piece(0, half));
+        const whole = await api.expect(201, ...piece(half, 1 << 20, `?sha256=${sha256}`));
+        assert.deepEqual([whole.json.state, whole.headers.location], ['ready', path]);
+        const disk = (query) => ['POST', `${VMS}/shot/disks?${query}`, {json: {source: {file: 'up.img', format: 'raw'}, format: 'raw'}}];
+        const {plan} = (await api.expect(200, ...disk('dry_run=true'))).json;
+        assert.deepEqual([plan.image_format, plan.image_bytes, plan.size_bytes, plan.format], ['raw', 1 << 20, 1 << 20, 'raw']);
+        await api.refused(409, 'exists', ...piece(0, half));
+        await api.refused(422, 'invalid', 'PUT', `${V1}/imports/${pool.root}/-rf`, {body: image});
+        await api.refused(400, 'malformed', 'PUT', path, {body: image, headers: {'content-range': 'bytes 0-1/2'}});
+        assert.ok((await api.expect(200, 'DELETE', `${path}?dry_run=true`)).json.dry_run);
+        await api.expect(204, 'DELETE', path);
+        await api.refused(404, 'not-found', 'DELETE', path);
+    });
+    test('go with their VM into a bundle', async () => {
+        const pool = (await api.expect(200, 'GET', POOLS)).json.items[0].name;
+        const post = (json, query = '') => ['POST', `${VMS}/shot/actions/export${query}`, {headers: WAIT, json}];
+        const {plan} = (await api.expect(200, ...post({pool}, '?dry_run=true'))).json;
+        assert.deepEqual([plan.bundle, plan.blockers], ['shot', []]);
+        assert.equal((await api.expect(200, ...post({pool, name: 'carried'}))).json.result.bundle, 'carried');
+        await api.refused(409, 'exists', ...post({pool, name: 'carried'}));
+        await api.refused(422, 'invalid', ...post({pool, name: '../x'}));
+        await api.refused(404, 'not-found', ...post({pool: 'nowhere'}));
+        const [bundle] = (await api.expect(200, 'GET', `${V1}/bundles?filter=name==carried`)).json.items;
+        assert.deepEqual([bundle.state, bundle.vm], ['complete', 'shot']);
+        const make = (json, query = '') => ['POST', `${VMS}/actions/import${query}`, {headers: WAIT, json: {bundle: 'carried', pool, ...json}}];
+        const narrow = (await api.expect(201, 'POST', TOKENS, {json: {name: 'p-maker', role: 'operator', rights: ['vm-read', 'vm-create', 'storage-read']}})).json;
+        await api.refused(403, 'forbidden', 'POST', `${VMS}/actions/import?dry_run=true`, {token: narrow.token, json: {bundle: 'carried', pool}});
+        const differs = (await api.expect(200, ...make({}, '?dry_run=true'))).json.plan;
+        assert.deepEqual(differs.findings.map(f => [f.code, f.effect]), [['name', 'blocks']]);
+        assert.equal((await api.refused(409, 'exists', ...make({}))).blockers.length, 1);
+        const made = (await api.expect(200, ...make({name: 'carried'}))).json.result.vm;
+        assert.equal((await api.expect(200, 'GET', `${VMS}/carried`)).json.id, made);
+        await api.expect(200, 'DELETE', `${VMS}/carried`, {headers: WAIT});
+        await api.refused(404, 'not-found', ...make({bundle: 'none'}));
+        assert.ok((await api.expect(200, 'DELETE', `${V1}/bundles/carried?dry_run=true`)).json.dry_run);
+        await api.expect(204, 'DELETE', `${V1}/bundles/carried`);
+        await api.refused(404, 'not-found', 'DELETE', `${V1}/bundles/carried`);
+    });
     test('keep the memory of a running VM', async () => {
         const take = (json, query = '') => ['POST', SHOTS + query, {headers: WAIT, json}];
         await api.refused(409, 'wrong-state', ...take({name: 'busy', consistency: 'running'}));
@@ -423,7 +529,10 @@ describe('snapshots', () => {
         const packed = (await api.expect(200, 'POST', `${path}/actions/archive`, {headers: WAIT})).json.result;
         assert.ok(packed.before_bytes > 0 && packed.after_bytes > 0);
         assert.deepEqual([(await memory()).archived, (await memory()).archived_bytes], [true, packed.after_bytes]);
-        await api.refused(409, 'wrong-state', 'POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot: 'busy', start: false}});
+        const expanding = (await api.expect(200, 'POST', `${VMS}/shot/actions/revert?dry_run=true`, {json: {snapshot: 'busy', start: false}})).json.plan;
+        assert.deepEqual([expanding.bytes, expanding.estimate_s], [packed.before_bytes, 1]);
+        await api.expect(200, 'POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot: 'busy', start: false}});
+        assert.equal((await memory()).archived, true);
         await api.expect(200, 'POST', `${path}/actions/unarchive`, {headers: WAIT});
         assert.equal((await memory()).archived, false);
         await api.expect(200, 'POST', `${VMS}/shot/actions/revert`, {headers: WAIT, json: {snapshot: 'busy', start: false}});
@@ -571,6 +680,23 @@ describe('disks and pools', () => {
     });
 });
 
+describe('limits of VMs', () => {
+    test('are refused where they are required and nobody enforces them', async () => {
+        const {limits} = (await api.expect(200, 'GET', `${V1}/host`)).json;
+        const enforced = limits.memory !== 'unsupported' && limits.io !== 'unsupported';
+        const json = {name: 'strict', backend: 'fake', nics: [], limits: {io_weight: 500}, require_limits: true};
+        if (enforced)
+            await api.expect(201, 'POST', VMS, {headers: WAIT, json});
+        else
+            assert.equal((await api.refused(501, 'unsupported', 'POST', VMS, {json})).errors[0].pointer, '/require_limits');
+        if (!enforced)
+            await api.expect(201, 'POST', VMS, {headers: WAIT, json: {...json, require_limits: false}});
+        const patch = ['PATCH', `${VMS}/strict`, {json: {require_limits: true}}];
+        await (enforced ? api.expect(200, ...patch) : api.refused(501, 'unsupported', ...patch));
+        await api.expect(200, 'DELETE', `${VMS}/strict`, {headers: WAIT});
+    });
+});
+
 describe('templates', () => {
     const TPL = `${V1}/templates`, body = {name: 'builder', labels: {team: 'x'}, spec: {backend: 'fake', nics: [], vcpus: 2, cpu: {max_vcpus: 4}, disks: [{size_bytes: 1 << 20}], labels: {built: 'yes'}}};
     let template;
@@ -632,7 +758,7 @@ describe('a VM', () => {
         await act('saver', 'save');
         const saved = await show('saver');
         assert.deepEqual([saved.state, saved.run.reason, saved.desired, saved.saved.pool], ['saved', 'user', 'saved', 'one']);
-        assert.deepEqual(saved.actions, ['start', 'discard', 'delete', 'revert', 'archive-snapshot', 'unarchive-snapshot', 'move-storage']);
+        assert.deepEqual(saved.actions, ['start', 'discard', 'delete', 'revert', 'archive-snapshot', 'unarchive-snapshot', 'export', 'move-storage']);
         assert.ok(saved.saved.ram_bytes >= saved.saved.held_bytes);
         const found = await api.expect(200, 'GET', `${VMS}?filter=${encodeURIComponent('saved.ram_bytes>0')}`);
         assert.deepEqual(found.json.items.map((item) => item.name), ['saver']);
@@ -816,7 +942,7 @@ describe('paths and methods', () => {
 });
 
 describe('bad bodies', () => {
-    for (const operation of spec.operations.filter((o) => o.bodySchema && o.id !== 'writeSerial'))
+    for (const operation of spec.operations.filter((o) => o.bodySchema && !['writeSerial', 'uploadImport'].includes(o.id)))
         test(`of ${operation.id} are refused and create nothing`, async () => {
             const path = operation.path.replace('{id}', operation.id === 'cancelOperation' ? NOBODY : 'op');
             const before = await inventory();
@@ -929,7 +1055,7 @@ describe('afterwards', () => {
             for (const {type, data} of list.items)
                 records.set(data.request_id, [...records.get(data.request_id) ?? [], {type, ...data}]);
         }
-        const typed = new Set(['writeSerial', 'sendKeys', 'typeText', 'sendMouse']); // one a minute
+        const typed = new Set(['writeSerial', 'sendKeys', 'typeText', 'sendMouse', 'uploadImport']); // one a minute
         for (const call of api.book) {
             const operation = spec.find(call.method, call.path.split('?')[0]), found = records.get(call.request) ?? [];
             const changed = !['GET', 'HEAD'].includes(call.method) && call.status < 300 && !call.replayed && !call.path.includes('dry_run=true');
@@ -944,6 +1070,20 @@ describe('afterwards', () => {
             assert.ok(found.length <= 1, what);
         }
         assert.doesNotMatch(JSON.stringify([...records]), /vmmd_[0-9a-f]{8}|whsec_/);
+    });
+    // A webhook's secret signs what is sent, so the database has it.
+    test('no token, password, cookie or code that went by stands in a file, a log or a command line', (t) => {
+        if (!daemon.folder)
+            return t.skip('the daemon is not the test\'s own');
+        api.secrets.set(daemon.token, 'the administrator\'s token');
+        api.secrets.set(readFileSync(`${daemon.folder}/key.pem`, 'utf8').split('\n')[1], 'private key');
+        const kinds = [...api.secrets.values()];
+        for (const kind of ['token of /api/v1/tokens', 'csrf of /api/v1/session', 'cookie', 'password of /api/v1/session', 'secret of /api/v1/webhooks'])
+            assert.ok(kinds.includes(kind), kind);
+        const {found, seen} = findSecrets(daemon, api.secrets, (path, what) => path.endsWith('/key.pem') && what === 'private key' ||
+            /\/vmmd\.db(-wal)?$/.test(path) && what.startsWith('secret of'));
+        assert.deepEqual(found, []);
+        assert.ok(seen.some((path) => path.endsWith('/log')) && seen.some((path) => path.endsWith('/vmmd.db')) && seen.some((path) => path.endsWith('/environ')));
     });
     test('every operation of the contract was hit', () => {
         const page = existsSync(`${ROOT}web/index.html`) ? [] : ['getUi', 'getUiFile'];

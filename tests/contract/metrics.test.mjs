@@ -57,6 +57,7 @@ describe('a scrape', () => {
         assert.equal(value(families, 'vmmd_operation_duration_seconds', '_count', {kind: 'vm.create'}), 1);
         assert.ok(value(families, 'vmmd_store_commits', '_total') >= 4);
         assert.ok(value(families, 'vmmd_store_flush_duration_seconds', '_count') >= 2);
+        assert.ok(value(families, 'vmmd_worker_start_duration_seconds', '_count') >= 0);
         assert.ok(value(families, 'vmmd_events_newest', '') >= 4);
     });
     test('counts requests by route, method and class', async () => {

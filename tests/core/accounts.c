@@ -3,11 +3,15 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/user/certificate.h"
+#include "core/user/granting.h"
 #include "core/user/password.h"
 #include "core/user/session.h"
 #include "core/user/token.h"
 #include "core/user/user.h"
 
+#include <openssl/pem.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -330,6 +334,120 @@ static void a_name_is_one_users(void **state)
     MUST_FAIL(user_delete(w.core, "nobody", &world_admin, &why), ERR_NOT_FOUND);
 }
 
+/* A P-256 key's own certificate. */
+static char *make_certificate(long seconds)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    BIO *out = BIO_new(BIO_s_mem());
+    X509 *x = X509_new();
+    char *text, *copy;
+    long n;
+
+    assert_int_equal(X509_set_pubkey(x, key), 1);
+    assert_non_null(X509_gmtime_adj(X509_getm_notBefore(x), 0));
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(x), seconds));
+    assert_int_not_equal(X509_sign(x, key, EVP_sha256()), 0);
+    assert_int_equal(PEM_write_bio_X509(out, x), 1);
+    n = BIO_get_mem_data(out, &text);
+    copy = mem_dup(text, (size_t)n + 1);
+    copy[n] = 0;
+    BIO_free(out);
+    X509_free(x);
+    EVP_PKEY_free(key);
+    return copy;
+}
+
+static void fingerprint(const char *id, uint8_t out[32])
+{
+    json_t *shown = certificate_show(w.core, "ann", id, &why);
+
+    assert_non_null(shown);
+    assert_true(str_unhex(json_get_text(shown, "sha256"), out, 32));
+    json_decref(shown);
+}
+
+static void a_certificate_is_one_users_and_goes_with_it(void **state)
+{
+    const struct user_spec off = {.disabled = true}, on = {0};
+    struct uuid ann = make_user("ann", ROLE_OPERATOR, NULL), id, other;
+    char *pem = make_certificate(86400);
+    uint8_t sha256[32];
+    struct who who = {0};
+
+    make_user("bob", ROLE_VIEWER, NULL);
+    MUST(certificate_add(w.core, "ann", pem, &world_admin, &id, &why));
+    MUST_FAIL(certificate_add(w.core, "bob", pem, &world_admin, &other, &why), ERR_EXISTS);
+    fingerprint(UUID_STR(&id), sha256);
+    world_close(&w);
+    assert_true(world_open(&w));
+    MUST(certificate_check(w.core, sha256, &who, &why));
+    assert_true(uuid_eq(&who.user, &ann) && who.role == ROLE_OPERATOR);
+    who_clear(&who);
+    MUST(user_edit(w.core, "ann", &off, &world_admin, &why));
+    MUST_FAIL(certificate_check(w.core, sha256, &who, &why), ERR_UNAUTHENTICATED);
+    MUST(user_edit(w.core, "ann", &on, &world_admin, &why));
+    MUST(user_delete(w.core, "ann", &world_admin, &why));
+    MUST_FAIL(certificate_check(w.core, sha256, &who, &why), ERR_UNAUTHENTICATED);
+    MUST(certificate_add(w.core, "bob", pem, &world_admin, &other, &why));
+    free(pem);
+}
+
+static void a_certificate_ends_on_an_open_connection_too(void **state)
+{
+    char *pem = make_certificate(2);
+    struct who who = {0};
+    uint8_t sha256[32];
+    struct uuid id;
+
+    make_user("ann", ROLE_OPERATOR, NULL);
+    MUST(certificate_add(w.core, "ann", pem, &world_admin, &id, &why));
+    fingerprint(UUID_STR(&id), sha256);
+    MUST(certificate_check(w.core, sha256, &who, &why));
+    while (certificate_check(w.core, sha256, &who, &why)) {
+        who_clear(&who);
+        (void)poll(NULL, 0, 20); /* asked again until it has ended */
+    }
+    assert_int_equal(why.code, ERR_UNAUTHENTICATED);
+    free(pem);
+}
+
+/* What lasts (streams, consoles) asks again whenever this number is another one. */
+static void every_change_of_rights_is_told(void **state)
+{
+    const struct user_spec off = {.disabled = true}, on = {0};
+    const struct user_spec viewer = {.role = ROLE_VIEWER, .keep_disabled = true};
+    const struct grant_spec spec = {.label = "team=a", .role = ROLE_VIEWER};
+    const struct token_spec token = {.name = "t", .role = ROLE_VIEWER};
+    unsigned version = accounts_version(w.core);
+    struct uuid ann, grant, certificate, t, nobody = {0};
+    char *pem = make_certificate(86400), text[SESSION_TEXT], secret[TOKEN_TEXT];
+    struct who who;
+
+#define TOLD(call)                                                                                 \
+    do {                                                                                           \
+        version = accounts_version(w.core);                                                        \
+        MUST(call);                                                                                \
+        if (accounts_version(w.core) == version)                                                   \
+            fail_msg("nobody is told of %s", #call);                                               \
+    } while (0)
+    ann = make_user("ann", ROLE_OPERATOR, PASSWORD);
+    TOLD(grant_create(w.core, "ann", &spec, &world_admin, &grant, &why));
+    TOLD(grant_delete(w.core, "ann", UUID_STR(&grant), &world_admin, &why));
+    MUST(certificate_add(w.core, "ann", pem, &world_admin, &certificate, &why));
+    TOLD(certificate_remove(w.core, "ann", UUID_STR(&certificate), &world_admin, &why));
+    MUST(token_create_as(w.core, &token, &world_admin, &t, secret, &why));
+    TOLD(token_revoke(w.core, "t", &world_admin, &why));
+    sign_in("ann", &who, text);
+    TOLD(session_end(w.core, &who.session, &nobody, &world_admin, &why));
+    TOLD(session_end_all(w.core, "ann", &world_admin, &why));
+    TOLD(user_edit(w.core, "ann", &viewer, &world_admin, &why));
+    TOLD(user_edit(w.core, "ann", &off, &world_admin, &why));
+    TOLD(user_edit(w.core, "ann", &on, &world_admin, &why));
+    TOLD(user_set_password(w.core, UUID_STR(&ann), "another password", &world_admin, &why));
+    TOLD(user_delete(w.core, "ann", &world_admin, &why));
+    free(pem);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -346,6 +464,9 @@ int main(void)
         T(a_link_sets_one_password_once),
         T(a_token_can_do_no_more_than_it_was_given_and_its_owner_may),
         T(a_token_dies_with_its_owner),
+        T(a_certificate_is_one_users_and_goes_with_it),
+        T(a_certificate_ends_on_an_open_connection_too),
+        T(every_change_of_rights_is_told),
         T(a_name_is_one_users),
     };
 

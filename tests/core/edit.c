@@ -5,6 +5,7 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/core/parts.h"
 #include "core/disk/media.h"
 #include "core/event/event.h"
 #include "core/job/job.h"
@@ -432,6 +433,92 @@ static void media_are_listed_page_by_page(void **state)
     assert_null(json_get_text(two, "next_page_token"));
 }
 
+/* ---- what the guest may take of its host ---- */
+
+static void limits_are_changed_while_it_runs(void **state)
+{
+    struct err err;
+
+    world_create(&w, "web", "\"limits\":{\"cpu_percent\":50}");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_null(edit("web", "{\"limits\":{\"cpu_percent\":150}}", &err));
+    assert_string_equal(world_vm(&w, "web", "pending"), "null");
+    assert_null(edit("web", "{\"limits\":{\"memory_extra_bytes\":4096}}", &err));
+    assert_non_null(strstr(world_vm(&w, "web", "pending"), "4096")); /* at the next start */
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "pending"), "null");
+    assert_string_equal(edit("web", "{\"limits\":{\"pids\":16}}", &err), "invalid");
+    assert_string_equal(err.field, "/limits/pids");
+}
+
+static void a_limit_that_could_not_be_set_is_pending_with_the_reason(void **state)
+{
+    struct err err;
+
+    world_create(&w, "web", "");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    fail_at("fake.limit");
+    assert_null(edit("web", "{\"limits\":{\"cpu_weight\":300}}", &err));
+    assert_non_null(strstr(world_vm(&w, "web", "pending"), "300"));
+    assert_non_null(strstr(world_vm(&w, "web", "pending_reason"), "fake.limit"));
+    fail_nowhere();
+    assert_null(edit("web", "{\"notes\":\"again\"}", &err));
+    assert_string_equal(world_vm(&w, "web", "pending"), "null");
+}
+
+/* The host of these tests has no controllers. */
+static void what_the_host_cannot_enforce_is_told(void **state)
+{
+    uint64_t newest, before;
+    struct event_line line;
+    struct err err;
+    bool gap;
+
+    world_create(&w, "web", "\"limits\":{\"io_weight\":500,\"cpu_weight\":50}");
+    before = event_newest(w.core);
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    for (bool told = false; !told; before++) {
+        assert_int_equal(event_wait(w.core, before, 5000, &line, 1, &gap, &newest, &err), 1);
+        told = str_eq(line.type, "vm.not-limited");
+        assert_true(told == (strstr(line.json, "\"cpu, io\"") != NULL));
+        event_line_clear(&line);
+    }
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+}
+
+static const char *create_limited(const char *name, struct err *err)
+{
+    struct uuid op;
+
+    *err = (struct err){0};
+    return world_try_create(&w, name, "\"limits\":{\"io_weight\":500},\"require_limits\":true", &op,
+                            err)
+               ? NULL
+               : err_slug(err->code);
+}
+
+/* What no host of now can do is said before there is a VM; a host may become another later. */
+static void limits_that_nobody_enforces_are_refused_when_they_are_required(void **state)
+{
+    enum host_limit_way *ways = w.core->facts.limits;
+    struct err err;
+
+    assert_string_equal(create_limited("web", &err), "unsupported");
+    assert_string_equal(err.field, "/require_limits");
+    assert_non_null(strstr(err.detail, "cannot enforce limits of memory, io: run vmmd as root"));
+    ways[HOST_LIMIT_MEMORY] = ways[HOST_LIMIT_IO] = HOST_LIMIT_BY_V2;
+    assert_null(create_limited("web", &err));
+    assert_string_equal(edit("web", "{\"limits\":{\"pids\":500}}", &err), "unsupported");
+    assert_null(edit("web", "{\"limits\":{\"pids\":500},\"require_limits\":false}", &err));
+    assert_string_equal(edit("web", "{\"require_limits\":true}", &err), "unsupported");
+    assert_null(edit("web", "{\"limits\":{\"pids\":null},\"require_limits\":true}", &err));
+    ways[HOST_LIMIT_MEMORY] = ways[HOST_LIMIT_IO] = HOST_LIMIT_UNSUPPORTED;
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "failed");
+    assert_string_equal(world_vm(&w, "web", "state"), "off");
+    assert_null(edit("web", "{\"notes\":\"waits for its host\"}", &err));
+}
+
 #define STORY(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -454,6 +541,10 @@ int main(void)
         STORY(a_medium_that_is_not_there_is_refused_before_anything_changes),
         STORY(a_medium_that_is_gone_does_not_stand_in_the_way_of_other_edits),
         STORY(media_are_listed_page_by_page),
+        STORY(limits_are_changed_while_it_runs),
+        STORY(a_limit_that_could_not_be_set_is_pending_with_the_reason),
+        STORY(what_the_host_cannot_enforce_is_told),
+        STORY(limits_that_nobody_enforces_are_refused_when_they_are_required),
     };
 
     return cmocka_run_group_tests_name("core/edit", tests, NULL, NULL);

@@ -1,12 +1,18 @@
 /* Operations: listing, waiting, cancelling, and what a crowd of them does. */
 #include "tests/lib/world.h"
 
+#include "backends/fake/fake.h"
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/job/job.h"
 
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+
+#define SOON_MS 20000
 
 static struct world w;
 
@@ -18,6 +24,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
+    atomic_store(&fake_memory_held, false);
     world_remove(&w);
     return 0;
 }
@@ -30,6 +37,8 @@ static void they_are_listed_newest_first_and_by_vm(void **state)
 
     world_create(&w, "a", "");
     world_create(&w, "b", "");
+    for (int64_t made_ms = clock_wall_ms(); clock_wall_ms() == made_ms;)
+        ; /* what is asked for within one millisecond is in no order */
     assert_string_equal(world_act(&w, "b", VM_VERB_START), "succeeded");
     all = world_list(&w, &schema_operation, (struct query_ask){0}, &err);
     assert_int_equal(json_array_size(json_object_get(all, "items")), 3);
@@ -45,6 +54,43 @@ static void they_are_listed_newest_first_and_by_vm(void **state)
     of_a = world_list(&w, &schema_operation,
                       (struct query_ask){.filter = "object.name==a,state==succeeded"}, &err);
     assert_int_equal(json_array_size(json_object_get(of_a, "items")), 1);
+}
+
+static size_t listed(const char *filter)
+{
+    struct err err = {0};
+    CLEANUP(json_decrefp)
+    json_t *list = world_list(&w, &schema_operation, (struct query_ask){.filter = filter}, &err);
+
+    assert_non_null(list);
+    return json_array_size(json_object_get(list, "items"));
+}
+
+/* What is under way is found by an index of its own, whichever way it is asked for. */
+static void what_is_under_way_is_listed_apart_from_what_has_ended(void **state)
+{
+    static const char not_ended[] = "state!=succeeded,state!=failed,state!=cancelled";
+    const int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+    struct err err = {0};
+    struct uuid op;
+
+    world_create(&w, "a", "\"disks\":[{\"size_bytes\":1048576}]");
+    assert_string_equal(world_act(&w, "a", VM_VERB_START), "succeeded");
+    assert_int_equal(listed(not_ended), 0);
+    assert_int_equal(listed("state==succeeded"), 2);
+    assert_int_equal(listed("state!=failed,state!=cancelled"), 2);
+    atomic_store(&fake_memory_held, true); /* so that a save does not end */
+    assert_true(vm_act(w.core, "a", VM_VERB_SAVE, NULL, &world_admin, &op, &err));
+    world_await(&w, "a", "state", "saving");
+    assert_int_equal(listed(not_ended), 1);
+    while (listed("state==running") == 0) { /* it may still be queued */
+        assert_true(clock_left_ms(deadline_ms) > 0);
+        (void)poll(NULL, 0, 5);
+    }
+    assert_int_equal(listed("state==succeeded"), 2);
+    atomic_store(&fake_memory_held, false);
+    json_decref(world_end_of(&w, &op));
+    assert_int_equal(listed(not_ended), 0);
 }
 
 static void a_wrong_page_token_is_refused(void **state)
@@ -135,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(they_are_listed_newest_first_and_by_vm),
+        STORY(what_is_under_way_is_listed_apart_from_what_has_ended),
         STORY(a_wrong_page_token_is_refused),
         STORY(what_has_ended_cannot_be_cancelled),
         STORY(fifty_vms_are_made_at_once_and_all_of_them_exist),

@@ -64,12 +64,13 @@ static void what_the_state_forbids_is_refused(void **state)
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "wrong-state");
     assert_string_equal(world_delete(&w, "web"), "wrong-state");
-    assert_string_equal(world_vm(&w, "web", "actions"),
-                        "[\"shutdown\",\"stop\",\"reset\",\"pause\",\"save\",\"snapshot\","
-                        "\"revert\",\"delete-snapshot\",\"archive-snapshot\",\"unarchive-"
-                        "snapshot\",\"clone\",\"flatten\",\"move-storage\",\"add-disk\","
-                        "\"remove-disk\",\"grow-disk\",\"send-key\",\"type\","
-                        "\"pointer\",\"nmi\"]");
+    assert_string_equal(
+        world_vm(&w, "web", "actions"),
+        "[\"shutdown\",\"stop\",\"reset\",\"pause\",\"save\",\"snapshot\","
+        "\"revert\",\"delete-snapshot\",\"archive-snapshot\",\"unarchive-"
+        "snapshot\",\"clone\",\"export\",\"flatten\",\"move-storage\",\"add-disk\",\"import-disk\","
+        "\"remove-disk\",\"grow-disk\",\"send-key\",\"type\","
+        "\"pointer\",\"nmi\"]");
 }
 
 static void assert_shown_is_fresh(void)

@@ -155,7 +155,7 @@ static void a_stop_ends_the_waiting_for_a_restart(void **state)
     assert_string_equal(world_vm(&w, "web", "actions"),
                         "[\"start\",\"stop\",\"delete\",\"snapshot\",\"revert\",\"delete-"
                         "snapshot\",\"archive-snapshot\",\"unarchive-snapshot\",\"clone\","
-                        "\"flatten\",\"move-storage\",\"add-disk\","
+                        "\"export\",\"flatten\",\"move-storage\",\"add-disk\",\"import-disk\","
                         "\"remove-disk\",\"grow-disk\"]");
     assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
     assert_string_equal(world_vm(&w, "web", "run.restart_at"), "null");

@@ -141,7 +141,7 @@ static void a_saved_vm_can_be_started_discarded_or_deleted(void **state)
     assert_string_equal(
         world_vm(&w, "web", "actions"),
         "[\"start\",\"discard\",\"delete\",\"revert\",\"archive-snapshot\",\"unarchive-snapshot\","
-        "\"move-storage\"]");
+        "\"export\",\"move-storage\"]");
     assert_string_equal(world_act(&w, "web", VM_VERB_SAVE), "wrong-state");
     assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "wrong-state");
     assert_string_equal(world_act(&w, "web", VM_VERB_DISCARD), "succeeded");

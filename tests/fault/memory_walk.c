@@ -14,7 +14,8 @@
 
 #ifdef VMMD_FAILPOINTS
 #define N_DISKS 2u
-#define DISKS   "\"disks\":[{\"size_bytes\":1048576},{\"size_bytes\":2097152}]"
+#define DISKS                                                                                      \
+    "\"memory_bytes\":16777216,\"disks\":[{\"size_bytes\":1048576},{\"size_bytes\":2097152}]"
 
 /* ---- what is there before ---- */
 
@@ -162,7 +163,8 @@ static const char *memory(struct world *w)
     return text;
 }
 
-/* A snapshot and its image; a clone with files of its own on the same. */
+/* A snapshot and its image; a clone with files of its own on the same. Of an archived one whoever
+ * goes on with it has an image of their own. */
 static void files_are_those_that_are_needed(struct world *w)
 {
     unsigned snapshots, images, twins = 0;
@@ -172,9 +174,11 @@ static void files_are_those_that_are_needed(struct world *w)
     state = memory(w);
     snapshots = state[0] != 0;
     images = str_eq(state, "ready");
+    if (is_archived(w))
+        images += str_eq(world_vm(w, "web", "run.state"), "saved");
     assert_string_not_equal(state, "streaming");
     if (world_has_vm(w, "twin"))
-        twins = N_DISKS + str_eq(world_vm(w, "twin", "saved.pool"), "away");
+        twins = N_DISKS + (is_archived(w) || str_eq(world_vm(w, "twin", "saved.pool"), "away"));
     assert_int_equal(world_files(w), N_DISKS * (1 + snapshots) + images + twins);
 }
 
@@ -183,8 +187,6 @@ static void it_can_be_used(struct world *w)
 {
     if (str_eq(world_vm(w, "web", "run.state"), "running"))
         assert_string_equal(world_act(w, "web", VM_VERB_STOP), "succeeded");
-    if (is_archived(w))
-        assert_true(unarchive(w));
     if (memory(w)[0])
         assert_true(go_back(w));
     assert_string_equal(world_delete(w, "web"), "succeeded");
@@ -207,6 +209,18 @@ static void it_is_saved(struct world *w)
 static void it_is_archived(struct world *w)
 {
     assert_true(is_archived(w));
+}
+
+static void it_is_saved_beside_it(struct world *w)
+{
+    it_is_archived(w);
+    it_is_saved(w);
+}
+
+static void its_twin_is_saved_beside_it(struct world *w)
+{
+    it_is_archived(w);
+    assert_string_equal(world_vm(w, "twin", "run.state"), "saved");
 }
 
 static void it_is_plain(struct world *w)
@@ -237,6 +251,10 @@ static const struct step_row rows[] = {
      false, true},
     {"archive", is_off_with_one, archive, it_is_archived, it_is_whole, false, true},
     {"unarchive", is_off_archived, unarchive, it_is_plain, it_is_whole, true, false},
+    {"revert to archived memory", is_off_archived, go_back, it_is_saved_beside_it, it_is_archived,
+     true, true},
+    {"clone with archived memory", is_off_archived, clone, its_twin_is_saved_beside_it,
+     it_is_archived, true, true},
     {"delete with memory", is_off_with_one, drop, it_is_gone, NULL, true, true},
 };
 

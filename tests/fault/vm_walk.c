@@ -365,6 +365,7 @@ static const struct step_row rows[] = {
     {"delete snapshot", has_two, drop_one, there_is_one, NULL, true, true},
     {"delete snapshot, running", has_two_and_runs, drop_one, there_is_one, NULL, true, false},
     {"add disk", exists, world_disk_add_one, world_has_three_disks, NULL, true, true},
+    {"import disk", exists, world_disk_import_one, world_has_three_disks, NULL, true, true},
     {"remove disk", exists, world_disk_remove, world_has_one_disk, NULL, true, true},
     {"add disk, running", runs, world_disk_add_one, world_has_three_disks, NULL, true, false},
     {"remove disk, running", runs, world_disk_remove, world_has_one_disk, NULL, true, false},

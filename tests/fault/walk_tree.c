@@ -84,12 +84,14 @@ static void a_tree_that_is_high_goes(struct rig *r)
 
 static void what_was_taken_does_not_change(struct rig *r)
 {
+    chain_hold(r);
     for (unsigned i = 1; i <= number; i++) {
         uint32_t holds = counter_in_snapshot(r, WALK_VM, name_of(i));
         if (numbers[i] && holds != numbers[i])
             fail_msg("the snapshot %s held %x, and now %x", name_of(i), numbers[i], holds);
         numbers[i] = holds;
     }
+    chain_let_go();
 }
 
 static void it_has_said_something(struct rig *r)
@@ -161,10 +163,12 @@ static void it_stands_on_the_other(struct rig *r)
         return;
     }
     target = !target;
+    chain_hold(r);
     is = counter_on_disk(r, WALK_VM);
     assert_true(is >= hold[1] || is == hold[0]);
     for (unsigned i = 0; i < ARRAY_LEN(two); i++)
         assert_int_equal(counter_in_snapshot(r, WALK_VM, two[i]), hold[i]);
+    chain_let_go();
 }
 
 static char *back(void)

@@ -1,7 +1,8 @@
 /* Fuzz: a vmmd-main that was taken over says what it likes to the helper, in any order, with or
  * without a descriptor. Whatever comes back is one of the few files that the configuration names,
- * opened as documented; no process is touched, no descriptor stays behind; what main never sends
- * ends the helper. The one part that is not real here is the start of a worker's processes. */
+ * opened as documented; no process is touched, no descriptor stays behind, nothing is allocated;
+ * what main never sends ends the helper. The one part that is not real here is the start of a
+ * worker's processes. */
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/sock.h"
@@ -21,11 +22,18 @@
 
 #define SLOTS         50
 #define COUNT_FDS_PER 1024 /* runs */
+#define ODD_MOST      96   /* bytes: more than a request has */
 
-static struct config config = {.uid_count = 16 + 2 * SLOTS, .n_roots = 1, .n_boots = 1};
-static struct host host = {.config = &config, .cgroup = -1, .link = {-1, -1}};
+static struct config config = {.uid_count = 16 + 3 * SLOTS, .n_roots = 1, .n_boots = 1};
+static struct host host = {
+    .config = &config, .cgroup = -1, .link = {-1, -1}, .limits = {.v1 = {-1, -1, -1, -1}}};
 static struct stat allowed[4]; /* pool root, kernel, /dev/kvm, /dev/userfaultfd */
 static unsigned n_allowed, descriptors, runs;
+
+/* Of the sanitizer's library: called at every allocation and release. */
+int __sanitizer_install_malloc_and_free_hooks(void (*made)(const volatile void *, size_t),
+                                              void (*freed)(const volatile void *));
+static bool serving; /* the helper is: it uses no heap */
 
 static void must(bool what)
 {
@@ -33,12 +41,23 @@ static void must(bool what)
         abort();
 }
 
+static void on_allocation(const volatile void *at, size_t size)
+{
+    must(!serving);
+}
+
+static void on_release(const volatile void *at)
+{
+}
+
 /* ---- in place of vmmd/priv/spawn.c ---- */
 
-int spawn_worker(const struct host *h, const struct uuid *vm, uint32_t slot, bool kvm,
-                 struct err *err)
+int spawn_worker(const struct host *h, const struct priv_request *req, struct err *err)
 {
-    must(h == &host && !uuid_is_zero(vm) && slot < config_slots(&config));
+    struct err why = {0};
+
+    must(h == &host && !uuid_is_zero(&req->vm) && req->index < config_slots(&config));
+    must(limits_check(&req->limits, &why));
     err_set(err, ERR_BUSY, "none are started here");
     return -1;
 }
@@ -67,8 +86,11 @@ static unsigned count_descriptors(void)
     unsigned n = 0;
 
     must(dir);
-    while (readdir(dir))
-        n++;
+    for (struct dirent *e; (e = readdir(dir));) {
+        char target[8] = "";
+        ssize_t len = readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1);
+        n += len < 5 || strncmp(target, "pipe:", 5) != 0; /* the symbolizer's come late */
+    }
     closedir(dir);
     return n;
 }
@@ -101,6 +123,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     allow(kernel);
     allow("/dev/kvm");
     allow("/dev/userfaultfd");
+    must(__sanitizer_install_malloc_and_free_hooks(on_allocation, on_release));
     (void)atexit(remove_host);
     return 0;
 }
@@ -129,7 +152,7 @@ static void check_reply(int sock, const struct priv_request *sent)
     CLEANUP(closep) int fd = -1;
 
     must(sock_recv(sock, &reply, sizeof reply, &fd, 1, NULL, &err) == sizeof reply);
-    must(reply.op == sent->op && reply.serial == sent->serial && reply.pad == 0);
+    must(reply.op == sent->op && reply.serial == sent->serial);
     must(reply.count <= PRIV_LEAVES && memchr(reply.detail, 0, sizeof reply.detail));
     must(reply.error == 0 || (fd < 0 && reply.detail[0]));
     if (fd >= 0)
@@ -146,7 +169,9 @@ static bool say(struct helper *helper, const int pair[2], const uint8_t *data, s
 
     memcpy(&request, data, len < sizeof request ? len : sizeof request);
     must(sock_send(pair[0], data, len, &host.roots[0], with_fd, &err));
+    serving = true;
     result = helper_serve(helper, pair[1]);
+    serving = false;
     if (result == HELPER_BROKEN || result == HELPER_CLOSED)
         return false;
     must(!with_fd && len == sizeof request && request.version == PRIV_VERSION);
@@ -169,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool odd = data[0] >> 4 == 0xf;
 
         if (odd || len > most)
-            len = most < 64 ? most : 64;
+            len = most < ODD_MOST ? most : ODD_MOST;
         goes_on = say(&helper, pair, data + 1, len, data[0] == 0x0f);
         data += 1 + len;
         size -= 1 + len;

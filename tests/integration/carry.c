@@ -152,15 +152,21 @@ static void a_memory_that_was_archived_and_moved_is_gone_on_with(void **state)
     assert_true(packed.bytes < plain.bytes);
     post(VM "/actions/move-storage", "{\"pool\":\"second\",\"bandwidth\":0}");
     assert_int_equal(images_in("main").n, 0);
+    post(VM "/actions/revert", "{\"snapshot\":\"busy\",\"start\":false}");
+    again = images_in("second"); /* the archived one, and the VM's own */
+    assert_int_equal(again.n, 2);
+    assert_in_range(again.bytes - packed.bytes, plain.bytes / 2, plain.bytes * 2);
+    rig_act(&rig, "web", "start");
+    await_more(then, 1);
+    assert_int_equal(images_in("second").n, 1);
     post(unarchive, NULL);
     again = images_in("second");
     assert_int_equal(again.n, 1);
     assert_in_range(again.bytes, plain.bytes / 2, plain.bytes * 2);
-    await_more(then, 0);
     post(VM "/actions/revert", "{\"snapshot\":\"busy\"}");
-    await_more(then, 1);
+    await_more(then, 2);
     assert_int_equal(listen_to_it().boots, 1);
-    assert_int_equal(listen_to_it().back, 1);
+    assert_int_equal(listen_to_it().back, 2);
 }
 
 int main(void)

@@ -78,6 +78,7 @@ static void save_as(enum memory_way way, bool switches)
         {.disk = 1, .file = overlays[1], .fd = open_file(&overlays[1], O_RDWR)}};
     const struct machine_memory_save asked = {.image = image_id,
                                               .fd = dup_of(image),
+                                              .ram_bytes = RAM,
                                               .way = way,
                                               .goes_on = switches,
                                               .overlays = both,

@@ -23,6 +23,11 @@
 #define MIB     (1ull << 20)
 #define SOON_MS 60000
 #define WEB     "/api/v1/vms/web"
+#ifdef __SANITIZE_ADDRESS__
+#define FREED_KIB (256u << 10) /* what the address sanitizer keeps of freed memory */
+#else
+#define FREED_KIB 0u
+#endif
 
 static struct rig rig;
 static struct pattern_heard heard;
@@ -57,7 +62,7 @@ static void begin(const struct pattern *p)
 static void begin_with(unsigned vcpus)
 {
     const struct pattern p = {.name = "web",
-                              .memory_bytes = (is_slow() ? 512 : 64) * MIB,
+                              .memory_bytes = (is_slow() ? 512 : 32) * MIB,
                               .vcpus = vcpus,
                               .stride = 1,
                               .hot = is_slow() ? 16384 : 1024,
@@ -301,7 +306,8 @@ static void many_in_a_row_and_nothing_grows(void **state)
     assert_int_equal(after.groups, before.groups);
     assert_in_range(after.main_fds, 1, before.main_fds + 2);
     assert_in_range(after.worker_fds, 1, before.worker_fds + 2);
-    assert_in_range(after.main_kib, 1, before.main_kib + before.main_kib / 4 + 8192);
+    assert_in_range(after.main_kib, 1,
+                    before.main_kib + before.main_kib / 4 + 8192 + (is_slow() ? FREED_KIB : 0));
     assert_in_range(after.worker_kib, 1, before.worker_kib + before.worker_kib / 4 + 4096);
 }
 
@@ -329,28 +335,68 @@ static int teardown_points(void **state)
     return 0;
 }
 
-/* Sent, and the worker stands before QEMU writes the first byte: the splitter, 'sig' sent to it.
- * Then the operation's end is awaited, which is a failure. */
-static void fails_when_hit(const char *path, const char *body, int sig)
+/* One of several guests, each in another way when it is hit. */
+struct victim {
+    const char *name;
+    struct pattern_heard heard;
+    char *operation; /* its path */
+    pid_t splitter;
+};
+
+static void victim_begin(struct victim *v)
+{
+    const struct pattern p = {.name = v->name,
+                              .memory_bytes = 32 * MIB,
+                              .vcpus = 1,
+                              .stride = 1,
+                              .hot = 256,
+                              .burst = 16};
+
+    pattern_make(&rig, &p);
+    rig_act(&rig, v->name, "start");
+    pattern_await(&rig, v->name, &v->heard, 3);
+}
+
+static void victim_is_right(struct victim *v)
+{
+    pattern_await(&rig, v->name, &v->heard, 3);
+    pattern_check(&rig, v->name, &v->heard);
+    pattern_await(&rig, v->name, &v->heard, 3);
+    assert_int_equal(v->heard.boots, 1);
+}
+
+static json_t *victim_do(struct victim *v, const char *what, const char *body)
+{
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/%s", v->name, what);
+
+    return rig_do(&rig, "POST", path, body, 200);
+}
+
+/* Sent, and the worker stands before QEMU writes the first byte: the splitter, 'sig' sent to it. */
+static void hit(struct victim *v, const char *what, const char *body, int sig)
 {
     static const struct point stream = {"worker.memory.stream", 1};
-    int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/vms/%s/%s", v->name, what);
     CLEANUP(json_decrefp) json_t *op = NULL;
-    CLEANUP(mem_freep) char *where = NULL;
-    pid_t splitter;
     int status;
 
     points_arm(&stream, false);
     op = rig_send(&rig, "POST", path, body, NULL, &status);
     assert_int_equal(status, 202);
-    where = str_format("/api/v1/operations/%s", json_get_text(op, "id"));
+    v->operation = str_format("/api/v1/operations/%s", json_get_text(op, "id"));
     assert_true(points_reached(SOON_MS));
-    splitter = proc_child_named(rig_pids(&rig, "web").worker, "vmmd-split");
-    assert_true(splitter > 0);
-    assert_int_equal(kill(splitter, sig), 0);
+    v->splitter = proc_child_named(rig_pids(&rig, v->name).worker, "vmmd-split");
+    assert_true(v->splitter > 0);
+    assert_int_equal(kill(v->splitter, sig), 0);
     points_release();
+}
+
+static void await_failure(struct victim *v)
+{
+    int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+
     for (;;) {
-        CLEANUP(json_decrefp) json_t *now = rig_do(&rig, "GET", where, NULL, 200);
+        CLEANUP(json_decrefp) json_t *now = rig_do(&rig, "GET", v->operation, NULL, 200);
         const char *state = json_get_text(now, "state");
         if (str_eq(state, "failed"))
             break;
@@ -358,35 +404,54 @@ static void fails_when_hit(const char *path, const char *body, int sig)
         assert_true(clock_mono_ms() < deadline_ms);
         (void)poll(NULL, 0, 20); /* asked again until it has ended */
     }
-    assert_false(rig_lives(splitter));
+    assert_false(rig_lives(v->splitter));
+    mem_freep(&v->operation);
 }
 
 static void await_files(size_t n)
 {
     int64_t deadline_ms = clock_mono_ms() + SOON_MS;
 
-    while (files() != n) { /* the snapshot is taken back by an operation of its own */
+    while (files() != n) { /* a snapshot is taken back by an operation of its own */
         assert_true(clock_mono_ms() < deadline_ms);
         (void)poll(NULL, 0, 20);
     }
 }
 
+#define HALF "{\"name\":\"half\",\"consistency\":\"running\"}"
+#define ONE  "{\"name\":\"one\",\"consistency\":\"running\"}"
+
+/* All at once, since a splitter that stands still is waited for for 10 s: in the background, at a
+ * save, and from a memory that is an image's. */
 static void the_guest_does_not_notice(int sig)
 {
-    struct instant one;
+    struct victim cold = {.name = "web"}, sleepy = {.name = "two"}, back = {.name = "three"};
+    struct victim *all[] = {&cold, &sleepy, &back};
+    size_t before;
 
-    begin_with(2);
-    fails_when_hit(WEB "/snapshots", "{\"name\":\"half\",\"consistency\":\"running\"}", sig);
-    await_files(1);
-    is_right();
-    fails_when_hit(WEB "/actions/save", "{}", sig);
-    await_files(1);
-    is_right();
-    one = take("one"); /* and then it works */
-    goes_on();
-    revert("one", one);
-    fails_when_hit(WEB "/snapshots", "{\"name\":\"half\",\"consistency\":\"running\"}", sig);
-    is_right();
+    for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+        victim_begin(all[i]);
+    json_decref(victim_do(&back, "snapshots", ONE));
+    back.heard.jumps = true;
+    json_decref(victim_do(&back, "actions/revert", "{\"snapshot\":\"one\"}"));
+    pattern_await(&rig, back.name, &back.heard, 1);
+    before = files();
+    hit(&cold, "snapshots", HALF, sig);
+    hit(&sleepy, "actions/save", "{}", sig);
+    hit(&back, "snapshots", HALF, sig);
+    for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+        await_failure(all[i]);
+    await_files(before);
+    for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+        victim_is_right(all[i]);
+    json_decref(victim_do(&cold, "snapshots", ONE)); /* and then it works */
+    victim_is_right(&cold);
+    cold.heard.jumps = true;
+    json_decref(victim_do(&cold, "actions/revert", "{\"snapshot\":\"one\"}"));
+    pattern_await(&rig, cold.name, &cold.heard, 1);
+    rig_act(&rig, sleepy.name, "save");
+    rig_act(&rig, sleepy.name, "start");
+    victim_is_right(&sleepy);
 }
 
 static void a_splitter_that_is_killed_is_not_noticed_by_the_guest(void **state)

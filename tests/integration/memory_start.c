@@ -202,6 +202,7 @@ static int write_down(enum memory_way way, char **made, uint32_t *at)
     const struct machine_memory_save save = {
         .image = uuid_new(),
         .fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600),
+        .ram_bytes = spec->memory_bytes,
         .way = way};
     struct err err = {0};
 
@@ -339,8 +340,10 @@ static void a_guest_goes_on_when_there_is_no_room_for_its_memory(void **state)
     prepare("");
     run(1);
     for (int i = 0; i < 3; i++) {
-        const struct machine_memory_save save = {
-            .image = uuid_new(), .fd = file_of_little_room(), .way = MEMORY_BACKGROUND};
+        const struct machine_memory_save save = {.image = uuid_new(),
+                                                 .fd = file_of_little_room(),
+                                                 .ram_bytes = spec->memory_bytes,
+                                                 .way = MEMORY_BACKGROUND};
         int64_t deadline_ms = clock_mono_ms() + SOON_MS;
 
         if (!backend_qemu.memory_save(machine, &save, &err))

@@ -23,9 +23,9 @@ fail()
 installs()
 {
     DESTDIR=$work/root cmake --install "$bin" --prefix /usr >"$work/install.log" 2>&1 || { cat "$work/install.log"; return 1; }
-    for file in usr/libexec/vmmd/{vmmd,vmmd-front,vmmd-main,vmmd-worker,vmmd-jail,vmmd-split,vmmd-pack,vmmd-kvmtest,vmmd-preload.so} \
+    for file in usr/libexec/vmmd/{vmmd,vmmd-front,vmmd-main,vmmd-worker,vmmd-jail,vmmd-net,vmmd-split,vmmd-pack,vmmd-inspect,vmmd-pam,vmmd-kvmtest,vmmd-preload.so,vmmd-hold,vmmd-battery} \
         usr/bin/vmmctl usr/lib/systemd/system/{vmmd,vmmd-workers,vmmd-guests}.service usr/lib/sysusers.d/vmmd.conf \
-        usr/lib/tmpfiles.d/vmmd.conf etc/vmmd/vmmd.conf usr/share/man/man1/vmmctl.1 usr/share/man/man8/vmmd.8 \
+        usr/lib/tmpfiles.d/vmmd.conf etc/vmmd/vmmd.conf etc/pam.d/vmmd usr/share/man/man1/vmmctl.1 usr/share/man/man8/vmmd.8 \
         usr/share/man/man5/vmmd.conf.5; do
         [ -e "$work/root/$file" ] || { echo "missing: /$file"; return 1; }
     done

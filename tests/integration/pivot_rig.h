@@ -43,10 +43,16 @@ static struct {
     bool taken; /* the worker's first conversation */
 } host;
 
-bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock, struct err *err)
+bool host_worker_spawn(const struct uuid *vm, uint32_t slot, struct host_wants wants,
+                       const struct host_limits *limits, int *sock, struct err *err)
 {
     *sock = TAKE_FD(host.s.main);
     host.taken = true;
+    return true;
+}
+
+bool host_worker_limit(const struct uuid *vm, const struct host_limits *limits, struct err *err)
+{
     return true;
 }
 

@@ -44,7 +44,7 @@ static void main_and_front_get_exactly_their_descriptors(void **state)
     int64_t deadline = clock_mono_ms() + PATIENCE;
 
     assert_true(ask(ASK_FDS, NULL, 0, &fds, NULL, NULL));
-    assert_string_equal(fds, "0 1 2 3 4 5 6 7 8 9");
+    assert_string_equal(fds, "0 1 2 3 4 5 6 7 8 9 10");
     if (count_fds(front) < 0)
         skip(); /* its user namespace hides it even from its own user */
     /* 0-2, control, link, listener; certificate and key are closed by now, an eventfd is its own.
@@ -52,6 +52,26 @@ static void main_and_front_get_exactly_their_descriptors(void **state)
     while (count_fds(front) != 7 && clock_left_ms(deadline) > 0)
         poll(NULL, 0, 5);
     assert_int_equal(count_fds(front), 7);
+}
+
+/* The real vmmd-pam: root, and nothing else of it. */
+static void with_a_service_main_gets_a_link_and_vmmd_pam_runs(void **state)
+{
+    CLEANUP(mem_freep) char *fds = NULL, *pids = NULL;
+    pid_t pam;
+
+    write_config("pam_service = vmmd");
+    assert_int_equal(setenv("VMMD_PAM_CONFDIR", world.dir, 1), 0);
+    world.vmmd = start_vmmd(NULL);
+    assert_int_equal(unsetenv("VMMD_PAM_CONFDIR"), 0);
+    wait_serving();
+    assert_true(ask(ASK_FDS, NULL, 0, &fds, NULL, NULL));
+    assert_string_equal(fds, "0 1 2 3 4 5 6 7 8 9 10 11");
+    pam = child_named(world.vmmd, "vmmd-pam", 0);
+    assert_status(pam, "\nUid:\t0\t0\t0\t0\n");
+    assert_no_rights(pam);
+    pids = str_format("\nNSpid:\t%d\t1\n", pam);
+    assert_status(pam, pids);
 }
 
 static void nobody_has_more_rights_than_documented(void **state)
@@ -127,7 +147,7 @@ static void every_operation_is_answered_or_refused(void **state)
     CLEANUP(mem_freep) char *pool = below("pools/main");
 
     assert_int_equal(reply.error, 0);
-    assert_int_equal(reply.slots, 50);
+    assert_int_equal(reply.slots, 33);
     assert_int_equal(!!(reply.facts & PRIV_FACT_ROOT), world.uid == 0);
     assert_true(reply.facts & PRIV_FACT_USERNS);
     assert_int_equal(!!(reply.facts & PRIV_FACT_KVM_NODE), access("/dev/kvm", F_OK) == 0);
@@ -163,10 +183,10 @@ static void every_operation_is_answered_or_refused(void **state)
     reply = request((struct priv_request){.op = PRIV_WORKER_SPAWN}, NULL);
     assert_int_equal(reply.error, ERR_INVALID); /* no VM */
     reply =
-        request((struct priv_request){.op = PRIV_WORKER_SPAWN, .vm = vm_id(1), .index = 50}, NULL);
+        request((struct priv_request){.op = PRIV_WORKER_SPAWN, .vm = vm_id(1), .index = 33}, NULL);
     assert_int_equal(reply.error, ERR_INVALID);
     reply =
-        request((struct priv_request){.op = PRIV_WORKER_SPAWN, .vm = vm_id(1), .flags = 2}, NULL);
+        request((struct priv_request){.op = PRIV_WORKER_SPAWN, .vm = vm_id(1), .flags = 4}, NULL);
     assert_int_equal(reply.error, ERR_INVALID);
     kill_worker(9); /* never started */
 }
@@ -203,7 +223,7 @@ static void a_malformed_request_ends_the_helper(void **state)
     if (geteuid() != 0)
         skip();
     broken_request(&good, sizeof good - 1);
-    bad.version = 2;
+    bad.version = PRIV_VERSION + 1;
     broken_request(&bad, sizeof bad);
     bad = good;
     bad.op = PRIV_OP_COUNT;
@@ -317,6 +337,45 @@ static void a_second_vmmd_leaves_the_first_alone(void **state)
     assert_int_equal(request((struct priv_request){.op = PRIV_FACTS}, NULL).error, 0);
 }
 
+static bool has_open(pid_t pid, const char *path)
+{
+    CLEANUP(mem_freep) char *fds = str_format("/proc/%d/fd", pid);
+    DIR *dir = opendir(fds);
+    char target[512];
+    bool found = false;
+    ssize_t n;
+
+    for (struct dirent *e; dir && !found && (e = readdir(dir));) {
+        n = readlinkat(dirfd(dir), e->d_name, target, sizeof target - 1);
+        target[n > 0 ? n : 0] = 0;
+        found = str_eq(target, path);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+/* As children of a vmmd that was killed do while they become a worker and its jail. */
+static void a_lock_that_outlives_its_vmmd_is_waited_for(void **state)
+{
+    CLEANUP(mem_freep) char *path = below("run/lock");
+    CLEANUP(closep) int lock = open(path, O_RDWR | O_CLOEXEC);
+    const int64_t deadline = clock_mono_ms() + PATIENCE;
+    struct err err = {0};
+
+    wait_serving();
+    kill(world.vmmd, SIGKILL);
+    assert_int_equal(waitpid(world.vmmd, NULL, 0), world.vmmd);
+    while (!fs_lock(lock, &err) && clock_left_ms(deadline) > 0)
+        poll(NULL, 0, 5);
+    world.vmmd = start_vmmd(NULL);
+    while (!has_open(world.vmmd, path) && clock_left_ms(deadline) > 0)
+        poll(NULL, 0, 5);
+    assert_int_equal(waitpid(world.vmmd, NULL, WNOHANG), 0);
+    closep(&lock);
+    wait_serving();
+}
+
 static void assert_refuses_to_start(const char *words)
 {
     CLEANUP(mem_freep) char *log = NULL;
@@ -379,12 +438,11 @@ static void the_command_line_is_checked(void **state)
     assert_int_equal(access(run, F_OK), -1); /* checking makes nothing */
 }
 
-static void systemd_is_told_when_main_serves(void **state)
+/* A socket as systemd's, and vmmd started with it. */
+static int start_notified(void)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     CLEANUP(closep) int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct pollfd p = {.fd = sock, .events = POLLIN};
-    char text[64] = "";
 
     snprintf(at.sun_path, sizeof at.sun_path, "%s/notify", world.dir);
     assert_int_equal(bind(sock, (struct sockaddr *)&at, sizeof at), 0);
@@ -392,9 +450,47 @@ static void systemd_is_told_when_main_serves(void **state)
     setenv("NOTIFY_SOCKET", at.sun_path, 1);
     world.vmmd = start_vmmd(NULL);
     unsetenv("NOTIFY_SOCKET");
+    return TAKE_FD(sock);
+}
+
+static void assert_notified(int sock, const char *text)
+{
+    struct pollfd p = {.fd = sock, .events = POLLIN};
+    char got[256] = "";
+
     assert_int_equal(poll(&p, 1, PATIENCE), 1);
-    assert_true(recv(sock, text, sizeof text - 1, 0) > 0);
-    assert_string_equal(text, "READY=1");
+    assert_true(recv(sock, got, sizeof got - 1, 0) > 0);
+    if (!str_starts(got, text))
+        fail_msg("systemd was told %s, not %s", got, text);
+}
+
+static void systemd_is_told_when_main_serves_and_when_it_does_not(void **state)
+{
+    CLEANUP(closep) int sock = start_notified();
+
+    assert_notified(sock, "READY=1\nSTATUS=Serving on 127.0.0.1:");
+    assert_int_equal(kill(child_named(world.vmmd, "vmmd-main", 0), SIGKILL), 0);
+    assert_notified(sock, "STATUS=vmmd-main ended by signal 9");
+    assert_notified(sock, "READY=1");
+    assert_int_equal(kill(world.vmmd, SIGTERM), 0);
+    assert_notified(sock, "STOPPING=1\nSTATUS=Stopping");
+}
+
+static void systemds_watchdog_hears_from_the_parent(void **state)
+{
+    CLEANUP(closep) int sock = -1;
+    char got[256] = "";
+
+    setenv("WATCHDOG_USEC", "60000", 1);
+    sock = start_notified();
+    unsetenv("WATCHDOG_USEC");
+    assert_notified(sock, "WATCHDOG=1"); /* as soon as it runs */
+    while (!str_starts(got, "READY=1")) {
+        memset(got, 0, sizeof got);
+        assert_true(recv(sock, got, sizeof got - 1, 0) > 0);
+    }
+    assert_notified(sock, "WATCHDOG=1"); /* and while nothing happens */
+    assert_notified(sock, "WATCHDOG=1");
 }
 
 int main(int argc, char **argv)
@@ -409,7 +505,9 @@ int main(int argc, char **argv)
         AS_ROOT(a_killed_front_is_replaced),
         AS_ROOT(sigterm_ends_main_first_and_no_worker),
         AS_ROOT(a_second_vmmd_leaves_the_first_alone),
+        AS_ROOT(a_lock_that_outlives_its_vmmd_is_waited_for),
         cmocka_unit_test(a_malformed_request_ends_the_helper),
+        MADE(with_a_service_main_gets_a_link_and_vmmd_pam_runs),
     };
     const struct CMUnitTest rootless[] = {
         AS_USER(main_and_front_get_exactly_their_descriptors),
@@ -422,7 +520,8 @@ int main(int argc, char **argv)
         MADE(a_main_that_cannot_run_says_why_with_its_exit_code),
         MADE(what_is_wrong_at_start_is_said_in_one_sentence),
         MADE(the_command_line_is_checked),
-        MADE(systemd_is_told_when_main_serves),
+        MADE(systemd_is_told_when_main_serves_and_when_it_does_not),
+        MADE(systemds_watchdog_hears_from_the_parent),
     };
     int failed = 0;
 

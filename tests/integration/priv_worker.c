@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@
 
 static void a_worker_gets_its_descriptors_and_nothing_else(void **state)
 {
-    CLEANUP(mem_freep) char *report = spawn(1, 3, false);
+    CLEANUP(mem_freep) char *report = spawn(1, 3, 0);
     pid_t worker = worker_pid(report);
     pid_t jail = child_named(worker, "vmmd-jail", 0);
 
@@ -43,7 +44,7 @@ static void a_worker_gets_its_descriptors_and_nothing_else(void **state)
 static void a_jail_lives_in_namespaces_of_its_own(void **state)
 {
     static const char *const names[] = {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"};
-    CLEANUP(mem_freep) char *report = spawn(1, 3, false);
+    CLEANUP(mem_freep) char *report = spawn(1, 3, 0);
     pid_t jail = child_named(worker_pid(report), "vmmd-jail", 0);
     char map[128] = "";
     unsigned inside, outside, count;
@@ -67,7 +68,7 @@ static void a_jail_lives_in_namespaces_of_its_own(void **state)
 
 static void a_kvm_node_is_private_to_its_vm(void **state)
 {
-    CLEANUP(mem_freep) char *report = spawn(1, 3, true);
+    CLEANUP(mem_freep) char *report = spawn(1, 3, PRIV_SPAWN_KVM);
     CLEANUP(mem_freep)
     char *expected = str_format("kvm --kvm %o %u %u\n", S_IFCHR | 0600, 1, (10 << 8) | 232);
     CLEANUP(mem_freep) char *node = below("run/kvm/kvm");
@@ -87,12 +88,32 @@ static void a_kvm_node_is_private_to_its_vm(void **state)
 
 static void a_dead_worker_takes_its_jail_along(void **state)
 {
-    CLEANUP(mem_freep) char *report = spawn(1, 3, false);
+    CLEANUP(mem_freep) char *report = spawn(1, 3, 0);
     pid_t jail = child_named(worker_pid(report), "vmmd-jail", 0);
 
     assert_int_equal(kill(worker_pid(report), SIGKILL), 0);
     wait_gone(jail);
     kill_worker(1); /* nothing lives: success */
+}
+
+/* The block of the configuration has 33 slots: the ids of 33 jails come first. */
+static void a_network_has_a_user_of_its_own(void **state)
+{
+    CLEANUP(mem_freep) char *report = spawn(1, 3, PRIV_SPAWN_NET);
+    pid_t worker = worker_pid(report);
+    pid_t net = child_named(worker, "vmmd-net", 0);
+
+    if (!strstr(report, "\nworker fds 0 1 2 3 4 5 6 7 8\njail fds 0 1 2 3 4 5\n"))
+        fail_msg("%s", report);
+    assert_uid(worker, 1000000);
+    assert_uid(net, 1000000 + 16 + 66 + 3);
+    if (!world.uid)
+        assert_no_rights(net);
+    assert_status(net, "\nNoNewPrivs:\t1\n");
+    assert_status(net, "\t1\nNSpgid:"); /* the first of its namespace */
+    assert_int_equal(kill(worker, SIGKILL), 0);
+    wait_gone(net);
+    kill_worker(1);
 }
 
 static void a_vm_and_a_slot_are_used_once(void **state)
@@ -104,7 +125,7 @@ static void a_vm_and_a_slot_are_used_once(void **state)
 
     if (!have_cgroups())
         skip();
-    report = spawn(1, 3, false);
+    report = spawn(1, 3, 0);
     reply = request(again, NULL);
     assert_int_equal(reply.error, ERR_BUSY);
     reply = request(other, NULL);
@@ -120,6 +141,124 @@ static void a_vm_and_a_slot_are_used_once(void **state)
     kill_worker(1);
     reply = request((struct priv_request){.op = PRIV_WORKER_LIST}, NULL);
     assert_int_equal(reply.count, 0);
+}
+
+/* The text of a file; "" when it cannot be read. The caller's. */
+static char *text_of(const char *path)
+{
+    CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct err err = {0};
+    char *text = NULL;
+
+    return fd >= 0 && fs_read_all(fd, 1 << 16, &text, NULL, &err) ? text : str_dup("");
+}
+
+static char *cgroups_of(pid_t pid)
+{
+    CLEANUP(mem_freep) char *path = str_format("/proc/%d/cgroup", pid);
+
+    return text_of(path);
+}
+
+static void worker_and_guest_live_in_two_parts_of_one_leaf(void **state)
+{
+    CLEANUP(mem_freep) char *report = NULL;
+    CLEANUP(mem_freep) char *worker = NULL;
+    CLEANUP(mem_freep) char *jail = NULL;
+    const char *leaf = "/vm-3-01010203-0405-0607-0809-0a0b0c0d0e0f";
+
+    if (!have_cgroups())
+        skip();
+    report = spawn(1, 3, 0);
+    worker = cgroups_of(worker_pid(report));
+    jail = cgroups_of(child_named(worker_pid(report), "vmmd-jail", 0));
+    if (!strstr(worker, leaf) || !strstr(strstr(worker, leaf), "/worker\n") ||
+        !strstr(jail, leaf) || !strstr(strstr(jail, leaf), "/guest\n"))
+        fail_msg("the worker lives in %s, its jail in %s", worker, jail);
+    kill_worker(1);
+}
+
+/* What the kernel of this host has the first version for; the second is looked at in
+ * unit/priv_limits. */
+static void a_guest_is_limited_and_its_worker_is_not(void **state)
+{
+    struct priv_limits limits = {.cpu_percent = 50, .memory_bytes = 256ull << 20, .pids = 100};
+    struct priv_reply facts = request((struct priv_request){.op = PRIV_FACTS}, NULL), reply;
+    CLEANUP(mem_freep) char *report = NULL;
+    CLEANUP(mem_freep) char *jail = NULL;
+    CLEANUP(mem_freep) char *worker = NULL;
+    CLEANUP(mem_freep) char *file = NULL;
+    CLEANUP(mem_freep) char *folder = NULL;
+    CLEANUP(mem_freep) char *before = NULL;
+    CLEANUP(mem_freep) char *after = NULL;
+    const char *at;
+
+    if (facts.limits[PRIV_LIMIT_CPU] != PRIV_LIMIT_V1 ||
+        facts.limits[PRIV_LIMIT_MEMORY] != PRIV_LIMIT_V1)
+        skip();
+    report = spawn(1, 3, 0);
+    jail = cgroups_of(child_named(worker_pid(report), "vmmd-jail", 0));
+    worker = cgroups_of(worker_pid(report));
+    at = strstr(jail, ":cpu:");
+    assert_non_null(at);
+    assert_null(strstr(worker, "/vm-01010203"));
+    folder = str_format("/sys/fs/cgroup/cpu%.*s", (int)strcspn(at + 5, "\n"), at + 5);
+    file = str_format("%s/cpu.cfs_quota_us", folder);
+    before = text_of(file);
+    assert_string_equal(before, "-1\n");
+    reply = request(
+        (struct priv_request){.op = PRIV_WORKER_LIMIT, .vm = vm_id(1), .limits = limits}, NULL);
+    assert_string_equal(reply.detail, "");
+    after = text_of(file);
+    assert_string_equal(after, "50000\n");
+    limits.pids = 1;
+    reply = request(
+        (struct priv_request){.op = PRIV_WORKER_LIMIT, .vm = vm_id(1), .limits = limits}, NULL);
+    assert_int_equal(reply.error, ERR_INVALID);
+    limits.pids = 0;
+    reply = request(
+        (struct priv_request){.op = PRIV_WORKER_LIMIT, .vm = vm_id(2), .limits = limits}, NULL);
+    assert_int_equal(reply.error, ERR_NOT_FOUND);
+    kill_worker(1);
+    assert_int_equal(access(folder, F_OK), -1);
+}
+
+static long oom_of(pid_t pid)
+{
+    CLEANUP(mem_freep) char *path = str_format("/proc/%d/oom_score_adj", pid);
+    CLEANUP(mem_freep) char *text = text_of(path);
+
+    return strtol(text, NULL, 10);
+}
+
+/* Root has it, but in many containers. */
+static bool may_lower_oom(void)
+{
+    CLEANUP(mem_freep) char *status = status_of(getpid());
+    const char *line = strstr(status, "\nCapEff:\t");
+
+    return world.uid == 0 && line && strtoull(line + 9, NULL, 16) >> CAP_SYS_RESOURCE & 1;
+}
+
+static void when_memory_runs_out_the_kernel_takes_guests_first(void **state)
+{
+    CLEANUP(mem_freep) char *report = spawn(1, 3, 0);
+    pid_t worker = worker_pid(report), jail = child_named(worker, "vmmd-jail", 0);
+    pid_t front = child_named(world.vmmd, "vmmd-front", 0);
+    pid_t main_pid = child_named(world.vmmd, "vmmd-main", 0);
+
+    if (may_lower_oom()) {
+        assert_int_equal(oom_of(world.vmmd), -900);
+        assert_int_equal(oom_of(worker), -900);
+        assert_int_equal(oom_of(main_pid), -800);
+        assert_int_equal(oom_of(front), 0);
+        assert_int_equal(oom_of(jail), 200);
+    } else { /* as far as that goes */
+        assert_int_equal(oom_of(worker), oom_of(getpid()));
+        assert_int_equal(oom_of(main_pid), oom_of(getpid()));
+        assert_true(oom_of(jail) >= 200);
+    }
+    kill_worker(1);
 }
 
 static void a_pid_file_that_names_somebody_else_kills_nobody(void **state)
@@ -148,10 +287,12 @@ static void a_pid_file_that_names_somebody_else_kills_nobody(void **state)
 
 static void a_failed_start_is_reported_and_leaves_nothing(void **state)
 {
-    static const char *const points[] = {"spawn.jail=fail", "spawn.worker=fail"};
+    static const char *const points[] = {"spawn.leaf=fail", "spawn.limits=fail", "spawn.jail=fail",
+                                         "spawn.net=fail", "spawn.worker=fail"};
 
     for (unsigned i = 0; i < ARRAY_LEN(points); i++) {
-        struct priv_request req = {.op = PRIV_WORKER_SPAWN, .vm = vm_id(1), .index = 3};
+        struct priv_request req = {
+            .op = PRIV_WORKER_SPAWN, .vm = vm_id(1), .index = 3, .flags = PRIV_SPAWN_NET};
         struct priv_reply reply;
 
         world.vmmd = start_vmmd(points[i]);
@@ -173,12 +314,18 @@ int main(int argc, char **argv)
         AS_ROOT(a_jail_lives_in_namespaces_of_its_own),
         AS_ROOT(a_kvm_node_is_private_to_its_vm),
         AS_ROOT(a_dead_worker_takes_its_jail_along),
+        AS_ROOT(a_network_has_a_user_of_its_own),
         AS_ROOT(a_vm_and_a_slot_are_used_once),
+        AS_ROOT(worker_and_guest_live_in_two_parts_of_one_leaf),
+        AS_ROOT(a_guest_is_limited_and_its_worker_is_not),
+        AS_ROOT(when_memory_runs_out_the_kernel_takes_guests_first),
     };
     const struct CMUnitTest rootless[] = {
         AS_USER(a_worker_gets_its_descriptors_and_nothing_else),
         AS_USER(a_jail_lives_in_namespaces_of_its_own),
         AS_USER(a_dead_worker_takes_its_jail_along),
+        AS_USER(a_network_has_a_user_of_its_own),
+        AS_USER(when_memory_runs_out_the_kernel_takes_guests_first),
         AS_USER(a_pid_file_that_names_somebody_else_kills_nobody),
         MADE(a_failed_start_is_reported_and_leaves_nothing),
     };

@@ -361,6 +361,34 @@ static void a_daemon_that_waits_for_it_ends_when_it_is_told_to(void **state)
     goes_on_anew();
 }
 
+static void a_daemon_begins_beside_it(void **state)
+{
+    define(SPEC_ONE);
+    rig_act(&rig, "web", "start");
+    counter_await_life(&rig, "web", SOON_MS);
+    has_another_disk_with_a_snapshot();
+    rig_stop(&rig);
+    small_fs_freeze(&rig);
+    rig_spawn(&rig);
+    rig_await(&rig, "web", "running", NULL, SOON_MS);
+    count_on();
+    small_fs_thaw(&rig);
+    goes_on_anew();
+}
+
+static void the_next_daemon_waits_for_the_one_that_waits_for_it(void **state)
+{
+    CLEANUP(mem_freep) char *op = begin_merge_and_freeze();
+
+    rig_stop(&rig);
+    rig_launch(&rig);
+    rig_await_log(&rig, "has ended but for a thread that waits for storage");
+    small_fs_thaw(&rig);
+    rig_await_served(&rig);
+    await(op, "state", "succeeded");
+    goes_on_anew();
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -373,6 +401,8 @@ int main(void)
         T(a_move_onto_it_is_cancelled_once_it_answers),
         T(a_merge_in_it_is_cancelled_once_it_answers),
         T(a_daemon_that_waits_for_it_ends_when_it_is_told_to),
+        T(a_daemon_begins_beside_it),
+        T(the_next_daemon_waits_for_the_one_that_waits_for_it),
     };
     const char *why;
 

@@ -427,21 +427,55 @@ static void the_jail_lets_nothing_else_happen(void **state)
     }
 }
 
+/* ---------------------------------------------------------------- files */
+
+#define RESIZE "{\"execute\":\"block_resize\",\"arguments\":{\"node-name\":\"d0\",\"size\":%u}}"
+
+/* QEMU's answer to a wish for a larger disk: its error, or "". The caller's. */
+static char *resize(struct guest *g, unsigned bytes)
+{
+    CLEANUP(mem_freep) char *text = str_format(RESIZE, bytes);
+    bool failed;
+    CLEANUP(json_decrefp)
+    json_t *body =
+        client_answer(&g->c, client_send(&g->c, WORKER_QMP, text, strlen(text), NULL, 0), &failed);
+
+    return str_dup(failed ? json_get_text(body, "detail") : "");
+}
+
+static void no_file_grows_further_than_was_said(void **state)
+{
+    CLEANUP(mem_freep) char *allowed = NULL;
+    CLEANUP(mem_freep) char *beyond = NULL;
+    struct guest g;
+
+    guest_init(&g, false);
+    g.file_max_bytes = 2 << 20;
+    guest_launch(&g, NULL);
+    allowed = resize(&g, 2 << 20);
+    beyond = resize(&g, (2 << 20) + 512);
+    if (*allowed || !strstr(beyond, "File too large"))
+        fail_msg("%s, %s", allowed, beyond);
+    json_decref(client_qmp(&g.c, "cont")); /* it lives, and works */
+    guest_await_serial(&g, "BOOT\n");
+    guest_clear(&g);
+}
+
 /* ---------------------------------------------------------------- passt */
 
-/* The worker's child whose name begins with "passt"; 0 when there is none. */
-static pid_t look_for_passt(pid_t worker)
+/* The child whose name begins so; 0 when there is none. */
+static pid_t look_for(pid_t parent, const char *begin)
 {
     char path[64], name[64];
     FILE *file;
     int pid, found = 0;
 
-    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)worker, (int)worker);
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)parent, (int)parent);
     file = fopen(path, "re");
     assert_non_null(file);
     while (!found && fscanf(file, "%d", &pid) == 1) {
         status_value(pid, "Name", name, sizeof name);
-        found = str_starts(name, "passt") ? pid : 0;
+        found = str_starts(name, begin) ? pid : 0;
     }
     fclose(file);
     return found;
@@ -450,10 +484,11 @@ static pid_t look_for_passt(pid_t worker)
 /* It has its name once it is executed, which may be after LAUNCH was answered. */
 static pid_t find_passt(pid_t worker)
 {
+    const pid_t net = look_for(worker, "vmmd-net");
     int64_t deadline = clock_mono_ms() + 5000;
     pid_t passt;
 
-    while (!(passt = look_for_passt(worker)) && clock_mono_ms() < deadline)
+    while (!(passt = look_for(net, "passt")) && clock_mono_ms() < deadline)
         (void)poll(NULL, 0, 5); /* asked again until it is there */
     return passt;
 }
@@ -505,6 +540,7 @@ int main(void)
         cmocka_unit_test(the_jail_shows_what_was_given),
         cmocka_unit_test(an_image_can_be_opened_by_a_name_that_is_nowhere),
         cmocka_unit_test(the_jail_lets_nothing_else_happen),
+        cmocka_unit_test(no_file_grows_further_than_was_said),
         cmocka_unit_test(a_guest_outlives_its_passt),
         cmocka_unit_test(passt_ends_with_the_vm),
     };

@@ -20,15 +20,42 @@
 
 /* ---- the database ---- */
 
+static sqlite3 *held;
+static unsigned holds;
+
 static sqlite3 *open_database(struct rig *r)
 {
     CLEANUP(mem_freep) char *path = str_format("%s/state/vmmd.db", r->dir);
     sqlite3 *db = NULL;
 
+    if (held)
+        return held;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK)
         fail_msg("%s: %s", path, sqlite3_errmsg(db));
     sqlite3_busy_timeout(db, PATIENT_MS);
     return db;
+}
+
+static void close_database(sqlite3 *db)
+{
+    if (db != held)
+        sqlite3_close(db);
+}
+
+void chain_hold(struct rig *r)
+{
+    if (!holds++)
+        held = open_database(r);
+}
+
+void chain_let_go(void)
+{
+    sqlite3 *db = held;
+
+    if (--holds)
+        return;
+    held = NULL;
+    close_database(db);
 }
 
 static sqlite3_stmt *ask(sqlite3 *db, const char *sql)
@@ -86,7 +113,7 @@ static bool follow(struct rig *r, const char *first, const char *vm, const char 
         out->files[out->n] = file_of(r, rows);
     }
     sqlite3_finalize(rows);
-    sqlite3_close(db);
+    close_database(db);
     return out->n > 0;
 }
 
@@ -119,7 +146,7 @@ unsigned chain_disks(struct rig *r, const char *vm)
     assert_true(next(rows));
     n = (unsigned)sqlite3_column_int(rows, 0);
     sqlite3_finalize(rows);
-    sqlite3_close(db);
+    close_database(db);
     return n;
 }
 
@@ -176,7 +203,7 @@ char *chain_find_strays(struct rig *r)
 
     if (!why)
         why = find_row_without_file(r, db);
-    sqlite3_close(db);
+    close_database(db);
     return why;
 }
 

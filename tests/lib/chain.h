@@ -17,6 +17,11 @@ struct chain { /* the leaf first */
     unsigned n;
 };
 
+/* Keeps the database open until chain_let_go(), for one thread that asks much: each opening reads
+ * the whole schema. No daemon may be killed or started in between, since a reader changes what a
+ * daemon finds. Can be nested. */
+void chain_hold(struct rig *r);
+void chain_let_go(void);
 /* The chain of a VM's disk. False when there is no such VM or disk. */
 bool chain_of_disk(struct rig *r, const char *vm, unsigned position, struct chain *out);
 /* The same as a snapshot keeps it; by the names of both. */

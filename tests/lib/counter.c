@@ -126,10 +126,12 @@ uint32_t counter_on_disk(struct rig *r, const char *name)
     struct chain chain;
     uint32_t least = 0;
 
+    chain_hold(r);
     for (unsigned i = 0; chain_of_disk(r, name, i, &chain); i++) {
         uint32_t n = counter_of(&chain);
         least = i == 0 || n < least ? n : least;
     }
+    chain_let_go();
     return least;
 }
 
@@ -146,10 +148,12 @@ uint32_t counter_in_snapshot(struct rig *r, const char *name, const char *snapsh
     struct chain chain;
     uint32_t least = 0;
 
+    chain_hold(r);
     for (unsigned i = 0; chain_of_snapshot(r, name, snapshot, i, &chain); i++) {
         uint32_t n = counter_of(&chain);
         least = i == 0 || n < least ? n : least;
     }
+    chain_let_go();
     return least;
 }
 
@@ -205,13 +209,16 @@ uint32_t counter_said(struct rig *r, const char *name)
 
 void counter_await_life(struct rig *r, const char *name, int ms)
 {
-    uint32_t before = counter_on_disk(r, name);
     int64_t deadline = clock_mono_ms() + ms;
+    uint32_t before;
 
+    chain_hold(r);
+    before = counter_on_disk(r, name);
     while (counter_on_disk(r, name) == before) {
         if (clock_mono_ms() > deadline)
             fail_msg("the guest of %s writes nothing: still %u", name, before);
         (void)poll(NULL, 0,
                    25); /* asked again until it has written, which is twenty times a second */
     }
+    chain_let_go();
 }

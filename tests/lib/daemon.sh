@@ -30,6 +30,7 @@ tls_cert = $1/cert.pem
 tls_key = $1/key.pem
 enable_fake_backend = true
 auth_failures_per_minute = 0
+client_certificates = true
 rate_limit = 0
 
 [pool-root main]

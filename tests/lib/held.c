@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
+#include "core/bundle/document.h"
 #include "core/core/parts.h"
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
@@ -241,7 +242,8 @@ const char *held_look_at_files(const char *root, unsigned *n)
 
     for (struct dirent *p; dir && !wrong && (p = readdir(dir));) {
         CLEANUP(mem_freep) char *path = str_format("%s/%s", root, p->d_name);
-        bool is_pool = p->d_name[0] != '.' && strcmp(p->d_name, COPY_FOLDER) != 0;
+        bool is_pool = p->d_name[0] != '.' && strcmp(p->d_name, COPY_FOLDER) != 0 &&
+                       strcmp(p->d_name, BUNDLE_FOLDER) != 0;
         DIR *pool = is_pool ? opendir(path) : NULL;
         for (struct dirent *f; pool && !wrong && (f = readdir(pool));) {
             CLEANUP(mem_freep) char *file = str_format("%s/%s", path, f->d_name);

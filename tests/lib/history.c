@@ -5,6 +5,7 @@
 #include "core/base/id.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "tests/lib/chain.h"
 #include "tests/lib/counter.h"
 
 #include <poll.h>
@@ -101,7 +102,7 @@ static json_t *ask(struct client *c, const char *method, const char *path, const
 /* Follows an acknowledged operation to its end; true when it succeeded. */
 static bool follow(const char *id)
 {
-    CLEANUP(mem_freep) char *path = str_format("/api/v1/operations/%s", id);
+    CLEANUP(mem_freep) char *path = str_format("/api/v1/operations/%s?wait=10", id);
     int64_t deadline = clock_mono_ms() + PATIENT_MS;
 
     while (clock_mono_ms() < deadline) {
@@ -508,8 +509,10 @@ void history_check(void)
 {
     if (untrue[0])
         fail_msg("%s", untrue);
+    chain_hold(rig);
     for (unsigned i = 0; i < OWNED; i++)
         check(&owned[i]);
+    chain_let_go();
 }
 
 const struct history_totals *history_totals(void)

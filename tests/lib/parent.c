@@ -79,9 +79,9 @@ static void make_world(uid_t uid)
     world.log = below("log");
     world.port = free_port();
     files = str_format(
-        "cd %s && mkdir bin && for p in main worker jail split pack kvmtest; do ln -s %s "
+        "cd %s && mkdir bin && for p in main worker jail split pack inspect kvmtest; do ln -s %s "
         "bin/vmmd-$p; done; "
-        "for p in front preload.so; do ln -s %s/vmmd-$p bin/; done; "
+        "for p in front net pam preload.so; do ln -s %s/vmmd-$p bin/; done; "
         " openssl req -x509 -newkey ec -pkeyopt "
         "ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 2 -keyout key.pem "
         "-out cert.pem 2>log && chmod 755 . && : > log && chmod 666 log",
@@ -306,14 +306,13 @@ bool have_cgroups(void)
 }
 
 /* Starts the worker of a VM; its report (owned by the caller) comes over the socket. */
-char *spawn(uint8_t vm, uint32_t slot, bool kvm)
+char *spawn(uint8_t vm, uint32_t slot, uint32_t flags)
 {
     CLEANUP(closep) int sock = -1;
-    struct priv_reply reply = request((struct priv_request){.op = PRIV_WORKER_SPAWN,
-                                                            .vm = vm_id(vm),
-                                                            .index = slot,
-                                                            .flags = kvm ? PRIV_SPAWN_KVM : 0},
-                                      &sock);
+    struct priv_reply reply = request(
+        (struct priv_request){
+            .op = PRIV_WORKER_SPAWN, .vm = vm_id(vm), .index = slot, .flags = flags},
+        &sock);
     char *report = mem_alloc(4096);
     struct pollfd p = {.fd = sock, .events = POLLIN};
 

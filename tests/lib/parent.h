@@ -41,7 +41,8 @@ bool ask(enum ask what, const void *data, size_t len, char **reply, size_t *repl
 struct priv_reply request(struct priv_request req, int *fd); /* one request to the helper */
 struct uuid vm_id(uint8_t n);
 bool have_cgroups(void);
-char *spawn(uint8_t vm, uint32_t slot, bool kvm); /* the worker's report, the caller's */
+/* 'flags': enum priv_spawn_flag. The worker's report, the caller's. */
+char *spawn(uint8_t vm, uint32_t slot, uint32_t flags);
 void kill_worker(uint8_t vm);
 pid_t worker_pid(const char *report);
 

@@ -55,6 +55,7 @@ struct change {
 struct object {
     bool is_dir;
     struct bytes bytes;
+    uint64_t digest; /* of 'bytes'; 0: not known */
     struct names durable, now;
     struct change *pending;
     size_t n_pending;
@@ -261,6 +262,8 @@ static void flush(struct replay *r, size_t object)
             apply_names(&o->durable, &o->pending[i]);
         else
             apply_bytes(&o->bytes, &o->pending[i]);
+    if (o->n_pending)
+        o->digest = 0;
     clear_pending(o);
 }
 
@@ -360,19 +363,40 @@ static void tear(struct cut *cut, struct bytes *b, const struct change *c)
     }
 }
 
-/* Word by word: whole databases and disks go through it for each state. */
-static void add_hash(struct cut *cut, const void *data, size_t len)
+#define HASH_BEGIN 14695981039346656037ull
+
+/* Word by word: whole databases and disks go through it. */
+static uint64_t add_hash(uint64_t hash, const void *data, size_t len)
 {
     const uint8_t *p = data;
     uint64_t word;
 
     for (; len >= sizeof word; p += sizeof word, len -= sizeof word) {
         memcpy(&word, p, sizeof word);
-        cut->hash = (cut->hash ^ word) * 1099511628211ull;
-        cut->hash ^= cut->hash >> 32;
+        hash = (hash ^ word) * 1099511628211ull;
+        hash ^= hash >> 32;
     }
     for (; len; len--)
-        cut->hash = (cut->hash ^ *p++) * 1099511628211ull;
+        hash = (hash ^ *p++) * 1099511628211ull;
+    return hash;
+}
+
+static uint64_t digest_of(const struct bytes *b)
+{
+    uint64_t digest = add_hash(HASH_BEGIN, b->data, b->n);
+
+    digest = add_hash(digest, b->far, b->n_far);
+    return add_hash(digest, &b->size, sizeof b->size) | 1;
+}
+
+/* Most files have not changed since the state before. */
+static uint64_t digest_after(struct object *o, const struct bytes *b)
+{
+    if (o->n_pending)
+        return digest_of(b);
+    if (!o->digest)
+        o->digest = digest_of(b);
+    return o->digest;
 }
 
 /* A copy only where something may have changed: see free_bytes(). */
@@ -426,10 +450,12 @@ static void write_file(const struct bytes *b, const char *path)
         fail_msg("%s cannot be written", path);
 }
 
-static void cut_file(struct cut *cut, const struct object *o, const char *path)
+/* A state is either hashed or written. */
+static void cut_file(struct cut *cut, struct object *o, const char *path)
 {
     struct bytes b = bytes_after(cut, o);
     size_t len = strlen(path);
+    uint64_t digest;
 
     /* SQLite's index of the WAL is memory that happens to have a name: anything may be in it. */
     if (len > 4 && strcmp(path + len - 4, "-shm") == 0 && b.size) {
@@ -441,11 +467,12 @@ static void cut_file(struct cut *cut, const struct object *o, const char *path)
         free_bytes(o, &b);
         return;
     }
-    add_hash(cut, b.data, b.n);
-    add_hash(cut, b.far, b.n_far);
-    add_hash(cut, &b.size, sizeof b.size);
-    if (*path != '-')
+    if (*path != '-') {
         write_file(&b, path);
+    } else {
+        digest = digest_after(o, &b);
+        cut->hash = add_hash(cut->hash, &digest, sizeof digest);
+    }
     free_bytes(o, &b);
 }
 
@@ -466,9 +493,9 @@ static void cut_dir(struct cut *cut, const struct object *o, const char *path)
         qsort(names.list, names.n, sizeof *names.list, by_text);
     for (size_t i = 0; i < names.n; i++) {
         CLEANUP(mem_freep) char *below = str_format("%s/%s", path, names.list[i].text);
-        const struct object *child = &cut->r->objects[names.list[i].object];
+        struct object *child = &cut->r->objects[names.list[i].object];
 
-        add_hash(cut, names.list[i].text, strlen(names.list[i].text));
+        cut->hash = add_hash(cut->hash, names.list[i].text, strlen(names.list[i].text));
         if (!child->is_dir)
             cut_file(cut, child, below);
         else if (*path == '-' || mkdir(below, 0700) == 0)
@@ -481,7 +508,7 @@ static void cut_dir(struct cut *cut, const struct object *o, const char *path)
 
 uint64_t replay_cut(struct replay *r, enum replay_cut how, unsigned seed, const char *to)
 {
-    struct cut cut = {.r = r, .how = how, .random = seed, .hash = 14695981039346656037ull};
+    struct cut cut = {.r = r, .how = how, .random = seed, .hash = HASH_BEGIN};
     uint64_t oldest = r->seq;
 
     for (size_t i = 0; i < r->n_objects; i++)

@@ -28,6 +28,6 @@ struct replay *replay_open(const char *log, const char *root, unsigned lies);
 void replay_close(struct replay *r);
 /* Goes on by one record; NULL at the end. '*note' is the text of a mark, owned by the replay. */
 const struct watch_record *replay_next(struct replay *r, const char **note);
-/* The hash of a state that a power cut at this point may leave, and with 'to' (an empty directory)
- * the state itself. The same seed gives the same one. */
+/* The hash of a state that a power cut at this point may leave; with 'to' (an empty directory) the
+ * state itself in place of it. The same seed gives the same one. */
 uint64_t replay_cut(struct replay *r, enum replay_cut how, unsigned seed, const char *to);

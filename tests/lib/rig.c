@@ -24,6 +24,13 @@
 
 #define READY_MS 40000
 
+/* VMMD_ONLY=name has a program run that story alone; * and ? as in a shell. */
+__attribute__((constructor)) static void choose_story(void)
+{
+    if (getenv("VMMD_ONLY"))
+        cmocka_set_test_filter(getenv("VMMD_ONLY"));
+}
+
 /* ---- requests ---- */
 
 struct reply {
@@ -234,15 +241,19 @@ static void run_vmmd(struct rig *r)
     _exit(98);
 }
 
-void rig_spawn(struct rig *r)
+void rig_launch(struct rig *r)
 {
-    int64_t deadline = clock_mono_ms() + READY_MS;
-    int status = 0;
-
     r->vmmd = fork();
     if (r->vmmd == 0)
         run_vmmd(r);
     assert_true(r->vmmd > 0);
+}
+
+void rig_await_served(struct rig *r)
+{
+    int64_t deadline = clock_mono_ms() + READY_MS;
+    int status = 0;
+
     for (;;) {
         json_decref(rig_call(r, "GET", "/healthz", NULL, &status));
         if (status == 200)
@@ -252,6 +263,34 @@ void rig_spawn(struct rig *r)
         if (clock_mono_ms() > deadline)
             fail_msg("vmmd does not serve: see %s/log", r->dir);
         (void)poll(NULL, 0, 20); /* asked again until it serves */
+    }
+}
+
+void rig_spawn(struct rig *r)
+{
+    rig_launch(r);
+    rig_await_served(r);
+}
+
+void rig_await_log(struct rig *r, const char *words)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/log", r->dir);
+    int64_t deadline = clock_mono_ms() + READY_MS;
+
+    for (;;) {
+        CLEANUP(closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+        CLEANUP(mem_freep) char *text = NULL;
+        struct err err = {0};
+        size_t len;
+
+        assert_true(fd >= 0 && fs_read_all(fd, 64u << 20, &text, &len, &err));
+        if (strstr(text, words))
+            return;
+        if (clock_mono_ms() > deadline) {
+            rig_print_log(r, 4096);
+            fail_msg("vmmd does not say '%s'", words);
+        }
+        (void)poll(NULL, 0, 20); /* read again until it is there */
     }
 }
 
@@ -420,19 +459,36 @@ static size_t read_serial(struct rig *r, const char *name, uint64_t offset, int 
     return len;
 }
 
-void rig_expect(struct rig *r, const char *name, uint64_t *offset, const char *text, int ms)
+/* 'all' is what it said instead. */
+static bool hears(struct rig *r, const char *name, uint64_t *offset, const char *text, int ms,
+                  struct strbuf *all)
 {
     int64_t deadline = clock_mono_ms() + ms;
-    CLEANUP(strbuf_clear) struct strbuf all = {0};
     char *at;
 
-    strbuf_adds(&all, "");
-    while (!(at = strstr(all.data, text))) {
+    strbuf_adds(all, "");
+    while (!(at = strstr(all->data, text))) {
         if (clock_mono_ms() > deadline)
-            fail_msg("%s did not say '%s' but: %s", name, text, all.data);
-        read_serial(r, name, *offset + all.len, 2, &all);
+            return false;
+        read_serial(r, name, *offset + all->len, 2, all);
     }
-    *offset += (uint64_t)(at - all.data) + strlen(text);
+    *offset += (uint64_t)(at - all->data) + strlen(text);
+    return true;
+}
+
+bool rig_hears(struct rig *r, const char *name, uint64_t *offset, const char *text, int ms)
+{
+    CLEANUP(strbuf_clear) struct strbuf all = {0};
+
+    return hears(r, name, offset, text, ms, &all);
+}
+
+void rig_expect(struct rig *r, const char *name, uint64_t *offset, const char *text, int ms)
+{
+    CLEANUP(strbuf_clear) struct strbuf all = {0};
+
+    if (!hears(r, name, offset, text, ms, &all))
+        fail_msg("%s did not say '%s' but: %s", name, text, all.data);
 }
 
 void rig_type(struct rig *r, const char *name, const char *text)
@@ -493,7 +549,8 @@ struct rig_pids rig_pids(struct rig *r, const char *name)
     if (!pids.worker)
         return pids;
     pids.jail = proc_child_named(pids.worker, "vmmd-jail");
-    pids.passt = proc_child_named(pids.worker, "passt");
+    pids.net = proc_child_named(pids.worker, "vmmd-net");
+    pids.passt = pids.net ? proc_child_named(pids.net, "/usr/bin/passt") : 0;
     pids.qemu = pids.jail ? proc_child_named(pids.jail, "/usr/bin/qemu-system-x86_64") : 0;
     return pids;
 }

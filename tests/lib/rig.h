@@ -23,7 +23,10 @@ bool rig_possible(const char **why);
 bool rig_possible_bare(const char **why);
 void rig_make(struct rig *r, uid_t uid); /* directories, configuration, daemon, pools */
 void rig_spawn(struct rig *r);           /* the daemon alone; returns when it serves */
-void rig_stop(struct rig *r);            /* SIGTERM; asserts exit status 0; VMs go on */
+void rig_launch(struct rig *r);          /* ... does not wait for that */
+void rig_await_served(struct rig *r);
+void rig_await_log(struct rig *r, const char *words); /* in what the daemon has said so far */
+void rig_stop(struct rig *r); /* SIGTERM; asserts exit status 0; VMs go on */
 /* SIGKILL for vmmd; returns when its children have seen that and are gone, too. 'then' (or NULL) is
  * called once vmmd is dead. rig_spawn() starts the next. */
 void rig_kill(struct rig *r, void (*then)(void));
@@ -51,6 +54,7 @@ void rig_await(struct rig *r, const char *name, const char *state, const char *r
 char *rig_text(struct rig *r, const char *name, const char *member); /* of GET /vms/name; owned */
 
 /* Reads the serial log from '*offset' on until 'text' was seen; '*offset' moves behind it. */
+bool rig_hears(struct rig *r, const char *name, uint64_t *offset, const char *text, int ms);
 void rig_expect(struct rig *r, const char *name, uint64_t *offset, const char *text, int ms);
 void rig_type(struct rig *r, const char *name, const char *text);
 /* Boots: waits for the guest's prompt. */
@@ -64,7 +68,7 @@ void rig_print_log(struct rig *r, long last_bytes);
 /* Processes. 0 when there is none. */
 pid_t rig_child(struct rig *r, const char *argv0); /* vmmd-main, vmmd-front */
 struct rig_pids {
-    pid_t worker, jail, qemu, passt;
+    pid_t worker, jail, qemu, net, passt;
 };
 struct rig_pids rig_pids(struct rig *r, const char *name);
 bool rig_lives(pid_t pid);

@@ -80,6 +80,19 @@ void small_fs_fill(struct rig *r)
     assert_true(now.f_bavail * now.f_frsize < 65536);
 }
 
+void small_fs_leave(struct rig *r, uint64_t bytes)
+{
+    CLEANUP(mem_freep) char *path = small_fs_path(r, "filler");
+    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    struct statvfs now;
+
+    assert_true(fd >= 0);
+    assert_int_equal(fstatvfs(fd, &now), 0);
+    assert_true(now.f_bavail * now.f_frsize > bytes);
+    assert_int_equal(posix_fallocate(fd, 0, (off_t)(now.f_bavail * now.f_frsize - bytes)), 0);
+    assert_int_equal(fsync(fd), 0);
+}
+
 void small_fs_free_again(struct rig *r)
 {
     CLEANUP(mem_freep) char *path = small_fs_path(r, "filler");

@@ -11,7 +11,8 @@ void small_fs_mount(struct rig *r);
 void small_fs_unmount(struct rig *r);
 char *small_fs_path(struct rig *r, const char *name); /* below its root; the caller's */
 
-void small_fs_fill(struct rig *r); /* whatever is free, to the last block */
+void small_fs_fill(struct rig *r);                  /* whatever is free, to the last block */
+void small_fs_leave(struct rig *r, uint64_t bytes); /* fills it but for so many */
 void small_fs_free_again(struct rig *r);
 
 void small_fs_freeze(struct rig *r);

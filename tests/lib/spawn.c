@@ -49,9 +49,9 @@ static int open_program(const char *name)
 }
 
 /* Becomes the program 'exe' with fds[i] as descriptor 3 + i and nothing else above stderr. */
-static void become(int exe, const char *name, const char *arg, const int *fds, int n)
+static void become(int exe, const char *name, const char *vm, const int *fds, int n)
 {
-    const char *argv[] = {name, arg, NULL};
+    const char *argv[] = {name, vm, vm ? "--net" : NULL, NULL};
     int parked[8];
 
     exe = fcntl(exe, F_DUPFD_CLOEXEC, 100);
@@ -120,13 +120,27 @@ static pid_t start_jail(int exe, int preload, int sock, int lifeline, bool rootl
 
 /* Opened before anything is forked. */
 struct programs {
-    int worker, jail, preload, split;
+    int worker, jail, preload, split, net;
 };
+
+/* Without the root of its own that the helper gives it: what it needs is a namespace to be the
+ * first of. */
+static void start_net(int exe, int sock, bool rootless)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, (rootless ? 0 : CLONE_NEWPID) | SIGCHLD, 0, 0, 0, 0);
+
+    NEED(pid >= 0);
+    if (pid)
+        return;
+    if (!rootless)
+        drop_to(SPAWN_NET_UID);
+    become(exe, "vmmd-net", NULL, (int[]){sock}, 1);
+}
 
 static void run_worker(const struct spawned *s, const struct programs *p, int run, int main_sock,
                        int tell)
 {
-    int pair[2], lifeline[2];
+    int pair[2], net[2], lifeline[2];
     struct err err = {0};
     pid_t pid;
 
@@ -134,20 +148,23 @@ static void run_worker(const struct spawned *s, const struct programs *p, int ru
     if (s->rootless)
         drop_to(SPAWN_ROOTLESS_UID);
     NEED(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    NEED(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, net) == 0);
     NEED(pipe2(lifeline, O_CLOEXEC) == 0);
     pid = start_jail(p->jail, p->preload, pair[1], lifeline[0], s->rootless);
+    start_net(p->net, net[1], s->rootless);
     NEED(write(tell, &pid, sizeof pid) == sizeof pid);
     if (!s->rootless)
         drop_to(SPAWN_WORKER_UID);
     NEED(prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0); /* a test that fails leaves nothing */
-    become(p->worker, "vmmd-worker", s->vm, (int[]){main_sock, pair[0], lifeline[1], run, p->split},
-           5);
+    become(p->worker, "vmmd-worker", s->vm,
+           (int[]){main_sock, pair[0], lifeline[1], run, p->split, net[0]}, 6);
 }
 
 void spawn_again(struct spawned *s)
 {
     struct programs p = {open_program("vmmd-worker"), open_program("vmmd-jail"),
-                         open_program("vmmd-preload.so"), open_program("vmmd-split")};
+                         open_program("vmmd-preload.so"), open_program("vmmd-split"),
+                         open_program("vmmd-net")};
     int run = open(s->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int pair[2], tell[2];
 
@@ -167,6 +184,7 @@ void spawn_again(struct spawned *s)
     close(p.jail);
     close(p.preload);
     close(p.split);
+    close(p.net);
     close(run);
 }
 

@@ -9,6 +9,7 @@
 
 #define SPAWN_JAIL_UID     1000016 /* root of the jail; QEMU is the next one */
 #define SPAWN_WORKER_UID   1000000
+#define SPAWN_NET_UID      1000100
 #define SPAWN_ROOTLESS_UID 65533
 
 struct spawned {

@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/base/thread.h"
+#include "core/bundle/bundle.h"
 #include "core/core/parts.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
@@ -29,6 +30,8 @@ void name_actor(struct actor *a, struct world *w, unsigned number)
     snprintf(a->away, sizeof a->away, "away-%u", number);
     snprintf(a->key, sizeof a->key, "key-of-%u", number);
     snprintf(a->template, sizeof a->template, "template-%u", number);
+    snprintf(a->bundle, sizeof a->bundle, "bundle-%u", number);
+    snprintf(a->twin, sizeof a->twin, "twin-%u", number);
 }
 
 struct origin origin_of(const struct actor *a)
@@ -196,6 +199,39 @@ static bool move(struct actor *a, struct err *err)
            ended_well(a->w, &op, err);
 }
 
+static bool pack(struct actor *a, struct err *err)
+{
+    const struct bundle_ask ask = {
+        .pool = a->pool, .name = a->bundle, .snapshots = true, .consistency = CONSISTENCY_AUTO};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    return vm_export(a->w->core, a->vm, &ask, &world_admin, &op, &plan, err) &&
+           ended_well(a->w, &op, err);
+}
+
+static bool unpack(struct actor *a, struct err *err)
+{
+    const struct import_ask ask = {.bundle = a->bundle, .pool = a->away, .name = a->twin};
+    json_t *plan = NULL;
+    struct uuid op;
+
+    return vm_import(a->w->core, &ask, &world_admin, &op, &plan, err) && ended_well(a->w, &op, err);
+}
+
+static bool drop_twin(struct actor *a, struct err *err)
+{
+    struct uuid op;
+
+    return vm_delete(a->w->core, a->twin, NULL, &world_admin, &op, err) &&
+           ended_well(a->w, &op, err);
+}
+
+static bool drop_bundle(struct actor *a, struct err *err)
+{
+    return bundle_remove(a->w->core, a->bundle, &world_admin, err);
+}
+
 static bool act_all(struct actor *a, enum vm_verb verb, struct err *err)
 {
     CLEANUP(json_decrefp) json_t *refs = json_pack("[s,s]", "nobody", a->vm);
@@ -244,45 +280,50 @@ static const struct step {
     bool (*act)(struct actor *a, struct err *err);
     struct truth after;
 } steps[] = {
-    {NULL, {NO_VM, OFF, false, false, false, 0, 0, 0, false}}, /* before the first */
-    {make_pool, {NO_VM, OFF, false, true, false, 0, 0, 0, false}},
-    {make_vm, {0, OFF, false, true, true, 0, 0, 0, false}},
-    {make_token, {0, OFF, true, true, true, 0, 0, 0, false}},
-    {make_template, {0, OFF, true, true, true, 1, 0, 0, false}},
-    {edit, {1, OFF, true, true, true, 1, 0, 0, false}},
-    {start, {1, RUNS, true, true, true, 1, 0, 0, false}},
-    {edit, {2, RUNS, true, true, true, 1, 0, 0, false}},
-    {stop, {2, OFF, true, true, true, 1, 0, 0, false}},
+    {NULL, {NO_VM, OFF, false, false, false, 0, 0, 0, false, 0}}, /* before the first */
+    {make_pool, {NO_VM, OFF, false, true, false, 0, 0, 0, false, 0}},
+    {make_vm, {0, OFF, false, true, true, 0, 0, 0, false, 0}},
+    {make_token, {0, OFF, true, true, true, 0, 0, 0, false, 0}},
+    {make_template, {0, OFF, true, true, true, 1, 0, 0, false, 0}},
+    {edit, {1, OFF, true, true, true, 1, 0, 0, false, 0}},
+    {start, {1, RUNS, true, true, true, 1, 0, 0, false, 0}},
+    {edit, {2, RUNS, true, true, true, 1, 0, 0, false, 0}},
+    {stop, {2, OFF, true, true, true, 1, 0, 0, false, 0}},
     {edit,
-     {1, OFF, true, true, true, 1, 0, 0, false}}, /* the daemon is started anew before this one */
-    {edit_template, {1, OFF, true, true, true, 2, 0, 0, false}},
-    {drop_token, {1, OFF, false, true, true, 2, 0, 0, false}},
-    {start_all, {1, RUNS, false, true, true, 2, 0, 0, false}},
-    {stop_all, {1, OFF, false, true, true, 2, 0, 0, false}},
-    {make_token, {1, OFF, true, true, true, 2, 0, 0, false}},
-    {write_number, {1, OFF, true, true, true, 2, 1, 0, false}},
-    {start, {1, RUNS, true, true, true, 2, 1, 0, false}},
-    {change_tree, {1, RUNS, true, true, true, 2, 1, 1, false}},
-    {write_number, {1, RUNS, true, true, true, 2, 2, 1, false}},
-    {change_tree, {1, RUNS, true, true, true, 2, 2, 3, false}},
-    {change_tree, {1, RUNS, true, true, true, 2, 2, 2, false}},
-    {write_number, {1, RUNS, true, true, true, 2, 3, 2, false}},
-    {keep_memory, {1, RUNS, true, true, true, 2, 3, 6, false}},
-    {write_number, {1, RUNS, true, true, true, 2, 4, 6, false}},
-    {save, {1, SAVED, true, true, true, 2, 4, 6, false}},
-    {start, {1, RUNS, true, true, true, 2, 4, 6, false}},
-    {back_to_ram, {1, SAVED, true, true, true, 2, 3, 6, false}},
-    {start, {1, RUNS, true, true, true, 2, 3, 6, false}},
-    {change_tree, {1, RUNS, true, true, true, 2, 3, 2, false}},
-    {move, {1, RUNS, true, true, true, 2, 3, 2, true}},
-    {write_number, {1, RUNS, true, true, true, 2, 5, 2, true}},
-    {stop, {1, OFF, true, true, true, 2, 5, 2, true}},
-    {back_to_two, {1, OFF, true, true, true, 2, 2, 2, true}},
-    {move, {1, OFF, true, true, true, 2, 2, 2, false}},
-    {change_tree, {1, OFF, true, true, true, 2, 2, 0, false}},
-    {drop_template, {1, OFF, true, true, true, 0, 2, 0, false}},
-    {drop_vm, {NO_VM, OFF, true, true, true, 0, 0, 0, false}},
-    {drop_pool, {NO_VM, OFF, true, false, true, 0, 0, 0, false}},
+     {1, OFF, true, true, true, 1, 0, 0, false,
+      0}}, /* the daemon is started anew before this one */
+    {edit_template, {1, OFF, true, true, true, 2, 0, 0, false, 0}},
+    {drop_token, {1, OFF, false, true, true, 2, 0, 0, false, 0}},
+    {start_all, {1, RUNS, false, true, true, 2, 0, 0, false, 0}},
+    {stop_all, {1, OFF, false, true, true, 2, 0, 0, false, 0}},
+    {make_token, {1, OFF, true, true, true, 2, 0, 0, false, 0}},
+    {write_number, {1, OFF, true, true, true, 2, 1, 0, false, 0}},
+    {start, {1, RUNS, true, true, true, 2, 1, 0, false, 0}},
+    {change_tree, {1, RUNS, true, true, true, 2, 1, 1, false, 0}},
+    {write_number, {1, RUNS, true, true, true, 2, 2, 1, false, 0}},
+    {change_tree, {1, RUNS, true, true, true, 2, 2, 3, false, 0}},
+    {change_tree, {1, RUNS, true, true, true, 2, 2, 2, false, 0}},
+    {write_number, {1, RUNS, true, true, true, 2, 3, 2, false, 0}},
+    {keep_memory, {1, RUNS, true, true, true, 2, 3, 6, false, 0}},
+    {write_number, {1, RUNS, true, true, true, 2, 4, 6, false, 0}},
+    {save, {1, SAVED, true, true, true, 2, 4, 6, false, 0}},
+    {start, {1, RUNS, true, true, true, 2, 4, 6, false, 0}},
+    {back_to_ram, {1, SAVED, true, true, true, 2, 3, 6, false, 0}},
+    {start, {1, RUNS, true, true, true, 2, 3, 6, false, 0}},
+    {change_tree, {1, RUNS, true, true, true, 2, 3, 2, false, 0}},
+    {move, {1, RUNS, true, true, true, 2, 3, 2, true, 0}},
+    {write_number, {1, RUNS, true, true, true, 2, 5, 2, true, 0}},
+    {stop, {1, OFF, true, true, true, 2, 5, 2, true, 0}},
+    {back_to_two, {1, OFF, true, true, true, 2, 2, 2, true, 0}},
+    {move, {1, OFF, true, true, true, 2, 2, 2, false, 0}},
+    {change_tree, {1, OFF, true, true, true, 2, 2, 0, false, 0}},
+    {pack, {1, OFF, true, true, true, 2, 2, 0, false, 1}},
+    {unpack, {1, OFF, true, true, true, 2, 2, 0, false, 2}},
+    {drop_twin, {1, OFF, true, true, true, 2, 2, 0, false, 1}},
+    {drop_bundle, {1, OFF, true, true, true, 2, 2, 0, false, 0}},
+    {drop_template, {1, OFF, true, true, true, 0, 2, 0, false, 0}},
+    {drop_vm, {NO_VM, OFF, true, true, true, 0, 0, 0, false, 0}},
+    {drop_pool, {NO_VM, OFF, true, false, true, 0, 0, 0, false, 0}},
 };
 #define STEPS   (ARRAY_LEN(steps) - 1)
 #define RESTART 8

@@ -5,6 +5,8 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/bundle/bundle.h"
+#include "core/bundle/document.h"
 #include "core/core/parts.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
@@ -102,6 +104,48 @@ static bool is_away(const struct actor *a)
     return str_eq(json_get_text(first, "pool"), a->away);
 }
 
+/* "complete", "broken" (static), or "" when there is no bundle of the actor's. */
+static const char *bundle_state(const struct actor *a)
+{
+    CLEANUP(strbuf_clear) struct strbuf list = {0};
+    CLEANUP(query_clear) struct query query = {0};
+    const struct query_ask ask = {.page_size = 100};
+    CLEANUP(json_decrefp) json_t *all = NULL;
+    struct err err = {0};
+    json_t *one;
+    size_t i;
+
+    if (!query_parse(&schema_bundle, &ask, &query, &err))
+        return "broken";
+    bundle_list(a->w->core, &query, &list);
+    all = json_loadb(list.data, list.len, 0, NULL);
+    json_array_foreach (json_object_get(all, "items"), i, one)
+        if (str_eq(json_get_text(one, "name"), a->bundle))
+            return str_eq(json_get_text(one, "state"), "complete") ? "complete" : "broken";
+    return "";
+}
+
+/* What was carried: 2 needs its bundle, too; -1: there is half a one. Only a removal may leave it
+ * so: then it can be removed again. */
+static int look_at_carried(const struct actor *a)
+{
+    const char *state = bundle_state(a);
+
+    if (world_has_vm(a->w, a->twin))
+        return str_eq(state, "complete") ? 2 : -1;
+    return str_eq(state, "complete") ? 1 : str_eq(state, "broken") ? -1 : 0;
+}
+
+static bool is_carried(const struct actor *a, int is, const struct truth *was,
+                       const struct truth *becomes)
+{
+    const bool goes = was->carried == 1 && becomes->carried == 0;
+
+    if (is == 2 && !held_is(a->w, a->twin, was->holds, becomes->holds))
+        return false;
+    return is == was->carried || is == becomes->carried || (is == -1 && goes);
+}
+
 static struct truth look(const struct actor *a)
 {
     const struct origin origin = origin_of(a);
@@ -124,6 +168,7 @@ static struct truth look(const struct actor *a)
         t.tree = has_snapshot(a, "one") + 2 * has_snapshot(a, "two") + 4 * has_memory(a, "ram");
         t.away = is_away(a);
     }
+    t.carried = look_at_carried(a);
     t.token = token != NULL;
     t.pool = pool && away;
     template = template_show(core, a->template, &revision, &err);
@@ -157,6 +202,10 @@ static const char *actor_is_right(const struct actor *a, unsigned acked, unsigne
                    is.away ? "in the other pool" : "not where they had moved to");
     if (!held_is(a->w, a->vm, was->holds, becomes->holds))
         return say("%s does not hold the %d that was written and flushed", a->vm, was->holds);
+    if (!is_carried(a, is.carried, was, becomes))
+        return say("of %s's bundle and the VM that is made of it there is %d (-1: half), "
+                   "acknowledged was %d",
+                   a->vm, is.carried, was->carried);
     if (!is_one_of(is.token, was->token, becomes->token))
         return say("%s %s", a->token, is.token ? "is back" : "is lost");
     if (!is_one_of(is.pool, was->pool, becomes->pool))
@@ -205,7 +254,7 @@ static unsigned count_vms(struct world *w)
     for (unsigned i = 0; i < STORY_ACTORS; i++) {
         struct actor a;
         name_actor(&a, w, i);
-        n += world_has_vm(w, a.vm);
+        n += world_has_vm(w, a.vm) + world_has_vm(w, a.twin);
     }
     return n;
 }
@@ -217,9 +266,24 @@ static unsigned count_files(struct world *w)
     for (unsigned i = 0; i < STORY_ACTORS; i++) {
         struct actor a;
         name_actor(&a, w, i);
-        n += held_files(w, a.vm);
+        n += held_files(w, a.vm) + held_files(w, a.twin);
     }
     return n;
+}
+
+/* A folder that an export was writing. */
+static const char *no_part_is_left(const char *root)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/" BUNDLE_FOLDER, root);
+    DIR *dir = opendir(path);
+    const char *wrong = NULL;
+
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (e->d_name[0] == '.' && !str_eq(e->d_name, ".") && !str_eq(e->d_name, ".."))
+            wrong = say("%s/%s was being written, and is left", path, e->d_name);
+    if (dir)
+        closedir(dir);
+    return wrong;
 }
 
 static const char *files_match_rows(struct world *w)
@@ -231,6 +295,10 @@ static const char *files_match_rows(struct world *w)
 
     if (!wrong)
         wrong = held_look_at_files(second_root, &files);
+    if (!wrong)
+        wrong = no_part_is_left(main_root);
+    if (!wrong)
+        wrong = no_part_is_left(second_root);
     return wrong || files == known
                ? wrong
                : say("%u image files are known, and %u are there", known, files);
@@ -291,6 +359,8 @@ static const char *check_open(struct world *w, const struct story_progress *p)
         wrong = actor_is_right(&a, p->acked[i], p->begun[i]);
         if (!wrong)
             wrong = copy_is_right(w, a.vm);
+        if (!wrong)
+            wrong = copy_is_right(w, a.twin);
     }
     if (!wrong)
         wrong = files_match_rows(w);

@@ -18,12 +18,13 @@ struct truth {
     int holds;    /* what its guest wrote to its disks, and flushed */
     int tree;     /* its snapshots: 1 for "one", 2 for "two", 4 for "ram", with its memory */
     bool away;    /* its disks are in the other pool */
+    int carried;  /* 1: its bundle is there, 2: and the VM that was made of it */
 };
 
 struct actor {
     struct world *w;
     unsigned number;
-    char vm[16], token[16], pool[16], away[16], key[24], template[16];
+    char vm[16], token[16], pool[16], away[16], key[24], template[16], bundle[16], twin[16];
     void (*mark)(const char *note);
     unsigned from, to; /* steps */
     const struct truth *before, *after;

@@ -47,7 +47,9 @@ static bool state_is(const char *word)
 
 static bool is_live(void)
 {
-    return state_is("running") || state_is("paused");
+    CLEANUP(mem_freep) char *state = rig_text(&rig, WALK_VM, "run.state");
+
+    return strcmp(state, "running") == 0 || strcmp(state, "paused") == 0;
 }
 
 static bool exists(void)
@@ -76,7 +78,7 @@ static void make(void)
 
 static void begin_absent(void)
 {
-    if (exists() && is_live())
+    if (is_live())
         rig_act(&rig, WALK_VM, "stop");
     if (exists())
         json_decref(rig_do(&rig, "DELETE", VM_PATH, NULL, 200));
@@ -388,6 +390,8 @@ static bool is_worth(const struct walk_operation *op, const struct point *p, enu
     if (op->once && p->nth > 1 && !getenv("VMMD_WALK_ALL"))
         return false;
     if (op->brief && (below || str_starts(p->name, "qemu.")))
+        return false;
+    if (op->own && !str_starts(p->name, op->own))
         return false;
     if (victim == MAIN || victim == VICTIMS)
         return true;

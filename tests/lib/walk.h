@@ -26,6 +26,7 @@ struct walk_operation {
     void (*after)(struct rig *r);   /* more that holds once it succeeded, or NULL */
     bool same_guest;                /* the guest goes on in the same process */
     bool once;                      /* a point counts at its first passage; $VMMD_WALK_ALL: all */
+    const char *own;                /* what its points' names begin with, or NULL: all are walked */
     bool brief;                     /* what worker, jail and QEMU do in it another one walks */
     bool starts;                    /* worker and QEMU come to be in it: they are victims, too */
     bool goes_back;                 /* what the guest wrote last need not be on its disk */

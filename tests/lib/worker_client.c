@@ -226,7 +226,7 @@ static const char *const common_args[] = {
     "-serial",
     "chardev:ser"};
 
-static char *launch_text(const char *extra_arg, const char *mtu, bool uffd)
+static char *launch_text(const struct guest *g, const char *extra_arg, const char *mtu)
 {
     CLEANUP(json_decrefp)
     json_t *root = json_pack(
@@ -248,7 +248,9 @@ static char *launch_text(const char *extra_arg, const char *mtu, bool uffd)
         json_array_append_new(argv, json_string("-device"));
         json_array_append_new(argv, json_string("virtio-net-pci,netdev=n0,romfile="));
     }
-    if (uffd)
+    if (g->file_max_bytes)
+        json_put_u64(root, "file_max_bytes", g->file_max_bytes);
+    if (g->uffd >= 0)
         json_array_append_new(
             json_object_get(root, "fds"),
             json_pack("{s:i,s:s,s:i}", "fd", PRELOAD_FD_UFFD, "role", "file", "index", 4));
@@ -270,6 +272,7 @@ void guest_init(struct guest *g, bool rootless)
     g->serial_log = memory_file("serial", "", 0, 0);
     g->qemu_log = memory_file("qemu", "", 0, 0);
     g->uffd = -1;
+    g->file_max_bytes = 0;
     g->qemu = 0;
 }
 
@@ -296,7 +299,7 @@ int guest_dial(const struct guest *g)
 
 json_t *guest_launch_answer(struct guest *g, const char *extra_arg, const char *mtu, bool *failed)
 {
-    char *text = launch_text(extra_arg, mtu, g->uffd >= 0);
+    char *text = launch_text(g, extra_arg, mtu);
     int fds[5] = {boot_disk(), memory_file("kernel", "not read", 8, 8), g->serial_log, g->qemu_log,
                   g->uffd};
     uint32_t id = client_send(&g->c, WORKER_LAUNCH, text, strlen(text), fds, g->uffd >= 0 ? 5 : 4);

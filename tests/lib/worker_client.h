@@ -43,8 +43,9 @@ struct guest {
     struct spawned s;
     struct client c; /* epoch 5 */
     int serial_log, qemu_log;
-    int uffd;   /* /dev/userfaultfd, lent to QEMU; -1 (after guest_init) when it is not */
-    pid_t qemu; /* once launched */
+    int uffd; /* /dev/userfaultfd, lent to QEMU; -1 (after guest_init) when it is not */
+    uint64_t file_max_bytes; /* of LAUNCH, unless 0 */
+    pid_t qemu;              /* once launched */
 };
 
 /* Spawns a worker and says HELLO. */

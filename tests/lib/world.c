@@ -6,7 +6,9 @@
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/bundle/document.h"
 #include "core/disk/change.h"
+#include "core/disk/imports.h"
 #include "core/disk/media.h"
 #include "core/disk/pool.h"
 #include "core/event/event.h"
@@ -14,8 +16,9 @@
 #include "core/model/profile.h"
 #include "core/port/host.h"
 #include "core/port/store.h"
-#include "core/rebuild/document.h"
+#include "core/template/template.h"
 #include "core/user/token.h"
+#include "store/reserve.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -57,12 +60,23 @@ bool host_kvm_open(int *fd, struct err *err)
     return err_set(err, ERR_NOT_FOUND, "there is no /dev/kvm here");
 }
 
+void host_worker_starts(struct histogram_seen *out)
+{
+    *out = (struct histogram_seen){0};
+}
+
+bool host_worker_limit(const struct uuid *vm, const struct host_limits *limits, struct err *err)
+{
+    return true;
+}
+
 bool host_uffd_open(int *fd, struct err *err)
 {
     return err_set(err, ERR_UNSUPPORTED, "there is no /dev/userfaultfd here");
 }
 
-bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock, struct err *err)
+bool host_worker_spawn(const struct uuid *vm, uint32_t slot, struct host_wants wants,
+                       const struct host_limits *limits, int *sock, struct err *err)
 {
     return err_set(err, ERR_UNSUPPORTED, "no workers here");
 }
@@ -126,11 +140,14 @@ bool host_fake_allowed(void)
 
 /* ---- the world ---- */
 
+pam_ask *world_pam;
+
 bool world_open(struct world *w)
 {
     disk_unplug_ms = 300; /* a fake guest answers at once, or not at all */
     CLEANUP(mem_freep) char *state = str_format("%s/state", w->dir);
-    const struct core_config config = {.state_dir = state, .on_epoch = backend_qemu_init};
+    const struct core_config config = {
+        .state_dir = state, .pam = world_pam, .on_epoch = backend_qemu_init};
     struct err err = {0};
 
     w->core = core_open(&config, &err);
@@ -144,11 +161,23 @@ void world_without_qemu(void)
     qemu = "/nonexistent/qemu";
 }
 
+/* The programs that core has something done by; they are spawned. */
+static void use_programs(void)
+{
+    const char *bin = getenv("VMMD_BIN") ? getenv("VMMD_BIN") : "build/dev";
+    CLEANUP(mem_freep) char *pack = str_format("%s/vmmd-pack", bin);
+    CLEANUP(mem_freep) char *inspect = str_format("%s/vmmd-inspect", bin);
+
+    image_pack_init(pack);
+    image_inspect_init(inspect);
+}
+
 void world_adopt(struct world *w, char *dir)
 {
     CLEANUP(mem_freep) char *state = str_format("%s/state", dir);
     struct err err = {0};
 
+    use_programs();
     w->dir = dir;
     assert_true(fs_mkdirs(state, 0700, &err));
     for (unsigned i = 0; i < 2; i++) {
@@ -171,11 +200,47 @@ static unsigned threads(void)
     return n;
 }
 
+static char *shared; /* a directory of this process, with a reserve */
+static pid_t shared_by;
+
+static void remove_shared(void)
+{
+    if (getpid() == shared_by)
+        tmp_dir_remove(shared);
+}
+
+/* The reserve beside the database is 16 MiB of zeroes, and in memory they are written: all worlds
+ * of a process have the same file. What is done to a reserve is to remove its name. */
+static void give_reserve(const char *dir)
+{
+    CLEANUP(mem_freep) char *state = str_format("%s/state", dir);
+    CLEANUP(mem_freep) char *to = str_format("%s/" RESERVE_FILE, state);
+    CLEANUP(mem_freep) char *from = NULL;
+    CLEANUP(closep) int fd = -1;
+    struct err err = {0};
+
+    if (!shared) {
+        shared = tmp_dir_make();
+        shared_by = getpid();
+        assert_int_equal(atexit(remove_shared), 0);
+        from = str_format("%s/" RESERVE_FILE, shared);
+        fd = open(from, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_true(fd >= 0 && fallocate(fd, 0, 0, RESERVE_BYTES) == 0);
+    } else {
+        from = str_format("%s/" RESERVE_FILE, shared);
+    }
+    assert_true(fs_mkdirs(state, 0700, &err));
+    (void)!link(from, to); /* else the store makes one */
+}
+
 void world_make(struct world *w)
 {
+    char *dir = tmp_dir_make();
+
     if (!alone)
         alone = threads();
-    world_make_in(w, tmp_dir_make());
+    give_reserve(dir);
+    world_make_in(w, dir);
 }
 
 /* Every world begins with the same empty database: it is made once in a process, since hundreds of
@@ -200,15 +265,6 @@ static void give_database(const char *state)
     assert_true(fs_publish(to, "vmmd.db", database, len, 0600, &err));
 }
 
-/* The one program that core has done something by; it is spawned. */
-static void use_packer(void)
-{
-    const char *bin = getenv("VMMD_BIN") ? getenv("VMMD_BIN") : "build/dev";
-    CLEANUP(mem_freep) char *path = str_format("%s/vmmd-pack", bin);
-
-    image_pack_init(path);
-}
-
 void world_make_in(struct world *w, char *dir)
 {
     CLEANUP(mem_freep) char *state = str_format("%s/state", dir);
@@ -216,7 +272,6 @@ void world_make_in(struct world *w, char *dir)
     struct uuid pool;
 
     world_adopt(w, dir);
-    use_packer();
     give_database(state);
     assert_true(world_open(w));
     if (!pool_create(w->core, "main", "main", &world_admin, &pool, &err))
@@ -278,6 +333,10 @@ static bool list_of(struct world *w, const struct query *q, struct strbuf *out, 
         vm_list(w->core, q, out);
     else if (q->schema == &schema_pool)
         pool_list(w->core, q, out);
+    else if (q->schema == &schema_import)
+        import_list(w->core, q, out);
+    else if (q->schema == &schema_template)
+        template_list(w->core, q, out);
     else
         token_list(w->core, q, out);
     return true;
@@ -431,7 +490,9 @@ static void each_image(void (*visit)(void *ctx, const char *path), void *ctx)
         for (struct dirent *p; (p = readdir(root));) {
             CLEANUP(mem_freep) char *path = str_format("%s/%s", roots[i], p->d_name);
             bool is_pool = p->d_name[0] != '.' && strcmp(p->d_name, "media") != 0 &&
-                           strcmp(p->d_name, "exports") != 0 && strcmp(p->d_name, COPY_FOLDER) != 0;
+                           strcmp(p->d_name, "exports") != 0 && strcmp(p->d_name, "imports") != 0 &&
+                           strcmp(p->d_name, COPY_FOLDER) != 0 &&
+                           strcmp(p->d_name, BUNDLE_FOLDER) != 0;
             DIR *pool = is_pool ? opendir(path) : NULL;
             for (struct dirent *f; pool && (f = readdir(pool));) {
                 CLEANUP(mem_freep) char *file = str_format("%s/%s", path, f->d_name);

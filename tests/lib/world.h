@@ -12,6 +12,7 @@ struct world {
 };
 
 extern const struct origin world_admin;
+extern pam_ask *world_pam; /* what worlds that are opened from now on ask; NULL: PAM is off */
 
 void world_make(struct world *w);               /* directory and core, with the pool "main" */
 void world_make_in(struct world *w, char *dir); /* the same in 'dir', which is taken */

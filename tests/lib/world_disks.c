@@ -1,9 +1,14 @@
 /* See world_disks.h. */
 #include "tests/lib/world_disks.h"
 
+#include "core/base/fs.h"
 #include "core/base/json.h"
+#include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/pool.h"
+#include "core/port/image.h"
+
+#include <fcntl.h>
 
 static json_t *all(struct world *w)
 {
@@ -75,6 +80,27 @@ bool world_disk_grow(struct world *w, uint64_t size_bytes)
 bool world_disk_add_one(struct world *w)
 {
     return world_disk_add(w, "web", "{\"size_bytes\":1048576,\"limits\":{\"iops\":100}}");
+}
+
+void world_image_is_there(struct world *w)
+{
+    CLEANUP(mem_freep) char *root = str_format("%s/root-main", w->dir);
+    CLEANUP(closep) int at = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP(closep) int dir = -1;
+    CLEANUP(closep) int fd = -1;
+    struct err err = {0};
+
+    assert_true(at >= 0);
+    dir = fs_dir(at, "imports", 0750, &err);
+    fd = dir < 0 ? -1 : fs_open(dir, "there.qcow2", O_RDWR | O_CREAT | O_TRUNC, 0640, &err);
+    assert_true(fd >= 0);
+    assert_true(image_create(fd, DISK_QCOW2, 2u << 20, NULL, &err));
+}
+
+bool world_disk_import_one(struct world *w)
+{
+    world_image_is_there(w);
+    return world_disk_add(w, "web", "{\"source\":{\"file\":\"there.qcow2\"}}");
 }
 
 bool world_disk_grow_one(struct world *w)

@@ -32,6 +32,13 @@ def _run(args, root):
     return done.returncode, done.stdout + done.stderr
 
 
+def _run_halves(args, names, root):
+    """For a tool that uses one processor: [(status, output)] of its two runs."""
+    halves = [h for h in (names[0::2], names[1::2]) if h]
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda h: _run([*args, *h], root), halves))
+
+
 def _parse(output, root, pattern):
     seen = set()
     for line in output.splitlines():
@@ -47,12 +54,13 @@ def clang_format(tree):
     tool, names = _tool("clang-format", "clang-format"), tree.sources()
     if not names:
         return
-    code, out = _run([tool, "--dry-run", "-Werror", "--ferror-limit=0", *names], tree.root)
-    lines = {(m[0], int(m[1])) for m in re.findall(r"^(.+?):(\d+):\d+: error", out, re.M)}
+    outcomes = _run_halves([tool, "--dry-run", "-Werror", "--ferror-limit=0"], names, tree.root)
+    lines = {(m[0], int(m[1])) for _, out in outcomes for m in re.findall(r"^(.+?):(\d+):\d+: error", out, re.M)}
     for path, line in sorted(lines):
         yield path, line, "not formatted: run tests/lint/run --fix"
-    if code and not lines:
-        yield ".clang-format", 1, out.strip().splitlines()[0]
+    for code, out in outcomes:
+        if code and not lines:
+            yield ".clang-format", 1, out.strip().splitlines()[0]
 
 
 def cppcheck(tree):
@@ -74,10 +82,8 @@ def clang_tidy(tree):
     with open(commands, encoding="utf-8") as f:
         known = {os.path.relpath(e["file"], tree.root) for e in json.load(f)}
     names = [n for n in tree.sources() if n in known and not n.startswith("tests/")]
-    halves = [h for h in (names[0::2], names[1::2]) if h]
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for _, out in pool.map(lambda h: _run([tool, "--quiet", "-p", build, *h], tree.root), halves):
-            yield from _parse(out, tree.root, r"^(\S+?):(\d+):\d+: (?:warning|error): (.*)$")
+    for _, out in _run_halves([tool, "--quiet", "-p", build], names, tree.root):
+        yield from _parse(out, tree.root, r"^(\S+?):(\d+):\d+: (?:warning|error): (.*)$")
 
 
 def shellcheck(tree):
@@ -87,12 +93,12 @@ def shellcheck(tree):
              if n.endswith((".sh", ".bash")) or ("." not in os.path.basename(n) and
                                                  re.match(r"#!.*\b(ba|da)?sh\b", tree.text(n)[:40]))]
     if names:
-        _, out = _run([tool, "-S", "warning", "-f", "gcc", *names], tree.root)
+        _, out = _run([tool, "-S", "warning", "-f", "gcc", *names], tree.root)  # in one: they source each other
         yield from _parse(out, tree.root, r"^([^:\s]+):(\d+):\d+: (.*)$")
 
 
 # What the units run that only an installation puts there.
-INSTALLED = {"/usr/bin/vmmctl", "/usr/libexec/vmmd/vmmd"}
+INSTALLED = {"/usr/bin/vmmctl", "/usr/libexec/vmmd/vmmd", "/usr/libexec/vmmd/vmmd-hold"}
 
 
 def units(tree):

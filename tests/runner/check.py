@@ -28,12 +28,16 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUITES = ["unit", "store", "core", "fault", "power", "integration"]
 STAGES = ["lint", *SUITES, "contract", "browser", "tsan", "fuzz", "release"]
 QUICK = ["lint", "unit"]
-TOGETHER = ("fault", "power", "integration")  # one stage: while one waits for its guest another one works
+# One stage: while one waits for its guest, or for the one client it has, another one works.
+TOGETHER = ("core", "fault", "power", "integration", "contract")
 LONGEST = ("fault/kills_random", "power/cuts", "fault/walk_power", "fault/vm_kills", "fault/vm_walk", "fault/walk_life", "fault/walk_live",
            "fault/walk_tree", "fault/walk_move", "integration/machine", "integration/vm", "integration/disks", "integration/input",
-           "fault/clone_walk", "fault/memory_walk", "integration/many", "fault/save_walk")
-PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 4, "integration": 3}  # the last ones wait for guests
+           "fault/clone_walk", "fault/memory_walk", "integration/many", "fault/save_walk", "contract", "core/many", "core/events")
+PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 4, "integration": 3, "contract": 3}  # the last ones wait
+TSAN_PARALLEL = 3  # timers and threads that wait
 ON_DISK = ("integration/",)  # all others have their files in memory: see scratch.py
+PROGRAMS = ["vmmd", "vmmd-front", "vmmd-main", "vmmd-worker", "vmmd-jail", "vmmd-split", "vmmd-pack", "vmmd-inspect",
+            "vmmd-kvmtest", "vmmd-preload", "vmmctl"]
 FUZZ_TOTAL_S = int(os.environ.get("VMMD_FUZZ_S", "120"))
 
 
@@ -159,6 +163,8 @@ class Run:
         if "integration" in wanted:
             self.guest(result)
         chosen = [t for t in self.tests_of(preset) if t[1] in wanted and (not name_filter or t[0] in name_filter)]
+        if "contract" in wanted:
+            chosen.append(("contract",) + (None,) * 4)
         order = {name: i for i, name in enumerate(LONGEST)}
         chosen.sort(key=lambda t: order.get(t[0], len(order)))  # what takes long must not begin last
         slow_factor = 4 if preset == "tsan" else 1
@@ -167,13 +173,15 @@ class Run:
         def one(test):
             name, _, args, timeout, env = test
             part = counting.Count()
-            if args and os.path.exists(args[0]):
+            if name == "contract":
+                self.contract_program(part)
+            elif args and os.path.exists(args[0]):
                 self.program(prefix + name, args, timeout * slow_factor,
                              lambda o: counting.cmocka(o.output), part, env)
             else:
                 part.fail(f"{prefix}{name}: was not built")
             return part
-        workers = max((PARALLEL.get(label, 1) for label in wanted), default=1)
+        workers = TSAN_PARALLEL if preset == "tsan" else max((PARALLEL.get(label, 1) for label in wanted), default=1)
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             for part in pool.map(one, chosen):
                 result.add(part)
@@ -206,17 +214,19 @@ class Run:
                 self.program(name, ["/bin/bash", path], 600, lambda o: counting.script(o.output, o.status or 0), result,
                              {"VMMD_BIN": f"{ROOT}/build/dev", "VMMD_SRC": ROOT})
 
-    def contract(self, result):
+    def contract_program(self, result):
         folder = f"{ROOT}/tests/contract"
-        if not self.build("dev", result):
-            return
         if not os.path.exists(f"{ROOT}/build/dev/vmmd-main"):
             result.skipped += 1
             print("   skipped contract: there is no vmmd-main yet")
             return
         stamp, lock = f"{folder}/node_modules/.package-lock.json", f"{folder}/package-lock.json"
         if not os.path.exists(stamp) or os.path.getmtime(stamp) < os.path.getmtime(lock):
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
+            try:
+                subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True)
+            except (OSError, subprocess.SubprocessError) as why:
+                result.fail(f"contract: {why}")
+                return
         self.program("contract", ["node", "--test", "--test-reporter=tap", "bad.test.mjs", "models.test.mjs", "contract.test.mjs", "metrics.test.mjs", "crowd.test.mjs"], 360,
                      lambda o: counting.tap(o.output), result,
                      {"VMMD_BIN": f"{ROOT}/build/dev", "VMMD_SRC": ROOT}, cwd=folder)
@@ -227,11 +237,12 @@ class Run:
                          {"VMMD_BIN": f"{ROOT}/build/dev", "REPORTER": "tap"})
 
     def tsan(self, result):
-        if self.build("tsan", result):
-            self.suite("tsan", ["unit", "store", "core"], result)
-            names = {t[0] for t in self.tests_of("tsan") if t[0].startswith("integration/api")}
-            if names:
-                self.suite("tsan", ["integration"], result, names)
+        suites = ["unit", "store", "core"]
+        subprocess.run(["cmake", "--preset", "tsan"], cwd=ROOT, capture_output=True, check=False)
+        names = [t[0] for t in self.tests_of("tsan") if t[1] in suites]
+        targets = PROGRAMS + ["test_" + name.replace("/", "_") for name in names]  # the others are not run
+        if self.build("tsan", result, targets):
+            self.suite("tsan", suites, result)
 
     def fuzz(self, result):
         sources = sorted(glob.glob(f"{ROOT}/tests/fuzz/*.c"))
@@ -292,11 +303,11 @@ def main(arguments):
         return 0 if flags & {"-h", "--help"} else 64
     wanted = [a for a in arguments if not a.startswith("-")] or (QUICK if "--quick" in flags else STAGES)
     run = Run(bool(flags & {"-v", "--verbose"}))
-    functions = {"lint": run.lint, "contract": run.contract, "browser": run.browser, "tsan": run.tsan, "fuzz": run.fuzz,
+    functions = {"lint": run.lint, "browser": run.browser, "tsan": run.tsan, "fuzz": run.fuzz,
                  "release": run.release}
     for group in grouped([s for s in STAGES if s in wanted]):
         name = ", ".join(group)
-        if group[0] in SUITES:
+        if group[0] in SUITES or group == ["contract"]:
             run.stage(name, run.suites, group)
         else:
             run.stage(name, functions[group[0]])

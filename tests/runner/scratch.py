@@ -50,12 +50,18 @@ def cgroup_mount():
     return None
 
 
+def cgroup_mounts():
+    """Mount points of all hierarchies, of both versions."""
+    with open(CGROUPS, encoding="utf-8") as f:
+        return [line.split(" ")[4] for line in f if " - cgroup" in line]
+
+
 def remove_cgroups(path):
     """Those of the daemons that ran below 'path'; all their processes have ended."""
-    mount = cgroup_mount()
+    mounts = cgroup_mounts()
     for run in glob.glob(f"{glob.escape(path)}/*/run") + glob.glob(f"{glob.escape(path)}/*/*/run"):
-        base = f"{mount}/vmmd-{hash_of(run):08x}"
-        for folder, _, _ in os.walk(base, topdown=False) if mount else []:
+        name = f"vmmd-{hash_of(run):08x}"
+        for folder in [f for m in mounts for f, _, _ in os.walk(f"{m}/{name}", topdown=False)]:
             try:
                 os.rmdir(folder)
             except OSError:

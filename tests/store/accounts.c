@@ -103,10 +103,62 @@ static void a_name_is_one_users(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static unsigned n_grants;
+
+static bool see_grant(void *ctx, const struct grant_record *grant)
+{
+    n_grants++;
+    assert_true(str_eq(grant->role, "operator") != str_eq(grant->rights, "[\"vm-read\"]"));
+    assert_true(!grant->label_key == !uuid_is_zero(&grant->pool));
+    return true;
+}
+
+static unsigned count_grants(void)
+{
+    struct err err = {0};
+
+    n_grants = 0;
+    MUST(store_grant_each(store, see_grant, NULL, &err));
+    return n_grants;
+}
+
+static void a_grant_goes_with_its_user_and_with_its_pool(void **state)
+{
+    struct user_record user = {.id = uuid_new(), .name = "ann", .role = "none"};
+    struct pool_record pool = {
+        .id = uuid_new(), .name = "fast", .root = "main", .default_format = "qcow2"};
+    struct grant_record by_label = {.id = uuid_new(),
+                                    .user = user.id,
+                                    .label_key = "team",
+                                    .label_value = "a",
+                                    .role = "operator"};
+    struct grant_record by_pool = {
+        .id = uuid_new(), .user = user.id, .pool = pool.id, .rights = "[\"vm-read\"]"};
+    struct err err = {0};
+
+    MUST_FAIL(store_grant_put(txn, &by_label, &err), ERR_NOT_FOUND);
+    MUST(store_user_put(txn, &user, &err));
+    MUST(store_grant_put(txn, &by_label, &err));
+    MUST_FAIL(store_grant_put(txn, &by_pool, &err), ERR_NOT_FOUND);
+    MUST(store_pool_put(txn, &pool, &err));
+    MUST(store_grant_put(txn, &by_pool, &err));
+    MUST(store_commit(&txn, &err));
+    assert_int_equal(count_grants(), 2);
+    MUST(txn = store_begin(store, &err));
+    MUST(store_pool_remove(txn, &pool.id, &err));
+    MUST(store_commit(&txn, &err));
+    assert_int_equal(count_grants(), 1);
+    MUST(txn = store_begin(store, &err));
+    MUST(store_user_remove(txn, &user.id, &err));
+    MUST(store_commit(&txn, &err));
+    assert_int_equal(count_grants(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_user_goes_with_its_sessions_and_tokens),
+        T(a_grant_goes_with_its_user_and_with_its_pool),
         T(a_name_is_one_users),
     };
 

@@ -3,13 +3,18 @@
 
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
+#include "core/base/proc.h"
+#include "core/port/store_rebuild.h"
 #include "store/migrate.h"
 #include "store/vfs.h"
 
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char *dir;
@@ -68,9 +73,68 @@ static void a_second_daemon_is_turned_away(void **state)
 
     MUST_FAIL(store_open(dir, &err), ERR_BUSY);
     assert_non_null(strstr(err.detail, "another vmmd uses this state directory"));
+    assert_int_equal(store_waits_for(dir), 0);            /* it serves */
     assert_int_equal(commit_event(store, "{}", &err), 1); /* and did no harm */
     store_close(store);
     store_close(open_store(dir));
+}
+
+/* A lock that outlives its holder, as the kernel keeps it while a thread waits for storage. */
+static void leave_the_lock_to(pid_t pid, uint64_t began, int *fd)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/lock", dir);
+    struct err err = {0};
+
+    *fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(*fd >= 0 && fs_lock(*fd, &err));
+    assert_true(dprintf(*fd, "%010d %020llu\n", (int)pid, (unsigned long long)began) > 0);
+}
+
+static void one_that_has_ended_but_for_its_storage_is_named(void **state)
+{
+    CLEANUP(closep) int fd = -1;
+    struct proc_facts facts;
+    siginfo_t info;
+    struct err err;
+    pid_t pid;
+
+    store_close(open_store(dir));
+    pid = fork();
+    if (pid == 0)
+        _exit(0);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_true(proc_read(pid, &facts));
+    assert_int_equal(store_waits_for(dir), 0); /* nobody has it */
+    leave_the_lock_to(pid, facts.start_ticks, &fd);
+    assert_int_equal(store_waits_for(dir), pid);
+    MUST_FAIL(store_open(dir, &err), ERR_BUSY);
+    assert_non_null(strstr(err.detail, "waits for storage"));
+    close(TAKE_FD(fd));
+    leave_the_lock_to(pid, facts.start_ticks + 1, &fd); /* the number is another process's now */
+    assert_int_equal(store_waits_for(dir), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* A fork of one that was killed, before it has executed anything, holds what that one held. */
+static void a_lock_that_a_dead_daemon_left_is_waited_for(void **state)
+{
+    CLEANUP(closep) int fd = -1;
+    char byte;
+    int go[2];
+    pid_t pid;
+
+    store_close(open_store(dir));
+    leave_the_lock_to(INT_MAX, 1, &fd); /* nobody has that number */
+    assert_int_equal(pipe(go), 0);
+    pid = fork();
+    if (pid == 0)
+        _exit(read(go[0], &byte, 1) == 1 && poll(NULL, 0, 50) == 0 ? 0 : 1);
+    close(TAKE_FD(fd)); /* the child has it still */
+    assert_int_equal(write(go[1], "g", 1), 1);
+    store_close(open_store(dir));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(go[0]);
+    close(go[1]);
 }
 
 static void a_missing_directory_is_a_failure_not_a_crash(void **state)
@@ -301,6 +365,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(an_empty_directory_becomes_a_store),
         T(a_second_daemon_is_turned_away),
+        T(one_that_has_ended_but_for_its_storage_is_named),
+        T(a_lock_that_a_dead_daemon_left_is_waited_for),
         T(a_missing_directory_is_a_failure_not_a_crash),
         T(the_epoch_grows_with_every_opening),
         T(content_survives_a_reopening),

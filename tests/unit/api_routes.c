@@ -2,6 +2,7 @@
  * schemas are compared with real replies by tests/contract.) */
 #include "tests/unit/api/rig.h"
 
+#include "api/about.h"
 #include "api/assets.h"
 #include "api/routes.h"
 
@@ -42,6 +43,17 @@ static void every_operation_of_the_contract_is_routed_once(void **state)
     for (size_t i = 0; i < n_routes; i++)
         for (size_t j = 0; j < i; j++)
             assert_string_not_equal(routes[i].operation, routes[j].operation);
+}
+
+/* A kind of object that nobody has said how to find would be one that grants do not guard. */
+static void what_a_route_is_about_is_known(void **state)
+{
+    for (size_t i = 0; i < n_routes; i++)
+        if (!about_is_known(routes[i].about))
+            fail_msg("%s: api/about.c does not say what its kind means for grants",
+                     routes[i].operation);
+    for (enum about about = 0; about < ABOUT_COUNT; about++)
+        assert_true(about_is_known(about));
 }
 
 static void no_two_routes_answer_the_same(void **state)
@@ -104,6 +116,7 @@ int main(void)
         cmocka_unit_test(every_route_is_in_the_contract),
         cmocka_unit_test(every_operation_of_the_contract_is_routed_once),
         cmocka_unit_test(no_two_routes_answer_the_same),
+        cmocka_unit_test(what_a_route_is_about_is_known),
         cmocka_unit_test(only_signing_in_and_harmless_reads_need_nobody),
         TEST(every_route_asks_who_it_is),
         cmocka_unit_test(the_contract_knows_every_error),

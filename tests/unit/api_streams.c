@@ -1,6 +1,8 @@
 /* Replies without an end: event streams and followed consoles, and the list form of events. */
 #include "tests/unit/api/rig.h"
 
+#include "api/stream.h"
+
 #define EVENTS "/api/v1/events"
 
 /* Opens a stream; returns once its head has come. */
@@ -177,6 +179,68 @@ static void a_followed_console_goes_on(void **state)
     close(fd);
 }
 
+/* What woke the streams they do not get any more. */
+static void what_is_revoked_ends_its_streams_at_once(void **state)
+{
+    struct rig *rig = *state;
+    int64_t begin = clock_mono_ms();
+    int events = open_stream(rig, EVENTS, VIEWER);
+    int serial = open_stream(rig, "/api/v1/vms/hello/serial?follow=true", OPERATOR);
+    CLEANUP(mem_freep) char *heard = NULL;
+
+    fake_await_waiters(rig->core, 2);
+    fake_revoke(rig->core);
+    fake_event(rig->core, "vm.state");
+    heard = hear_until(events, "\r\n0\r\n\r\n");
+    assert_null(strstr(heard, "vm.state"));
+    close(events);
+    await(serial, "0\r\n\r\n");
+    close(serial);
+    assert_true(clock_mono_ms() - begin < STREAM_SLICE_MS);
+}
+
+static void *revoke_all(void *arg)
+{
+    struct core *core = arg;
+
+    fake_await_waiters(core, 1);
+    fake_revoke(core);
+    fake_event(core, "vm.state");
+    return NULL;
+}
+
+static void expect_refused_wait(struct rig *rig, const char *line)
+{
+    struct err err = {0};
+    pthread_t thread;
+
+    rig->core->token_revoked = false;
+    assert_true(thread_start(&thread, "revoke", revoke_all, rig->core, &err));
+    expect(rig, line, OPERATOR, NULL, 401, "not good any more");
+    pthread_join(thread, NULL);
+}
+
+static void what_is_revoked_ends_its_waits(void **state)
+{
+    expect_refused_wait(*state, "GET " EVENTS "?wait=30&types=vm");
+    expect_refused_wait(*state, "GET /api/v1/vms/hello/serial?wait=30");
+}
+
+/* Others' rights are no reason to go. */
+static void who_may_still_listen_goes_on(void **state)
+{
+    struct rig *rig = *state;
+    int fd = open_stream(rig, EVENTS, VIEWER);
+
+    fake_await_waiters(rig->core, 1);
+    lock_take(&rig->core->lock);
+    rig->core->accounts++;
+    lock_drop(&rig->core->lock);
+    fake_event(rig->core, "vm.state");
+    await(fd, "event: vm.state\n");
+    close(fd);
+}
+
 static void stopping_ends_streams_cleanly(void **state)
 {
     struct rig *rig = *state;
@@ -261,6 +325,9 @@ int main(void)
         TEST(a_list_is_given_when_json_is_asked_for),
         TEST(a_list_waits_for_the_first_event),
         TEST(a_followed_console_goes_on),
+        TEST(what_is_revoked_ends_its_streams_at_once),
+        TEST(what_is_revoked_ends_its_waits),
+        TEST(who_may_still_listen_goes_on),
         TEST(stopping_ends_streams_cleanly),
         cmocka_unit_test_setup_teardown(a_client_that_left_makes_room, start_for_one, rig_stop),
         STRICT(a_client_that_takes_nothing_is_cut_off),

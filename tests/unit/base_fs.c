@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -320,6 +321,33 @@ static void a_large_file_loses_its_name_at_once_and_its_space_soon(void **state)
     must(fs_remove_large(place->dir, "disk", &err), &err); /* missing is success */
 }
 
+/* A guest goes on with memory that is mapped from a file without a name. */
+static void a_large_file_that_somebody_has_mapped_keeps_what_it_holds(void **state)
+{
+    const size_t bytes = 8 << 20;
+    const struct place *place = *state;
+    const int64_t deadline_ms = clock_mono_ms() + 30000;
+    struct err err = {0};
+    int fd = openat(place->dir, "memory", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    unsigned char *mapped;
+
+    for (size_t at = 0; at < bytes; at += 4096)
+        assert_int_equal(pwrite(fd, "guest", 5, (off_t)at), 5);
+    close(fd);
+    fd = openat(place->dir, "memory", O_RDONLY | O_CLOEXEC);
+    mapped = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    assert_ptr_not_equal(mapped, MAP_FAILED);
+    close(fd);
+    must(fs_remove_large(place->dir, "memory", &err), &err);
+    while (some_file_is_held_without_a_name(place->path)) {
+        assert_true(clock_left_ms(deadline_ms));
+        sched_yield();
+    }
+    for (size_t at = 0; at < bytes; at += 4096)
+        assert_memory_equal(mapped + at, "guest", 5);
+    munmap(mapped, bytes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_place, remove_place)
 
 int main(void)
@@ -337,6 +365,7 @@ int main(void)
         TEST(a_full_disk_is_named_no_space),
         TEST(a_lock_belongs_to_one_opening),
         TEST(a_large_file_loses_its_name_at_once_and_its_space_soon),
+        TEST(a_large_file_that_somebody_has_mapped_keeps_what_it_holds),
     };
 
     return cmocka_run_group_tests_name("base/fs", tests, NULL, NULL);

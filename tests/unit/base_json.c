@@ -1,7 +1,7 @@
 /* JSON from strangers: refused before it costs anything, and the refusal itself fits into JSON. */
 #include "tests/lib/harness.h"
 
-#include "core/base/json.h"
+#include "core/base/json_reply.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
@@ -106,6 +106,22 @@ static void nesting_stops_at_the_limit(void **state)
     assert_refused(text, sizeof text);
 }
 
+static void replies_of_long_chains_are_nested_deeper(void **state)
+{
+    char text[2 * 512 + 2];
+    struct err err = {0};
+
+    memset(text, '[', 512);
+    memset(text + 512, ']', 512);
+    json_t *value = json_read_reply(text, 2 * 512, &err);
+    assert_non_null(value);
+    json_decref(value);
+    memset(text, '[', 513);
+    memset(text + 513, ']', 513);
+    assert_null(json_read_reply(text, sizeof text, &err));
+    assert_int_equal(err.code, ERR_MALFORMED);
+}
+
 /* Of this thread's own time: others may be busy besides. */
 static int64_t spent_ms(void)
 {
@@ -182,6 +198,7 @@ int main(void)
         cmocka_unit_test(a_refusal_that_quotes_a_cut_character_is_still_utf8),
         cmocka_unit_test(a_number_that_could_not_be_written_again_is_refused),
         cmocka_unit_test(nesting_stops_at_the_limit),
+        cmocka_unit_test(replies_of_long_chains_are_nested_deeper),
         cmocka_unit_test(ten_mebibytes_of_brackets_cost_a_glance),
         cmocka_unit_test(brackets_inside_texts_do_not_count),
         cmocka_unit_test(getters_do_not_trust_types),

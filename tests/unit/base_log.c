@@ -5,8 +5,10 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -131,6 +133,57 @@ static void a_cleared_context_and_a_low_level_stay_silent(void **state)
     assert_string_equal(json_get_text(line, "level"), "error");
 }
 
+/* What systemd tells a service whose stderr is the journal. */
+static void name_stderr_the_journal(void)
+{
+    char name[64];
+    struct stat st;
+
+    if (fstat(STDERR_FILENO, &st) < 0)
+        _exit(1);
+    snprintf(name, sizeof name, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    setenv("JOURNAL_STREAM", name, 1);
+    log_init("test");
+}
+
+static void say_all_levels(void)
+{
+    name_stderr_the_journal();
+    log_debug("d");
+    log_info("i");
+    log_warn("w");
+    log_error("e");
+}
+
+static void the_journal_is_told_the_priority_of_each_line(void **state)
+{
+    static const char *const expected[] = {
+        "<7>{\"ts\":", "<6>{\"ts\":", "<4>{\"ts\":", "<3>{\"ts\":"};
+    CLEANUP(mem_freep) char *text = lines_of(say_all_levels, "debug");
+    char *at = text;
+
+    for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+        char *end = strchr(at, '\n');
+        assert_non_null(end);
+        assert_memory_equal(at, expected[i], strlen(expected[i]));
+        at = end + 1;
+    }
+    assert_int_equal(*at, 0);
+}
+
+/* A service whose stderr was led into a file keeps the variable. */
+static void a_log_beside_the_journal_has_plain_lines(void **state)
+{
+    CLEANUP(json_decrefp) json_t *line = NULL;
+    CLEANUP(mem_freep) char *text = NULL;
+
+    setenv("JOURNAL_STREAM", "1:1", 1);
+    text = lines_of(say_with_context, "info");
+    unsetenv("JOURNAL_STREAM");
+    line = only_line(text);
+    assert_string_equal(json_get_text(line, "msg"), "one");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -138,6 +191,8 @@ int main(void)
         cmocka_unit_test(a_long_message_is_cut_between_characters),
         cmocka_unit_test(a_line_carries_request_job_and_vm),
         cmocka_unit_test(a_cleared_context_and_a_low_level_stay_silent),
+        cmocka_unit_test(the_journal_is_told_the_priority_of_each_line),
+        cmocka_unit_test(a_log_beside_the_journal_has_plain_lines),
     };
 
     return cmocka_run_group_tests_name("base/log", tests, NULL, NULL);

@@ -6,6 +6,7 @@
 
 #include <string.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void oneself_is_read(void **state)
@@ -29,6 +30,22 @@ static void a_name_may_hold_anything(void **state)
     assert_int_equal(facts.cpu_ms, 200 * 1000 / (uint64_t)sysconf(_SC_CLK_TCK));
     assert_int_equal(facts.threads, 6);
     assert_int_equal(facts.start_ticks, 777);
+    assert_false(facts.ended);
+}
+
+static void one_that_nobody_has_looked_for_has_ended(void **state)
+{
+    struct proc_facts facts;
+    siginfo_t info;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(0);
+    assert_true(pid > 0);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_true(proc_read(pid, &facts) && facts.ended && facts.start_ticks);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_false(proc_read(pid, &facts));
 }
 
 static void what_is_cut_is_refused(void **state)
@@ -47,6 +64,7 @@ int main(void)
         cmocka_unit_test(oneself_is_read),
         cmocka_unit_test(a_name_may_hold_anything),
         cmocka_unit_test(what_is_cut_is_refused),
+        cmocka_unit_test(one_that_nobody_has_looked_for_has_ended),
     };
 
     return cmocka_run_group_tests_name("base/proc", tests, NULL, NULL);

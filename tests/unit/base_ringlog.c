@@ -163,6 +163,69 @@ static void other_files_are_refused_but_lost_beginnings_are_not(void **state)
     close(fd);
 }
 
+/* As a power cut leaves a log of which 'lost' bytes of the head were never written. */
+static void lose_head(int fd, size_t lost)
+{
+    static const char zeroes[64];
+
+    assert_int_equal(pwrite(fd, zeroes, lost, 0), lost);
+}
+
+static void a_log_whose_beginning_a_power_cut_took_keeps_its_records(void **state)
+{
+    static const size_t lost[] = {16, 24}; /* without the end of the log, and with it */
+    struct err err = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(lost); i++) {
+        int fd = log_file(1000);
+        uint64_t end = 0, at = 0, seen = 99;
+        append(fd, 300, &end);
+        lose_head(fd, lost[i]);
+        assert_int_equal(read_checked(fd, &at, 100, &seen), 0);
+        assert_int_equal(seen, 0);
+        assert_true(ringlog_open(fd, 1000, &err));
+        assert_int_equal(read_checked(fd, &at, 400, &seen), 300);
+        append(fd, 900, &end); /* and it goes round where it did */
+        at = 0;
+        while (read_checked(fd, &at, 400, &seen) > 0)
+            ;
+        assert_int_equal(at, 1200);
+        close(fd);
+    }
+}
+
+static void one_that_had_gone_round_goes_on_where_its_end_was(void **state)
+{
+    int fd = log_file(1000);
+    uint64_t end = 0, at = 0, seen;
+    struct err err = {0};
+
+    for (unsigned i = 0; i < 17; i++)
+        append(fd, 100, &end);
+    lose_head(fd, 16);
+    assert_true(ringlog_open(fd, 1000, &err));
+    assert_int_equal(read_checked(fd, &at, 1, &seen), 1);
+    assert_int_equal(seen, 1700);
+    append(fd, 100, &end);
+    close(fd);
+}
+
+static void one_that_is_longer_than_asked_for_is_not_cut(void **state)
+{
+    int fd = log_file(1000);
+    uint64_t end = 0, at = 0, seen;
+    struct err err = {0};
+
+    for (unsigned i = 0; i < 12; i++)
+        append(fd, 100, &end);
+    lose_head(fd, 16);
+    assert_true(ringlog_open(fd, 500, &err));
+    while (read_checked(fd, &at, 400, &seen) > 0)
+        ;
+    assert_int_equal(at, 1200);
+    close(fd);
+}
+
 struct race {
     int fd;
     atomic_bool done;
@@ -209,6 +272,9 @@ int main(void)
         cmocka_unit_test(more_than_the_capacity_keeps_the_newest),
         cmocka_unit_test(an_open_log_keeps_its_content_and_capacity),
         cmocka_unit_test(other_files_are_refused_but_lost_beginnings_are_not),
+        cmocka_unit_test(a_log_whose_beginning_a_power_cut_took_keeps_its_records),
+        cmocka_unit_test(one_that_had_gone_round_goes_on_where_its_end_was),
+        cmocka_unit_test(one_that_is_longer_than_asked_for_is_not_cut),
         cmocka_unit_test(a_reader_that_races_the_writer_gets_no_wrong_byte),
     };
 

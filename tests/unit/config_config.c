@@ -57,8 +57,9 @@ static void what_is_not_said_gets_its_default(void **state)
         fail_msg("%s", err.detail);
     assert_string_equal(c->listen_text, "127.0.0.1:8443");
     assert_int_equal(c->uid_base, 1000000);
-    assert_int_equal(config_slots(c), (131072 - 16) / 2);
+    assert_int_equal(config_slots(c), (131072 - 16) / 3);
     assert_int_equal(config_slot_uid(c, 3), 1000000 + 16 + 6);
+    assert_int_equal(config_net_uid(c, 3), 1000000 + 16 + 2 * 43685 + 3);
     assert_int_equal(c->max_connections, 512);
     assert_int_equal(c->max_connections_per_address, 32);
     assert_int_equal(c->restart_limit, 5);

@@ -144,7 +144,7 @@ static void bad_values_say_what_is_expected(void **state)
         {"listen = :8443", "literal address"},
         {"uid_base = 0", "a number from 65536"},
         {"uid_base = -1", "a number from 65536"},
-        {"uid_count = 17", "a number from 18"},
+        {"uid_count = 18", "a number from 19"},
         {"max_connections = 1e3", "a number from 1"},
         {"rate_limit_burst = 0", "a number from 1"},
         {"max_connections_per_address = 99999999999999999999", "a number from 1"},

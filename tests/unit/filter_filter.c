@@ -59,6 +59,17 @@ static int rare_checks(void)
         return 6;
     if (is_refused(syscall(SYS_setns, -1, 0)) || errno != EBADF) /* a jail is made by such */
         return 7;
+    for (int family = AF_UNSPEC + 1; family < AF_MAX; family++) {
+        bool kept =
+            family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
+        if ((fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0)) >= 0)
+            close(fd);
+        if (kept ? fd < 0 : !is_refused(fd))
+            return 100 + family;
+    }
+    if (!is_refused(syscall(SYS_pidfd_getfd, -1, 0, 0)) ||
+        !is_refused(syscall(SYS_fsopen, "tmpfs", 0)))
+        return 8;
     return 0;
 }
 

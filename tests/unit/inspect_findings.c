@@ -244,6 +244,21 @@ static void roots_that_cannot_be_opened_are_errors(void **state)
     assert_null(find("pool-roots"));
 }
 
+static void a_configuration_that_is_wrong_comes_first(void **state)
+{
+    arrive_at("desktop");
+    look();
+    assert_null(find("configuration")); /* the service has read it */
+    facts.service = false;
+    facts.config_path = "/etc/vmmd/vmmd.conf";
+    look();
+    is("configuration", "ok", "/etc/vmmd/vmmd.conf");
+    facts.config_wrong = "/etc/vmmd/vmmd.conf:7: unknown key";
+    look();
+    is("configuration", "error", "conf:7: unknown key");
+    assert_string_equal(json_get_text(json_array_get(found, 0), "id"), "configuration");
+}
+
 static void each_place_is_tried(void **state)
 {
     arrive_at("desktop");
@@ -297,6 +312,19 @@ static void without_root_it_says_what_is_missing(void **state)
     is("separate-users", "info", "without bridges and taps");
     is("cgroup", "info", "not delegated");
     is("user-namespaces", "error", "user.max_user_namespaces is 127000");
+}
+
+/* Debian's switch: vmmd makes the jail's namespaces as root, passt is nobody and makes none. */
+static void user_namespaces_for_root_alone_leave_guests_without_a_network(void **state)
+{
+    arrive_at("server");
+    fake_root_add("[proc/sys/kernel]\nunprivileged_userns_clone = 1\n");
+    look();
+    is("user-namespaces", "ok", "one was made");
+    fake_root_add("[proc/sys/kernel]\nunprivileged_userns_clone = 0\n");
+    look();
+    is("user-namespaces", "warning", "passt");
+    fix_says("user-namespaces", "kernel.unprivileged_userns_clone");
 }
 
 static void every_finding_is_complete_and_the_gravest_comes_first(void **state)
@@ -366,10 +394,12 @@ int main(void)
         STORY(a_guest_is_told_to_ask_its_provider),
         STORY(kvm_that_fails_brings_its_own_fix),
         STORY(roots_that_cannot_be_opened_are_errors),
+        STORY(a_configuration_that_is_wrong_comes_first),
         STORY(each_place_is_tried),
         STORY(a_ram_disk_keeps_nothing),
         STORY(qemu_is_judged_by_what_it_says),
         STORY(without_root_it_says_what_is_missing),
+        STORY(user_namespaces_for_root_alone_leave_guests_without_a_network),
         STORY(every_finding_is_complete_and_the_gravest_comes_first),
         STORY(every_check_is_documented_and_has_a_name_of_its_own),
     };

@@ -19,7 +19,7 @@ struct draft {
 static struct draft good(void)
 {
     struct draft d = {
-        .head = {.version = JAIL_VERSION, .n_args = 2, .n_fds = 4},
+        .head = {.version = JAIL_VERSION, .n_args = 2, .n_fds = 4, .file_max_bytes = 4096},
         .fds = {{.target = 3},
                 {.target = JAIL_MAX_TARGET},
                 {.target = JAIL_TARGET_KEEP},
@@ -69,6 +69,7 @@ static void a_good_request_is_read(void **state)
     assert_int_equal(result.n_args, 2);
     assert_null(result.argv[2]);
     assert_int_equal(result.n_fds, 4);
+    assert_int_equal(result.file_max_bytes, 4096);
     assert_string_equal(result.fds[3].input, "kernel_0");
 }
 
@@ -98,7 +99,7 @@ static void counts_are_checked(void **state)
     d.head.n_fds = 0xffffffff; /* times 32 would wrap to a small number in 32 bits */
     assert_false(accepts(&d, 0xffffffff));
     d = good();
-    d.head.version = 2;
+    d.head.version = JAIL_VERSION + 1;
     assert_false(accepts(&d, 4));
     d = good();
     d.head.pad = 1;

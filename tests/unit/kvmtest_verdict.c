@@ -3,6 +3,7 @@
 
 #include "backends/qemu/kvm_verdict.h"
 #include "backends/qemu/qemu.h"
+#include "backends/qemu/version.h"
 #include "core/base/capture.h"
 #include "core/base/clock.h"
 #include "core/base/fs.h"
@@ -271,6 +272,18 @@ static void qemus_version_is_read_and_nonsense_is_not(void **state)
     assert_false(probe().qemu_found);
 }
 
+/* A host that just starts may take long for anything; guests are started automatically then. */
+static void a_qemu_that_took_too_long_is_there(void **state)
+{
+    static const struct capture slow = {.timed_out = true}, dead = {.wstatus = 11};
+    char version[64] = "x";
+
+    host.qemu = "qemu";
+    assert_true(qemu_version_read(&slow, version, sizeof version));
+    assert_string_equal(version, "");
+    assert_false(qemu_version_read(&dead, version, sizeof version));
+}
+
 #define STAGED(f) cmocka_unit_test_setup_teardown(f, stage_up, stage_down)
 
 int main(void)
@@ -287,6 +300,7 @@ int main(void)
         STAGED(a_self_test_that_fails_to_run_is_not_kept),
         STAGED(a_helper_that_does_not_open_kvm_gives_the_reason),
         STAGED(qemus_version_is_read_and_nonsense_is_not),
+        STAGED(a_qemu_that_took_too_long_is_there),
     };
 
     return cmocka_run_group_tests_name("kvmtest/verdict", tests, NULL, NULL);

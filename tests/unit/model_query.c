@@ -318,6 +318,34 @@ static void a_token_belongs_to_its_filter_and_order(void **state)
     free(token);
 }
 
+/* So a list may go by an index instead of through all there is. */
+static void a_word_that_no_object_can_have_is_ruled_out(void **state)
+{
+    static const struct {
+        const char *filter;
+        bool admits;
+    } rows[] = {
+        {NULL, true},
+        {"state==failed", true},
+        {"state!=queued,kind==vm.start", true},
+        {"state==running", false},
+        {"state!=failed", false},
+        {"kind~=vm.*,state!=failed,state!=queued", false},
+        {"kind==failed", true},
+        {"object.name==x", true},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        CLEANUP(query_clear) struct query q = {0};
+        const struct query_ask ask = {.filter = rows[i].filter, .page_size = 1};
+        struct err err = {0};
+        if (!query_parse(&schema_operation, &ask, &q, &err))
+            fail_msg("%s: %s", rows[i].filter, err.detail);
+        if (query_admits(&q, "state", "failed") != rows[i].admits)
+            fail_msg("%s", rows[i].filter);
+    }
+}
+
 /* Every member that can be ordered by or compared in one list can be found by its path. */
 static void the_schemas_hold(void **state)
 {
@@ -346,6 +374,7 @@ int main(void)
         cmocka_unit_test(ties_go_by_id_and_the_keys_rule),
         cmocka_unit_test(pages_survive_what_is_deleted_in_between),
         cmocka_unit_test(a_token_belongs_to_its_filter_and_order),
+        cmocka_unit_test(a_word_that_no_object_can_have_is_ruled_out),
         cmocka_unit_test(the_schemas_hold),
     };
 

@@ -60,10 +60,12 @@ static void what_cannot_be_read_is_no_place(void **state)
 
 static void the_counter_is_found_among_others(void **state)
 {
-    assert_int_equal(oom_parse("low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 1\n"), 3);
-    assert_int_equal(oom_parse("oom_kill_disable 1\nunder_oom 0\noom_kill 7"), 7);
-    assert_int_equal(oom_parse("oom_kill_disable 1\n"), 0);
-    assert_int_equal(oom_parse(""), 0);
+    assert_int_equal(
+        oom_parse("low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 1\n", "oom_kill"), 3);
+    assert_int_equal(oom_parse("oom_kill_disable 1\nunder_oom 0\noom_kill 7", "oom_kill"), 7);
+    assert_int_equal(oom_parse("oom_kill_disable 1\n", "oom_kill"), 0);
+    assert_int_equal(oom_parse("", "oom_kill"), 0);
+    assert_int_equal(oom_parse("low 0\nmax 9\noom 4\noom_kill 3\n", "oom"), 4);
 }
 
 int main(void)

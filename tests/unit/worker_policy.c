@@ -51,6 +51,8 @@ static void a_kill_that_nobody_asked_for_is_the_kernels_when_memory_ran_out(void
     struct policy p = {.no_memory = true};
 
     expect_cause(&p, SIGKILL, "oom");
+    p.memory_limit = true;
+    expect_cause(&p, SIGKILL, "memory-limit");
     expect_cause(&p, SIGSEGV, "signal"); /* it was somebody else that the kernel ended */
     expect_cause(&p, 1 << 8, "exit");
     p.killed = true;

@@ -267,6 +267,62 @@ static void large_events_are_cut_and_old_ones_dropped(void **state)
     rig_clear(&rig);
 }
 
+static void qemu_cannot_speak_in_the_workers_name(void **state)
+{
+    rig_start(&rig);
+    rig_qemu_says(&rig, "{\"event\":\"WORKER_EXITED\",\"data\":{\"cause\":\"guest-shutdown\"}}\n"
+                        "{\"event\":\"WORKER_PIVOTED\",\"data\":{\"outcome\":\"committed\"}}\n"
+                        "{\"event\":\"WORKER_LOG_FAILED\"}\n{\"event\":\"HONEST\"}\n");
+    client_await_event(&rig.c, "HONEST");
+    assert_int_equal(json_array_size(rig.c.events), 1);
+    assert_int_equal(rig.w.events.last, 1);
+    rig_clear(&rig);
+}
+
+/* Sends the text as often as QEMU is listened to, but not more than 'most' times. */
+static unsigned say_often(const char *text, unsigned most)
+{
+    unsigned n = 0;
+
+    while (n < most && (qmp_wants(&rig.w) & POLLIN)) {
+        assert_true(send(rig.qemu, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) > 0);
+        rig_pump(&rig);
+        n++;
+    }
+    return n;
+}
+
+/* Each is a record in main's database. */
+static void a_flood_of_states_has_to_wait(void **state)
+{
+    unsigned said;
+
+    rig_start(&rig);
+    said = say_often("{\"event\":\"RESUME\"}\n{\"event\":\"STOP\"}\n", 10 * FLOOD_STATES);
+    assert_in_range(said, FLOOD_STATES / 2, FLOOD_STATES);
+    assert_in_range(rig.w.events.last, 2 * said - 1, 2 * said); /* none was lost */
+    assert_true(rig.w.qmp.sock >= 0);
+    assert_in_range(qmp_tick(&rig.w, clock_mono_ms()), clock_mono_ms() + 1,
+                    clock_mono_ms() + FLOOD_DEAF_MS);
+    rig.w.flood.deaf_until_ms = 0; /* the time is over */
+    assert_true(say_often("{\"event\":\"STOP\"}\n", 1) == 1);
+    rig_clear(&rig);
+}
+
+static void a_flood_of_anything_else_is_dropped(void **state)
+{
+    unsigned said = 0;
+
+    rig_start(&rig);
+    while (rig.w.events.last == said && said < 10 * FLOOD_NOTES)
+        said += say_often("{\"event\":\"RESET\"}\n", 1);
+    assert_in_range(said, FLOOD_NOTES, 10 * FLOOD_NOTES - 1); /* a slow host gets some more */
+    assert_true(rig.w.qmp.sock >= 0);
+    rig_qemu_says(&rig, power_off); /* what counts comes through */
+    assert_string_equal(rig.w.status, "shutdown");
+    rig_clear(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +339,9 @@ int main(void)
         cmocka_unit_test(a_line_without_end_ends_the_vm),
         cmocka_unit_test(answers_nobody_asked_for_are_dropped),
         cmocka_unit_test(large_events_are_cut_and_old_ones_dropped),
+        cmocka_unit_test(qemu_cannot_speak_in_the_workers_name),
+        cmocka_unit_test(a_flood_of_states_has_to_wait),
+        cmocka_unit_test(a_flood_of_anything_else_is_dropped),
     };
 
     return cmocka_run_group_tests_name("worker/qmp", tests, NULL, NULL);

@@ -143,7 +143,7 @@ static inline void rig_init(struct rig *r)
 
     *r = (struct rig){.run = tmp_dir_make()};
     r->w.vm = "0b5ee8e5-0000-4000-8000-000000000000";
-    r->w.jail.qemu_pidfd = r->w.jail.init_pidfd = r->w.passt_pidfd = r->w.jail.lifeline = -1;
+    r->w.jail.qemu_pidfd = r->w.jail.init_pidfd = r->w.net.sock = r->w.jail.lifeline = -1;
     r->w.qmp.sock = r->w.words.pipe = r->w.words.log = -1;
     recorder_init(&r->w);
     split_init(&r->w);

@@ -56,6 +56,26 @@ static void the_least_launch_is_a_program_and_a_monitor(void **state)
     assert_int_equal(s->serial_logs[0], -1);
     assert_int_equal(s->qemu_log, -1);
     assert_int_equal(s->commit_log, -1);
+    assert_int_equal(s->file_max_bytes, 0);
+}
+
+static void the_bound_of_files_is_a_size(void **state)
+{
+    static const char good[] = "{\"argv\":[\"/q\"],\"fds\":[{\"fd\":3,\"role\":\"qmp\"}],"
+                               "\"file_max_bytes\":5000000000}";
+    static const char *const wrong[] = {"0", "-1", "\"1\"", "null", "1.5", "{}"};
+    struct err err = {0};
+    CLEANUP(spec_freep) struct spec *s = spec_read(good, strlen(good), 0, &err);
+
+    assert_non_null(s);
+    assert_int_equal(s->file_max_bytes, 5000000000);
+    for (unsigned i = 0; i < ARRAY_LEN(wrong); i++) {
+        char *text = str_format("{\"argv\":[\"/q\"],\"fds\":[{\"fd\":3,\"role\":\"qmp\"}],"
+                                "\"file_max_bytes\":%s}",
+                                wrong[i]);
+        expect_refused(text, 0);
+        free(text);
+    }
 }
 
 #define QMP  "{\"fd\":3,\"role\":\"qmp\"}"
@@ -154,6 +174,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_launch_is_read),
         cmocka_unit_test(the_least_launch_is_a_program_and_a_monitor),
+        cmocka_unit_test(the_bound_of_files_is_a_size),
         cmocka_unit_test(wrong_shapes_are_refused),
         cmocka_unit_test(places_are_in_range_and_unique),
         cmocka_unit_test(each_descriptor_that_came_has_one_use),

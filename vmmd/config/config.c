@@ -112,6 +112,9 @@ static void write_vmmd(const struct config *c, struct strbuf *out)
     strbuf_addf(out, "auth_failures_per_minute = %u\n", c->auth_failures_per_minute);
     strbuf_addf(out, "session_idle_hours = %u\nsession_max_days = %u\n", c->session_idle_hours,
                 c->session_max_days);
+    strbuf_addf(out, "client_certificates = %s\n", c->client_certificates ? "true" : "false");
+    if (c->pam_service)
+        strbuf_addf(out, "pam_service = %s\n", c->pam_service);
     if (c->hostnames)
         strbuf_addf(out, "hostnames = %s\n", c->hostnames);
     if (c->webhook_allow)
@@ -178,6 +181,7 @@ void config_free(struct config *c)
     free(c->user);
     free(c->webhook_allow);
     free(c->hostnames);
+    free(c->pam_service);
     free(c);
 }
 
@@ -188,10 +192,16 @@ void config_freep(struct config **c)
 
 uint32_t config_slots(const struct config *c)
 {
-    return (c->uid_count - CONFIG_UID_SLOTS) / 2;
+    return (c->uid_count - CONFIG_UID_SLOTS) / 3;
 }
 
 uid_t config_slot_uid(const struct config *c, uint32_t slot)
 {
     return c->uid_base + CONFIG_UID_SLOTS + 2 * slot;
+}
+
+/* Behind those of all jails: a jail's ids stay what they were before networks had one. */
+uid_t config_net_uid(const struct config *c, uint32_t slot)
+{
+    return c->uid_base + CONFIG_UID_SLOTS + 2 * config_slots(c) + slot;
 }

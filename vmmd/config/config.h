@@ -60,7 +60,9 @@ struct config {
     bool enable_fake_backend;
     uid_t admin_uids[CONFIG_MAX_ADMINS]; /* admins on api.sock besides 0 and 'uid' */
     unsigned n_admin_uids;
-    char *hostnames; /* names besides the certificate's, separated by blanks; NULL: none */
+    bool client_certificates; /* the front asks clients for one */
+    char *pam_service;        /* by which the host is asked for passwords; NULL: it is not */
+    char *hostnames;          /* names besides the certificate's, separated by blanks; NULL: none */
     uint32_t session_idle_hours, session_max_days; /* of browsers' sessions */
     char *webhook_allow; /* ranges and hosts separated by blanks, as written; NULL: none */
     /* [pool-root ID] and [boot ID], in the order of the file */
@@ -70,6 +72,8 @@ struct config {
     unsigned n_boots;
 };
 
+/* Where the file is looked for, by the caller's effective uid; owned by the caller. */
+char *config_default_path(void);
 /* For the parent. Reads 'path'; NULL means the default place, which may be missing (then all
  * defaults hold). As root the file must belong to root and be writable by nobody else. Looks users
  * up. NULL with INVALID ("vmmd.conf:7: ...") or NOT_FOUND. The caller frees. */
@@ -81,6 +85,8 @@ int config_seal(const struct config *c, struct err *err) MUST_USE;
 void config_free(struct config *c);
 void config_freep(struct config **c); /* for CLEANUP */
 
-/* How many VMs can have uids of their own, and the first of the two uids of one. */
+/* How many VMs can have uids of their own; the first of the two uids of one's jail, and the one of
+ * its network. */
 uint32_t config_slots(const struct config *c);
 uid_t config_slot_uid(const struct config *c, uint32_t slot);
+uid_t config_net_uid(const struct config *c, uint32_t slot);

@@ -187,6 +187,11 @@ bool config_fill(struct config *c, struct err *err)
         return false;
     if (geteuid() == 0)
         return find_user(c, err) && user_valid(c, err);
+    if (c->pam_service)
+        return err_set(
+            err, ERR_INVALID,
+            "pam_service is for a daemon of root: only root may ask for the passwords of "
+            "others");
     c->uid = geteuid();
     c->gid = getegid();
     return true;

@@ -2,8 +2,6 @@
 #pragma once
 #include "vmmd/config/config.h"
 
-/* Where the file is looked for; owned by the caller. */
-char *config_default_path(void);
 /* Before the file is read: those whose 0 means something. */
 void config_preset(struct config *c);
 /* Fills every member that is still empty, by the caller's effective uid and environment, looks the

@@ -44,6 +44,7 @@ static bool set_listen(struct config *c, void *member, const struct key *key, co
 static bool set_user(struct config *c, void *member, const struct key *key, const char *value);
 static bool set_cgroup(struct config *c, void *member, const struct key *key, const char *value);
 static bool set_admins(struct config *c, void *member, const struct key *key, const char *value);
+static bool set_service(struct config *c, void *member, const struct key *key, const char *value);
 static bool set_allow(struct config *c, void *member, const struct key *key, const char *value);
 
 #define A_PATH "an absolute path without ';' and control characters"
@@ -70,6 +71,10 @@ static const struct key keys[] = {
      "addresses, ranges such as 127.0.0.0/8 and host names, separated by blanks"},
     {"enable_fake_backend", set_bool, offsetof(struct config, enable_fake_backend), 0, 0,
      "true or false"},
+    {"client_certificates", set_bool, offsetof(struct config, client_certificates), 0, 0,
+     "true or false"},
+    {"pam_service", set_service, offsetof(struct config, pam_service), 0, 0,
+     "the name of a file in /etc/pam.d: a letter, then up to 31 of a-z, 0-9, - and _"},
     PATH(state_dir),
     PATH(run_dir),
     PATH(libexec_dir),
@@ -77,7 +82,7 @@ static const struct key keys[] = {
     PATH(tls_key),
     PATH(qemu),
     U32(uid_base, 65536, 4000000000),
-    U32(uid_count, 18, 16777216),
+    U32(uid_count, 19, 16777216),
     U32(max_connections, 1, 65536),
     U32(session_idle_hours, 1, 720),
     U32(session_max_days, 1, 365),
@@ -240,6 +245,16 @@ static bool set_admins(struct config *c, void *member, const struct key *key, co
             return false;
         c->admin_uids[c->n_admin_uids++] = (uid_t)uid;
     }
+    return true;
+}
+
+/* A file's name, which goes to libpam: nothing that could lead elsewhere. */
+static bool set_service(struct config *c, void *member, const struct key *key, const char *value)
+{
+    if (value[0] < 'a' || value[0] > 'z' || strlen(value) > 32 ||
+        value[strspn(value, "abcdefghijklmnopqrstuvwxyz0123456789-_")])
+        return false;
+    *(char **)member = str_dup(value);
     return true;
 }
 

@@ -5,9 +5,11 @@
 #include "core/base/str.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -35,6 +37,8 @@ static const int rare[] = {
     CALL(process_vm_readv),
     CALL(process_vm_writev),
     CALL(kcmp),
+    CALL(pidfd_getfd),
+    CALL(process_madvise),
 #ifndef SANITIZED /* the leak check looks into itself */
     CALL(ptrace),
 #endif
@@ -48,6 +52,12 @@ static const int rare[] = {
     CALL(open_by_handle_at),
     CALL(lookup_dcookie),
     CALL(fanotify_init),
+    CALL(quotactl_fd),
+    /* file systems that are put together step by step; the jails' are made by mount() */
+    CALL(fsopen),
+    CALL(fsconfig),
+    CALL(fsmount),
+    CALL(fspick),
     /* the host as a whole */
     CALL(reboot),
     CALL(swapon),
@@ -77,10 +87,6 @@ static const int power[] = {
     CALL(chroot),
     CALL(open_tree),
     CALL(move_mount),
-    CALL(fsopen),
-    CALL(fsmount),
-    CALL(fsconfig),
-    CALL(fspick),
     CALL(mount_setattr),
     /* namespaces and ids */
     CALL(unshare),
@@ -205,6 +211,25 @@ static int add_list(scmp_filter_ctx filter, uint32_t action, struct list list)
     return e;
 }
 
+/* Sockets are of unix, the internet's two kinds, and netlink (name servers, passt); what other
+ * families are in the kernel's modules is seldom looked after. */
+static int add_no_families(scmp_filter_ctx filter)
+{
+    static const int kept[] = {AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
+    int e = seccomp_rule_add(filter, REFUSED, CALL(socket), 1,
+                             SCMP_A0(SCMP_CMP_GT, (scmp_datum_t)AF_NETLINK, 0));
+
+    for (int family = 0; family <= AF_NETLINK && e == 0; family++) {
+        bool keep = false;
+        for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
+            keep |= kept[i] == family;
+        if (!keep)
+            e = seccomp_rule_add(filter, REFUSED, CALL(socket), 1,
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)family, 0));
+    }
+    return e;
+}
+
 /* A process in namespaces of its own has all rights in there. What clone3() is asked for a filter
  * cannot see; the C library goes on with clone(). */
 static int add_no_namespaces(scmp_filter_ctx filter)
@@ -241,9 +266,14 @@ static bool begin(uint32_t others, scmp_filter_ctx *filter, struct err *err)
 bool filter_refuse_rare(struct err *err)
 {
     scmp_filter_ctx filter;
+    int e;
 
-    return begin(SCMP_ACT_ALLOW, &filter, err) &&
-           finish(filter, add_list(filter, REFUSED, LIST(rare)), err);
+    if (!begin(SCMP_ACT_ALLOW, &filter, err))
+        return false;
+    e = add_list(filter, REFUSED, LIST(rare));
+    if (e == 0)
+        e = add_no_families(filter);
+    return finish(filter, e, err);
 }
 
 bool filter_refuse_power(struct err *err)
@@ -257,6 +287,18 @@ bool filter_refuse_power(struct err *err)
     if (e == 0)
         e = add_no_namespaces(filter);
     return finish(filter, e, err);
+}
+
+bool filter_hide_audit(struct err *err)
+{
+    scmp_filter_ctx filter;
+
+    return begin(SCMP_ACT_ALLOW, &filter, err) &&
+           finish(filter,
+                  seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPROTONOSUPPORT), CALL(socket), 2,
+                                   SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)AF_NETLINK, 0),
+                                   SCMP_A2(SCMP_CMP_EQ, (scmp_datum_t)NETLINK_AUDIT, 0)),
+                  err);
 }
 
 bool filter_only_bytes(struct err *err)

@@ -9,6 +9,7 @@
 #include "vmmd/front/count.h"
 #include "vmmd/front/gate.h"
 #include "vmmd/front/relay.h"
+#include "vmmd/front/tls.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -75,7 +76,7 @@ static struct front_conn describe(const struct conn *c)
 }
 
 /* Makes the stream and gives main its end. Our end, or -1. */
-static int hand_over(const struct conn *c, struct err *err)
+static int hand_over(const struct conn *c, SSL *ssl, struct err *err)
 {
     struct front_conn message = describe(c);
     int pair[2];
@@ -84,6 +85,7 @@ static int hand_over(const struct conn *c, struct err *err)
 
     if (!sock_pair(SOCK_STREAM, pair, err))
         return -1;
+    tls_client(ssl, message.cert_sha256);
     ours = pair[0];
     theirs = pair[1];
     return gate_pass(&message, theirs, err) ? TAKE_FD(ours) : -1;
@@ -100,7 +102,7 @@ static void serve(const struct conn *c, SSL *ssl)
         log_debug("connection %llu: no TLS handshake", (unsigned long long)c->id);
         return;
     }
-    stream = hand_over(c, &err);
+    stream = hand_over(c, ssl, &err);
     if (stream >= 0) {
         relay_run(ssl, c->tcp, stream);
         return;

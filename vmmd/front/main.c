@@ -39,6 +39,7 @@
 
 static int wake_up;        /* eventfd: a connection ended while accepting was paused */
 static atomic_bool paused; /* somebody waits for wake_up */
+static bool ask_certificates;
 static uint32_t most_open; /* connections that the descriptor limit leaves room for */
 
 static void on_conn_end(void)
@@ -140,15 +141,17 @@ static void loop(void)
     }
 }
 
-/* Our only options, always given by the parent: --connections N --per-address N. */
+/* Our only options, always given by the parent: --connections N --per-address N [--certificates].
+ */
 static bool parse_arguments(int argc, char **argv)
 {
     uint64_t most, each;
     struct rlimit files;
 
-    if (argc != 5 || !str_eq(argv[1], "--connections") || !str_to_u64(argv[2], &most) ||
-        !str_eq(argv[3], "--per-address") || !str_to_u64(argv[4], &each) || most < 1 ||
-        most > 65536 || each < 1 || each > 65536)
+    ask_certificates = argc == 6 && str_eq(argv[5], "--certificates");
+    if (argc != 5 + ask_certificates || !str_eq(argv[1], "--connections") ||
+        !str_to_u64(argv[2], &most) || !str_eq(argv[3], "--per-address") ||
+        !str_to_u64(argv[4], &each) || most < 1 || most > 65536 || each < 1 || each > 65536)
         return false;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur < 2 * OWN_FDS)
         return false;
@@ -163,7 +166,7 @@ static bool parse_arguments(int argc, char **argv)
 static int run(void)
 {
     struct err err = {0};
-    SSL_CTX *ctx = tls_context(FRONT_FD_CERT, FRONT_FD_KEY, &err);
+    SSL_CTX *ctx = tls_context(FRONT_FD_CERT, FRONT_FD_KEY, ask_certificates, &err);
 
     if (!ctx) {
         log_error("%s", err.detail);

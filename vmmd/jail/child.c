@@ -58,6 +58,15 @@ static bool become_qemu(struct err *err)
            err_errno(err, errno, "take QEMU's user");
 }
 
+/* A write beyond it is an error, which QEMU tells, and not its end. */
+static bool limit_files(uint64_t most, struct err *err)
+{
+    if (!most)
+        return true;
+    signal(SIGXFSZ, SIG_IGN);
+    return limit(RLIMIT_FSIZE, most, err);
+}
+
 static bool give_up_rights(struct err *err)
 {
     umask(077);
@@ -141,7 +150,8 @@ static _Noreturn void run(const struct jail_request *r, const int *fds, int stat
     struct err err = {0};
     ssize_t told;
 
-    if (give_up_rights(&err) && arrange_fds(r, fds, &status, &err)) {
+    if (give_up_rights(&err) && limit_files(r->file_max_bytes, &err) &&
+        arrange_fds(r, fds, &status, &err)) {
         execve(r->argv[0], r->argv, environment);
         err_errno(&err, errno, "cannot execute %s", r->argv[0]);
     }

@@ -19,7 +19,7 @@ enum jail_type {
     JAIL_FAILED  /* text: what could not be set up; init leaves after it */
 };
 
-#define JAIL_VERSION     1
+#define JAIL_VERSION     2
 #define JAIL_MAX_ARGS    512
 #define JAIL_MAX_PAYLOAD (256u << 10)
 #define JAIL_MAX_TARGET  250                 /* the last two are those of backends/qemu/preload.h */
@@ -29,7 +29,8 @@ struct jail_run {
     uint32_t version; /* JAIL_VERSION */
     uint32_t n_args;  /* 1 … JAIL_MAX_ARGS; the first is the absolute path of the program */
     uint32_t n_fds;
-    uint32_t pad; /* 0 */
+    uint32_t pad;            /* 0 */
+    uint64_t file_max_bytes; /* no file grows further by QEMU's writing; 0: none is bounded */
 };
 
 /* Targets that are no descriptor number. */

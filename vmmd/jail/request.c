@@ -90,6 +90,7 @@ bool jail_request_read(char *payload, size_t len, unsigned n_attached, struct ja
         return err_set(err, ERR_INVALID, "the request is too short for its descriptors");
     out->n_args = head.n_args;
     out->n_fds = head.n_fds;
+    out->file_max_bytes = head.file_max_bytes;
     memcpy(out->fds, payload + sizeof head, fds_size);
     return check_fds(out, err) &&
            read_args(payload + sizeof head + fds_size, len - sizeof head - fds_size, out, err);

@@ -8,6 +8,7 @@ struct jail_request {
     unsigned n_args;
     struct jail_run_fd fds[FRAME_MAX_FDS];
     unsigned n_fds;
+    uint64_t file_max_bytes;
 };
 
 /* QEMU gets a descriptor that only the preloaded library gives it. */

@@ -6,6 +6,7 @@
  */
 #include "vmmd/main/helper.h"
 
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/sock.h"
@@ -26,6 +27,8 @@ static struct {
     uint32_t serial;
     int run_fd; /* <run_dir>/vm */
 } helper = {.lock = {PTHREAD_MUTEX_INITIALIZER}, .sock = -1, .run_fd = -1};
+
+static struct histogram worker_starts;
 
 bool helper_init(const struct config *config, int sock, struct err *err)
 {
@@ -104,6 +107,27 @@ bool helper_ready(struct err *err)
 
 /* ---- core/port/host.h ---- */
 
+_Static_assert((int)HOST_LIMITS == PRIV_LIMITS && (int)HOST_LIMIT_CPU == PRIV_LIMIT_CPU &&
+                   (int)HOST_LIMIT_MEMORY == PRIV_LIMIT_MEMORY &&
+                   (int)HOST_LIMIT_IO == PRIV_LIMIT_IO && (int)HOST_LIMIT_PIDS == PRIV_LIMIT_PIDS,
+               "core and helper count alike");
+
+static enum host_limit_way limit_way(uint8_t way)
+{
+    return way == PRIV_LIMIT_V2   ? HOST_LIMIT_BY_V2
+           : way == PRIV_LIMIT_V1 ? HOST_LIMIT_BY_V1
+                                  : HOST_LIMIT_UNSUPPORTED;
+}
+
+static struct priv_limits limits_wire(const struct host_limits *l)
+{
+    return (struct priv_limits){.cpu_weight = l->cpu_weight,
+                                .cpu_percent = l->cpu_percent,
+                                .io_weight = l->io_weight,
+                                .pids = l->pids,
+                                .memory_bytes = l->memory_bytes};
+}
+
 bool host_facts(struct host_facts *out, struct err *err)
 {
     struct priv_request request = {.op = PRIV_FACTS};
@@ -117,6 +141,8 @@ bool host_facts(struct host_facts *out, struct err *err)
                                .kvm_node = reply.facts & PRIV_FACT_KVM_NODE,
                                .kvm_opens = reply.facts & PRIV_FACT_KVM_OPENS,
                                .slots = reply.slots};
+    for (unsigned i = 0; i < HOST_LIMITS; i++)
+        out->limits[i] = limit_way(reply.limits[i]);
     return true;
 }
 
@@ -152,13 +178,36 @@ bool host_uffd_open(int *fd, struct err *err)
     return ask(&request, &reply, fd, err);
 }
 
-bool host_worker_spawn(const struct uuid *vm, uint32_t slot, bool kvm, int *sock, struct err *err)
+bool host_worker_spawn(const struct uuid *vm, uint32_t slot, struct host_wants wants,
+                       const struct host_limits *limits, int *sock, struct err *err)
+{
+    struct priv_request request = {.op = PRIV_WORKER_SPAWN,
+                                   .index = slot,
+                                   .flags = (wants.kvm ? PRIV_SPAWN_KVM : 0u) |
+                                            (wants.net ? PRIV_SPAWN_NET : 0u),
+                                   .vm = *vm,
+                                   .limits = limits_wire(limits)};
+    struct priv_reply reply;
+    int64_t begin_us = clock_mono_us();
+
+    if (!ask(&request, &reply, sock, err))
+        return false;
+    histogram_note(&worker_starts, &histogram_flushes, clock_mono_us() - begin_us);
+    return true;
+}
+
+void host_worker_starts(struct histogram_seen *out)
+{
+    histogram_read(&worker_starts, &histogram_flushes, out);
+}
+
+bool host_worker_limit(const struct uuid *vm, const struct host_limits *limits, struct err *err)
 {
     struct priv_request request = {
-        .op = PRIV_WORKER_SPAWN, .index = slot, .flags = kvm ? PRIV_SPAWN_KVM : 0, .vm = *vm};
+        .op = PRIV_WORKER_LIMIT, .vm = *vm, .limits = limits_wire(limits)};
     struct priv_reply reply;
 
-    return ask(&request, &reply, sock, err);
+    return ask(&request, &reply, NULL, err);
 }
 
 bool host_worker_kill(const struct uuid *vm, struct err *err)

@@ -14,12 +14,14 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/core/core.h"
+#include "core/port/store_rebuild.h"
 #include "net/post/guard.h"
 #include "vmmd/config/config.h"
 #include "vmmd/filter/filter.h"
 #include "vmmd/main/doors.h"
 #include "vmmd/main/helper.h"
 #include "vmmd/main/names.h"
+#include "vmmd/main/pam.h"
 #include "vmmd/main/recover.h"
 #include "vmmd/priv/proto.h"
 
@@ -35,6 +37,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#define WAIT_MS 100
 #define LOOK_MS                                                                                    \
     250 /* how soon it leaves when the database fails; answers under way go out meanwhile */
 
@@ -91,6 +94,25 @@ static bool wait_for_end(int signals, struct core *core)
     }
 }
 
+/* A main before this one may be held up by storage that does not answer, with all it has open: to
+ * serve beside it would be to have two. False when this one is told to end meanwhile. */
+static bool await_the_one_before(const char *state_dir, int signals)
+{
+    pid_t pid = store_waits_for(state_dir);
+
+    if (pid)
+        log_warn("vmmd-main (process %d) has ended but for a thread that waits for storage that "
+                 "does not answer: this one serves when it does, or when that storage is taken off "
+                 "with 'umount -f'",
+                 (int)pid);
+    for (; pid; pid = store_waits_for(state_dir)) {
+        struct pollfd p[] = {{.fd = signals, .events = POLLIN}, {.fd = MAIN_FD_PRIV, .events = 0}};
+        if (poll(p, 2, WAIT_MS) > 0)
+            return false;
+    }
+    return true;
+}
+
 static int leave(const char *what, const struct err *err)
 {
     log_error("%s: %s", what, err->detail);
@@ -124,6 +146,7 @@ static int serve(struct core *core, const struct config *config, int signals)
     if (!in_order)
         _exit(EXIT_INTERNAL);
     doors_close();
+    pam_client_stop();
     api_stop(api);
     return EXIT_SUCCESS;
 }
@@ -165,11 +188,20 @@ int main(int argc, char **argv)
     backend_probe_init(program, config->state_dir);
     snprintf(program, sizeof program, "/proc/self/fd/%d", MAIN_FD_PACK);
     image_pack_init(program);
+    snprintf(program, sizeof program, "/proc/self/fd/%d", MAIN_FD_INSPECT);
+    image_inspect_init(program);
+    if (config->pam_service) {
+        if (!pam_client_init(MAIN_FD_PAM, &err))
+            return leave("PAM", &err);
+        options.pam = pam_client_ask;
+    }
     options.state_dir = config->state_dir;
     options.session_idle_s = config->session_idle_hours * 3600;
     options.session_max_s = config->session_max_days * 24 * 3600;
     if (!guard_init(config->webhook_allow, (struct sockaddr *)&config->listen, &err))
         return leave("the configuration", &err);
+    if (!await_the_one_before(config->state_dir, signals))
+        return EXIT_SUCCESS;
     core = core_open(&options, &err);
     if (!core && err.code == ERR_WRONG_STATE) { /* that does not pass by itself */
         log_error("the daemon cannot start: %s", err.detail);

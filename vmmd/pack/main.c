@@ -8,9 +8,9 @@
  *
  * Usage: vmmd-pack pack | vmmd-pack unpack MAX_BYTES */
 #include "backends/qemu/pack_wire.h"
-#include "core/base/room.h"
 #include "core/base/str.h"
 #include "vmmd/pack/frame.h"
+#include "vmmd/pack/room.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +21,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-static const struct room_call calls[] = {
-    {SYS_pread64, PACK_FD_FROM}, {SYS_lseek, PACK_FD_FROM},   {SYS_pread64, PACK_FD_TO},
-    {SYS_pwrite64, PACK_FD_TO},  {SYS_ftruncate, PACK_FD_TO}, {SYS_fadvise64, PACK_FD_TO},
-    {SYS_fsync, PACK_FD_TO},     {SYS_write, PACK_FD_REPORT}, {SYS_exit_group, ROOM_ANY_FD},
-};
 
 static bool say(enum pack_outcome outcome, uint64_t bytes, const char *detail)
 {
@@ -64,7 +58,7 @@ static bool work(bool pack, uint64_t bytes, struct err *err)
 {
     const int packed = pack ? PACK_FD_TO : PACK_FD_FROM, plain = pack ? PACK_FD_FROM : PACK_FD_TO;
 
-    if (!room_lock(calls, ARRAY_LEN(calls), PACK_FD_REPORT, err))
+    if (!pack_lock(err))
         return false;
     if (!(pack ? frame_pack(plain, bytes, packed, tell, err)
                : frame_unpack(packed, plain, &bytes, tell, err)))

@@ -1,4 +1,4 @@
-/* Starting main and the front: see child.h. */
+/* Starting main, the front and vmmd-pam: see child.h. */
 #include "vmmd/priv/child.h"
 
 #include "core/base/clock.h"
@@ -6,6 +6,7 @@
 #include "core/base/log.h"
 #include "core/base/sock.h"
 #include "vmmd/priv/exec.h"
+#include "vmmd/priv/oom.h"
 #include "vmmd/priv/view.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,17 +35,20 @@ _Noreturn static void become_main(const struct host *h, int sock)
                  h->api,
                  h->program[PROGRAM_KVMTEST],
                  h->program[PROGRAM_PACK],
-                 h->cert};
+                 h->cert,
+                 h->program[PROGRAM_INSPECT],
+                 h->pam_link[0]};
     struct exec_plan plan = {.program = h->program[PROGRAM_MAIN],
                              .argv = argv,
                              .fds = fds,
-                             .n_fds = ARRAY_LEN(fds),
+                             .n_fds = ARRAY_LEN(fds) - (h->pam_link[0] < 0),
                              .drop = h->root,
                              .uid = h->config->uid,
                              .gid = h->config->gid,
                              .keep_cap = -1};
     struct err err = {0};
 
+    oom_rank_set(0, OOM_MAIN);
     if (!h->root || view_enter(h, &err))
         exec_program(&plan, &err);
     leave(&err);
@@ -54,7 +59,7 @@ _Noreturn static void become_main(const struct host *h, int sock)
 _Noreturn static void become_front(const struct host *h, int sock)
 {
     char total[16], each[16];
-    const char *argv[] = {"vmmd-front", "--connections", total, "--per-address", each, NULL};
+    const char *argv[] = {"vmmd-front", "--connections", total, "--per-address", each, NULL, NULL};
     int fds[] = {sock, h->link[1], h->listener, h->cert, h->key};
     uid_t uid = h->config->uid_base + CONFIG_UID_FRONT;
     struct exec_plan plan = {.program = h->program[PROGRAM_FRONT],
@@ -69,6 +74,9 @@ _Noreturn static void become_front(const struct host *h, int sock)
 
     snprintf(total, sizeof total, "%u", h->config->max_connections);
     snprintf(each, sizeof each, "%u", h->config->max_connections_per_address);
+    oom_rank_set(0, OOM_FRONT);
+    if (h->config->client_certificates)
+        argv[5] = "--certificates";
     if (fchdir(h->empty_dir) < 0)
         err_errno(&err, errno, "enter the front's empty directory");
     else if (h->root && unshare(CLONE_NEWNET | CLONE_NEWIPC) < 0)
@@ -76,6 +84,35 @@ _Noreturn static void become_front(const struct host *h, int sock)
     else
         exec_program(&plan, &err);
     leave(&err);
+}
+
+/* Root, since /etc/shadow is; with no capability, and files to read that are few. */
+_Noreturn static void become_pam(const struct host *h, int sock)
+{
+    const char *argv[] = {"vmmd-pam", h->config->pam_service, NULL};
+    int fds[] = {sock, h->pam_link[1]};
+    struct exec_plan plan = {.program = h->program[PROGRAM_PAM],
+                             .argv = argv,
+                             .fds = fds,
+                             .n_fds = ARRAY_LEN(fds),
+                             .drop = true,
+                             .keep_cap = -1};
+    struct err err = {0};
+
+    oom_rank_set(0, OOM_FRONT);
+    if (unshare(CLONE_NEWIPC) < 0)
+        err_errno(&err, errno, "give vmmd-pam namespaces of its own");
+    else if (view_enter_pam(h, &err))
+        exec_program(&plan, &err);
+    leave(&err);
+}
+
+/* vmmd-pam is the init of a pid namespace: root may signal root's processes, and what it starts
+ * goes with it. */
+static pid_t fork_for(enum program program)
+{
+    return program == PROGRAM_PAM ? (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0)
+                                  : fork();
 }
 
 static bool may_start(struct child *child, uint32_t limit, struct err *err)
@@ -96,13 +133,14 @@ bool child_start(struct child *child, const struct host *h, struct err *err)
     int pair[2];
     CLEANUP(closep) int theirs = -1;
 
-    if (!may_start(child, h->config->restart_limit, err) || !sock_pair(SOCK_SEQPACKET, pair, err))
+    if ((child->program != PROGRAM_PAM && !may_start(child, h->config->restart_limit, err)) ||
+        !sock_pair(SOCK_SEQPACKET, pair, err))
         return false;
     child->sock = pair[0];
     theirs = pair[1];
     if (fcntl(child->sock, F_SETFL, O_NONBLOCK) < 0)
         return err_errno(err, errno, "set up a socket");
-    child->pid = fork();
+    child->pid = fork_for(child->program);
     if (child->pid < 0) {
         child->pid = 0;
         return err_errno(err, errno, "fork");
@@ -111,6 +149,8 @@ bool child_start(struct child *child, const struct host *h, struct err *err)
         setsid(); /* a terminal's ^C goes to the parent only, which ends its children in order */
         if (child->program == PROGRAM_MAIN)
             become_main(h, theirs);
+        if (child->program == PROGRAM_PAM)
+            become_pam(h, theirs);
         become_front(h, theirs);
     }
     return true;

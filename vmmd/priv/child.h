@@ -1,4 +1,4 @@
-/* main and the front as the parent sees them: started, watched, started again. */
+/* main, the front and vmmd-pam as the parent sees them: started, watched, started again. */
 #pragma once
 #include "vmmd/priv/host.h"
 
@@ -7,7 +7,7 @@
 #define CHILD_WINDOW_MS 10000 /* config->restart_limit starts within it */
 
 struct child {
-    enum program program; /* PROGRAM_MAIN or PROGRAM_FRONT */
+    enum program program; /* PROGRAM_MAIN, PROGRAM_FRONT or PROGRAM_PAM */
     const char *name;
     pid_t pid; /* 0: not running */
     int sock;  /* the parent's end of its own conversation with this incarnation, or -1 */
@@ -16,8 +16,9 @@ struct child {
 };
 
 /* Forks and executes the program with the descriptors of docs/processes.md. UNAVAILABLE: it was
- * started config->restart_limit times in the last CHILD_WINDOW_MS already. A failure of the exec
- * shows as the child's death with exit code 70. */
+ * started config->restart_limit times in the last CHILD_WINDOW_MS already (vmmd-pam has no such
+ * limit: its caller takes its time). A failure of the exec shows as the child's death with exit
+ * code 70. */
 bool child_start(struct child *child, const struct host *h, struct err *err) MUST_USE;
 /* Its process was reaped: forgets it. */
 void child_gone(struct child *child);

@@ -29,8 +29,12 @@ static char *environment[16];
 void exec_init(void)
 {
     static const char *const passed[] = {
-        "VMMD_LOG=",      "VMMD_FAILPOINT=", "VMMD_FAILPOINT_SOCKET=", "ASAN_OPTIONS=",
-        "UBSAN_OPTIONS=", "TSAN_OPTIONS=",   "LSAN_OPTIONS="};
+        "VMMD_LOG=",         "JOURNAL_STREAM=",    "VMMD_FAILPOINT=", "VMMD_FAILPOINT_SOCKET=",
+        "ASAN_OPTIONS=",     "UBSAN_OPTIONS=",     "TSAN_OPTIONS=",   "LSAN_OPTIONS=",
+#ifdef VMMD_FAILPOINTS
+        "VMMD_PAM_CONFDIR=", "VMMD_PAM_ANSWER_MS="
+#endif
+    };
     unsigned n = 0;
 
     for (int s = 1; s < NSIG; s++)

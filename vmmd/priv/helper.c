@@ -6,6 +6,7 @@
  * (an index that does not exist, a slot in use) is answered instead. */
 #include "vmmd/priv/helper.h"
 
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
 #include "core/base/sock.h"
@@ -22,30 +23,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum field { F_INDEX = 1, F_FLAGS = 2, F_ARG = 4, F_VM = 8 };
-enum phase { PHASE_STARTING = 1, PHASE_READY = 2, PHASE_ANY = 3 };
+enum field { F_INDEX = 1, F_FLAGS = 2, F_ARG = 4, F_VM = 8, F_LIMITS = 16 };
 
 /* One operation: fills the reply and, for those that give one, '*fd'. */
 typedef bool op_fn(struct helper *helper, const struct priv_request *req, struct priv_reply *reply,
                    int *fd, struct err *err);
 
 static op_fn op_ready, op_facts, op_root_open, op_boot_open, op_kvm_open, op_uffd_open,
-    op_worker_spawn, op_worker_kill, op_worker_list;
+    op_worker_spawn, op_worker_limit, op_worker_kill, op_worker_list;
 
 static const struct op {
     op_fn *run;
-    enum phase permit; /* phases of main in which it is answered */
-    unsigned fields;   /* the request's fields that it names; all others must be zero */
+    unsigned fields; /* the request's fields that it names; all others must be zero */
 } ops[PRIV_OP_COUNT] = {
-    [PRIV_READY] = {op_ready, PHASE_STARTING, 0},
-    [PRIV_FACTS] = {op_facts, PHASE_ANY, 0},
-    [PRIV_ROOT_OPEN] = {op_root_open, PHASE_ANY, F_INDEX},
-    [PRIV_BOOT_OPEN] = {op_boot_open, PHASE_ANY, F_INDEX | F_ARG},
-    [PRIV_KVM_OPEN] = {op_kvm_open, PHASE_ANY, 0},
-    [PRIV_UFFD_OPEN] = {op_uffd_open, PHASE_ANY, 0},
-    [PRIV_WORKER_SPAWN] = {op_worker_spawn, PHASE_ANY, F_VM | F_INDEX | F_FLAGS},
-    [PRIV_WORKER_KILL] = {op_worker_kill, PHASE_ANY, F_VM},
-    [PRIV_WORKER_LIST] = {op_worker_list, PHASE_ANY, F_INDEX},
+    [PRIV_READY] = {op_ready, 0},
+    [PRIV_FACTS] = {op_facts, 0},
+    [PRIV_ROOT_OPEN] = {op_root_open, F_INDEX},
+    [PRIV_BOOT_OPEN] = {op_boot_open, F_INDEX | F_ARG},
+    [PRIV_KVM_OPEN] = {op_kvm_open, 0},
+    [PRIV_UFFD_OPEN] = {op_uffd_open, 0},
+    [PRIV_WORKER_SPAWN] = {op_worker_spawn, F_VM | F_INDEX | F_FLAGS | F_LIMITS},
+    [PRIV_WORKER_LIMIT] = {op_worker_limit, F_VM | F_LIMITS},
+    [PRIV_WORKER_KILL] = {op_worker_kill, F_VM},
+    [PRIV_WORKER_LIST] = {op_worker_list, F_INDEX},
 };
 
 static bool op_ready(struct helper *helper, const struct priv_request *req,
@@ -81,6 +81,8 @@ static bool op_facts(struct helper *helper, const struct priv_request *req,
     if (kvm_opens())
         reply->facts |= PRIV_FACT_KVM_OPENS;
     reply->slots = config_slots(h->config);
+    for (unsigned i = 0; i < PRIV_LIMITS; i++)
+        reply->limits[i] = (uint8_t)h->limits.way[i];
     return true;
 }
 
@@ -172,13 +174,30 @@ static bool op_uffd_open(struct helper *helper, const struct priv_request *req,
 static bool op_worker_spawn(struct helper *helper, const struct priv_request *req,
                             struct priv_reply *reply, int *fd, struct err *err)
 {
-    if (uuid_is_zero(&req->vm) || req->flags & ~(unsigned)PRIV_SPAWN_KVM)
+    if (uuid_is_zero(&req->vm) || req->flags & ~(unsigned)(PRIV_SPAWN_KVM | PRIV_SPAWN_NET))
         return err_set(err, ERR_INVALID, "a worker needs a VM and known flags");
     if (req->index >= config_slots(helper->host->config))
         return err_set(err, ERR_INVALID, "uid slot %u is beyond uid_count in vmmd.conf",
                        req->index);
-    *fd = spawn_worker(helper->host, &req->vm, req->index, req->flags & PRIV_SPAWN_KVM, err);
+    if (!limits_check(&req->limits, err))
+        return false;
+    *fd = spawn_worker(helper->host, req, err);
     return *fd >= 0;
+}
+
+static bool op_worker_limit(struct helper *helper, const struct priv_request *req,
+                            struct priv_reply *reply, int *fd, struct err *err)
+{
+    const struct host *h = helper->host;
+    CLEANUP(closep) int guest = -1;
+
+    if (uuid_is_zero(&req->vm))
+        return err_set(err, ERR_INVALID, "limits need a VM");
+    if (!limits_check(&req->limits, err))
+        return false;
+    if (h->cgroup >= 0 && (guest = leaf_find(h->cgroup, &req->vm, err)) < 0)
+        return false;
+    return limits_set(&h->limits, guest, &req->vm, &req->limits, err);
 }
 
 static bool op_worker_kill(struct helper *helper, const struct priv_request *req,
@@ -186,7 +205,10 @@ static bool op_worker_kill(struct helper *helper, const struct priv_request *req
 {
     const struct host *h = helper->host;
 
-    return h->cgroup >= 0 ? leaf_kill(h->cgroup, &req->vm, err) : pidfile_kill(h, &req->vm, err);
+    if (h->cgroup >= 0 ? !leaf_kill(h->cgroup, &req->vm, err) : !pidfile_kill(h, &req->vm, err))
+        return false;
+    limits_remove(&h->limits, &req->vm);
+    return true;
 }
 
 struct page {
@@ -218,6 +240,7 @@ static bool op_worker_list(struct helper *helper, const struct priv_request *req
 
 static bool well_formed(const struct priv_request *req, ssize_t len)
 {
+    static const struct priv_limits none;
     unsigned fields;
 
     if (len != sizeof *req || req->version != PRIV_VERSION || req->op == PRIV_OP_NONE ||
@@ -225,18 +248,17 @@ static bool well_formed(const struct priv_request *req, ssize_t len)
         return false;
     fields = ops[req->op].fields;
     return (fields & F_INDEX || req->index == 0) && (fields & F_FLAGS || req->flags == 0) &&
-           (fields & F_ARG || req->arg == 0) && (fields & F_VM || uuid_is_zero(&req->vm));
+           (fields & F_ARG || req->arg == 0) && (fields & F_VM || uuid_is_zero(&req->vm)) &&
+           (fields & F_LIMITS || memcmp(&req->limits, &none, sizeof none) == 0);
 }
 
 static bool run(struct helper *helper, const struct priv_request *req, struct priv_reply *reply,
                 int *fd, struct err *err)
 {
-    const struct op *op = &ops[req->op];
-    enum phase now = helper->ready ? PHASE_READY : PHASE_STARTING;
+    enum permit_phase now = helper->ready ? PERMIT_READY : PERMIT_STARTING;
 
-    if (!(op->permit & now))
-        return err_set(err, ERR_WRONG_STATE, "that cannot be asked for any more");
-    return op->run(helper, req, reply, fd, err);
+    return permit_take((enum priv_op)req->op, now, &helper->uses[req->op], clock_mono_ms(), err) &&
+           ops[req->op].run(helper, req, reply, fd, err);
 }
 
 static bool answer(struct helper *helper, const struct priv_request *req, int sock)

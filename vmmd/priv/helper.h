@@ -1,11 +1,13 @@
 /* The helper's side of proto.h: reads main's requests, checks them, answers. */
 #pragma once
 #include "vmmd/priv/host.h"
+#include "vmmd/priv/permit.h"
 
 /* What one incarnation of main may still do. */
 struct helper {
     const struct host *host;
     bool ready; /* main said READY */
+    struct permit_use uses[PRIV_OP_COUNT];
 };
 
 enum helper_result {

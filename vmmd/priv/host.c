@@ -1,33 +1,48 @@
 /* What the parent opens when it starts: see host.h. */
 #include "vmmd/priv/host.h"
 
+#include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/base/sock.h"
+#include "core/base/str.h"
 #include "vmmd/priv/dirs.h"
 #include "vmmd/priv/leaf.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BACKLOG 512
+#define BACKLOG      512
+#define LEFT_OVER_MS 10000 /* the longest that a start of a worker may take */
 
 /* What is executed needs no right to be read; the library is copied into jails. */
 static const struct {
     const char *name;
     int flags;
 } programs[PROGRAM_COUNT] = {
-    [PROGRAM_MAIN] = {"vmmd-main", O_PATH},       [PROGRAM_FRONT] = {"vmmd-front", O_PATH},
-    [PROGRAM_WORKER] = {"vmmd-worker", O_PATH},   [PROGRAM_JAIL] = {"vmmd-jail", O_PATH},
-    [PROGRAM_KVMTEST] = {"vmmd-kvmtest", O_PATH}, [PROGRAM_SPLIT] = {"vmmd-split", O_PATH},
-    [PROGRAM_PACK] = {"vmmd-pack", O_PATH},       [PROGRAM_PRELOAD] = {"vmmd-preload.so", O_RDONLY},
+    [PROGRAM_MAIN] = {"vmmd-main", O_PATH},
+    [PROGRAM_FRONT] = {"vmmd-front", O_PATH},
+    [PROGRAM_WORKER] = {"vmmd-worker", O_PATH},
+    [PROGRAM_JAIL] = {"vmmd-jail", O_PATH},
+    [PROGRAM_KVMTEST] = {"vmmd-kvmtest", O_PATH},
+    [PROGRAM_SPLIT] = {"vmmd-split", O_PATH},
+    [PROGRAM_PACK] = {"vmmd-pack", O_PATH},
+    [PROGRAM_INSPECT] = {"vmmd-inspect", O_PATH},
+    [PROGRAM_PAM] = {"vmmd-pam", O_PATH},
+    [PROGRAM_NET] = {"vmmd-net", O_PATH},
+    [PROGRAM_PRELOAD] = {"vmmd-preload.so", O_RDONLY},
 };
 
 static bool can_use(int dirfd, const char *path)
@@ -64,6 +79,35 @@ static bool open_programs(struct host *h, struct err *err)
     return true;
 }
 
+/* Whose lock it is: what the file says of it. */
+static bool holder_lives(int lock)
+{
+    char text[16] = "";
+    uint64_t pid;
+
+    return pread(lock, text, sizeof text - 1, 0) <= 0 || !str_to_u64(text, &pid) || pid > INT_MAX ||
+           kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+}
+
+/* A vmmd that was killed while it started a worker leaves children for a moment, which hold the
+ * lock until their programs run: better that they are done before the next one looks at what is
+ * there. */
+static bool lock_run_dir(int lock, struct err *err)
+{
+    const int64_t deadline_ms = clock_mono_ms() + LEFT_OVER_MS;
+    char text[16];
+
+    while (!fs_lock(lock, err)) {
+        if (err->code != ERR_BUSY || clock_left_ms(deadline_ms) == 0 || holder_lives(lock))
+            return false;
+        poll(NULL, 0, 5);
+    }
+    *err = (struct err){0};
+    snprintf(text, sizeof text, "%010d", (int)getpid());
+    return pwrite(lock, text, strlen(text), 0) == (ssize_t)strlen(text) ||
+           err_errno(err, errno, "write to the lock");
+}
+
 /* The run directory and what lies in it. As a user everything is closed to others. */
 static bool make_run_dir(struct host *h, struct err *err)
 {
@@ -77,7 +121,7 @@ static bool make_run_dir(struct host *h, struct err *err)
     h->lock = openat(run, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (h->lock < 0)
         return err_errno(err, errno, "open %s/lock", c->run_dir);
-    if (!fs_lock(h->lock, err))
+    if (!lock_run_dir(h->lock, err))
         return err_prefix(err, "another vmmd uses %s", c->run_dir);
     snprintf(path, sizeof path, "%s/vm", c->run_dir);
     h->vm_dir = dir_make(path, 0700, c->uid, c->gid, NULL, err);
@@ -174,13 +218,55 @@ static bool open_tls(struct host *h, struct err *err)
     return true;
 }
 
+/* libpam would take the service "other" for one that is not there. */
+static bool has_pam_service(const char *name, struct err *err)
+{
+    static const char *const dirs[] = {"/etc/pam.d", "/usr/lib/pam.d"};
+    char path[80];
+
+#ifdef VMMD_FAILPOINTS
+    if (getenv("VMMD_PAM_CONFDIR"))
+        return true;
+#endif
+    for (unsigned i = 0; i < ARRAY_LEN(dirs); i++) {
+        snprintf(path, sizeof path, "%s/%s", dirs[i], name);
+        if (access(path, R_OK) == 0)
+            return true;
+    }
+    return err_set(err, ERR_INVALID,
+                   "there is no /etc/pam.d/%s (key pam_service in vmmd.conf): the package has one "
+                   "named vmmd",
+                   name);
+}
+
+static bool open_pam(struct host *h, struct err *err)
+{
+    h->pam_link[0] = h->pam_link[1] = -1;
+    return !h->config->pam_service || (has_pam_service(h->config->pam_service, err) &&
+                                       sock_pair(SOCK_SEQPACKET, h->pam_link, err));
+}
+
+/* Open to be read by all: a worker reads what its guest's group counts. */
 static void open_cgroup(struct host *h)
 {
+    CLEANUP(mem_freep) char *mounts = leaf_mounts();
+    mode_t before = umask(0022);
+    char name[LEAF_BASE_NAME];
     struct err err = {0};
+    unsigned swept = 0;
 
-    h->cgroup = leaf_base_open(h->config->cgroup, h->config->run_dir, &err);
+    leaf_base_name(h->config->cgroup, h->config->run_dir, name);
+    h->cgroup = leaf_base_open(mounts, name, &err);
     if (h->cgroup < 0)
         log_info("workers get no cgroup of their own: %s", err.detail);
+    else
+        swept = leaf_sweep_dead(mounts, name);
+    limits_open(&h->limits, h->cgroup, mounts, name);
+    if (h->cgroup >= 0)
+        swept += limits_sweep_dead(&h->limits, mounts, name);
+    if (swept)
+        log_info("%u cgroups that dead daemons had left are removed", swept);
+    umask(before);
 }
 
 bool host_open(struct host *h, const struct config *config, struct err *err)
@@ -192,7 +278,7 @@ bool host_open(struct host *h, const struct config *config, struct err *err)
     umask(0077);
     if (!open_programs(h, err) || !open_tls(h, err) || !listen_tcp(h, err) || !listen_unix(h, err))
         return false;
-    if (!sock_pair(SOCK_SEQPACKET, h->link, err))
+    if (!sock_pair(SOCK_SEQPACKET, h->link, err) || !open_pam(h, err))
         return false;
     h->config_text = config_seal(config, err);
     open_cgroup(h);

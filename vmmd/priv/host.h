@@ -2,6 +2,7 @@
  * for the parent's life and never closed. Filled once by host_open(), read-only afterwards. */
 #pragma once
 #include "vmmd/config/config.h"
+#include "vmmd/priv/limits.h"
 
 enum program {
     PROGRAM_MAIN,
@@ -11,6 +12,9 @@ enum program {
     PROGRAM_KVMTEST,
     PROGRAM_SPLIT,
     PROGRAM_PACK,
+    PROGRAM_INSPECT,
+    PROGRAM_NET,
+    PROGRAM_PAM,
     PROGRAM_PRELOAD, /* no program: the library that goes into QEMU */
     PROGRAM_COUNT
 };
@@ -25,10 +29,12 @@ struct host {
     int api;                    /* run_dir/api.sock, listening */
     int cert, key;
     int link[2];                 /* front link: main's end, the front's end */
+    int pam_link[2];             /* the same of vmmd-pam; only with pam_service */
     int vm_dir;                  /* run_dir/vm, of vmmd's user */
     int empty_dir;               /* run_dir/empty: the front's root */
     int roots[CONFIG_MAX_ROOTS]; /* pool roots, in the order of vmmd.conf */
     int cgroup;                  /* base of the workers' leaves, or -1 */
+    struct limits limits;        /* what the kernel can limit a guest in */
     char kvm_dir[128];           /* run_dir/kvm: mount point for private device nodes (root) */
 };
 

@@ -5,7 +5,9 @@
 #include "core/base/clock.h"
 #include "core/base/fs.h"
 #include "core/base/log.h"
+#include "core/base/mem.h"
 #include "core/base/str.h"
+#include "vmmd/priv/hierarchy.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,36 +18,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define KILL_MS 5000
+#define KILL_MS      5000
+#define MOUNTS_BYTES (4u << 20)
+#define SWEEP_MOST   64   /* folders of dead daemons that one start takes away */
+#define SWEEP_AGE_S  3600 /* younger ones may be of a daemon that has not locked its yet */
 
-/* Mount point of the first cgroup2 in /proc/self/mountinfo. See proc(5): the mount point is the
- * fifth field, the type follows " - ". */
-static bool find_mount(char *out, size_t size)
-{
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    char line[2048];
-    bool found = false;
-
-    while (f && !found && fgets(line, sizeof line, f)) {
-        char *point = line;
-        if (!strstr(line, " - cgroup2 "))
-            continue;
-        for (int i = 0; point && i < 4; i++)
-            point = (point = strchr(point, ' ')) ? point + 1 : NULL;
-        if (!point)
-            continue;
-        point[strcspn(point, " ")] = 0;
-        found = !strchr(point, '\\') && str_copy(out, size, point) == strlen(point);
-    }
-    if (f)
-        fclose(f);
-    return found;
-}
+static const char *const parts[] = {[LEAF_WORKER] = "worker", [LEAF_GUEST] = "guest"};
 
 /* FNV-1a: a short name for this instance, the same after every restart. */
 static uint32_t hash(const char *text)
@@ -66,7 +50,7 @@ static bool try_fork(int base, struct err *err)
 
     if (leaf < 0)
         return false;
-    pid = leaf_fork(leaf, err);
+    pid = leaf_fork(leaf, 0, err);
     if (pid == 0)
         _exit(0);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -76,19 +60,39 @@ static bool try_fork(int base, struct err *err)
     return pid > 0;
 }
 
-int leaf_base_open(const char *configured, const char *run_dir, struct err *err)
+void leaf_base_name(const char *configured, const char *run_dir, char out[LEAF_BASE_NAME])
+{
+    if (configured)
+        str_copy(out, LEAF_BASE_NAME, configured);
+    else
+        snprintf(out, LEAF_BASE_NAME, "vmmd-%08x", hash(run_dir));
+}
+
+char *leaf_mounts(void)
+{
+    CLEANUP(closep) int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    struct err err = {0};
+    char *text = NULL;
+
+    return fd >= 0 && fs_read_all(fd, MOUNTS_BYTES, &text, NULL, &err) ? text : str_dup("");
+}
+
+/* Says that its daemon lives: see sweep_one(). */
+static bool lock_base(int base, struct err *err)
+{
+    return flock(base, LOCK_SH | LOCK_NB) == 0 || err_errno(err, errno, "lock a cgroup");
+}
+
+int leaf_base_open(const char *mounts, const char *name, struct err *err)
 {
     char mount[512], path[1024];
     CLEANUP(closep) int base = -1;
 
-    if (!find_mount(mount, sizeof mount)) {
+    if (!hierarchy_find(mounts, NULL, mount, sizeof mount)) {
         err_set(err, ERR_UNSUPPORTED, "no cgroup v2 hierarchy is mounted");
         return -1;
     }
-    if (configured)
-        snprintf(path, sizeof path, "%s/%s", mount, configured);
-    else
-        snprintf(path, sizeof path, "%s/vmmd-%08x", mount, hash(run_dir));
+    snprintf(path, sizeof path, "%s/%s", mount, name);
     if (!fs_mkdirs(path, 0755, err))
         return -1;
     base = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -96,7 +100,7 @@ int leaf_base_open(const char *configured, const char *run_dir, struct err *err)
         err_errno(err, errno, "open the cgroup %s", path);
         return -1;
     }
-    return try_fork(base, err) ? TAKE_FD(base) : -1;
+    return lock_base(base, err) && try_fork(base, err) ? TAKE_FD(base) : -1;
 }
 
 void leaf_base_remove(int base)
@@ -178,6 +182,19 @@ bool leaf_each(int base, bool (*visit)(const struct leaf *leaf, void *arg), void
     return n == 0 || err_errno(err, errno, "list the cgroup of the workers");
 }
 
+/* With its parts; one that an earlier version made has none. */
+static int remove_leaf(int base, const char *name)
+{
+    char path[LEAF_NAME + 16];
+
+    for (unsigned i = 0; i < ARRAY_LEN(parts); i++) {
+        snprintf(path, sizeof path, "%s/%s", name, parts[i]);
+        if (unlinkat(base, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
+            return -1;
+    }
+    return unlinkat(base, name, AT_REMOVEDIR);
+}
+
 struct room_check {
     int base;
     const struct uuid *vm;
@@ -194,7 +211,7 @@ static bool check_leaf(const struct leaf *leaf, void *arg)
     if (leaf->slot != check->slot && !same_vm)
         return true;
     /* An empty leaf is what a worker left that ended by itself. */
-    if (!leaf->populated && unlinkat(check->base, leaf->name, AT_REMOVEDIR) == 0)
+    if (!leaf->populated && remove_leaf(check->base, leaf->name) == 0)
         return true;
     check->taken = true;
     check->same_vm = same_vm;
@@ -219,10 +236,15 @@ int leaf_make(int base, const struct uuid *vm, uint32_t slot, struct err *err)
     return fs_dir(base, name, 0755, err);
 }
 
-pid_t leaf_fork(int leaf, struct err *err)
+int leaf_part(int leaf, enum leaf_part part, struct err *err)
+{
+    return fs_dir(leaf, parts[part], 0755, err);
+}
+
+pid_t leaf_fork(int part, uint64_t namespaces, struct err *err)
 {
     struct clone_args args = {
-        .flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)leaf};
+        .flags = CLONE_INTO_CGROUP | namespaces, .exit_signal = SIGCHLD, .cgroup = (uint64_t)part};
     pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof args);
 
     if (pid < 0)
@@ -264,7 +286,7 @@ static bool kill_leaf(int base, const char *name, struct err *err)
         return err_errno(err, errno, "kill the processes of a cgroup");
     if (!wait_empty(events, err))
         return false;
-    return unlinkat(base, name, AT_REMOVEDIR) == 0 || errno == ENOENT ||
+    return remove_leaf(base, name) == 0 || errno == ENOENT ||
            err_errno(err, errno, "remove a cgroup");
 }
 
@@ -283,6 +305,21 @@ static bool find_leaf(const struct leaf *leaf, void *arg)
     return false;
 }
 
+int leaf_find(int base, const struct uuid *vm, struct err *err)
+{
+    struct kill_search search = {.vm = vm};
+    char path[LEAF_NAME + 16];
+    int fd;
+
+    if (!leaf_each(base, find_leaf, &search, err))
+        return -1;
+    snprintf(path, sizeof path, "%s/%s", search.name, parts[LEAF_GUEST]);
+    fd = search.name[0] ? openat(base, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        err_set(err, ERR_NOT_FOUND, "the virtual machine has no cgroup that can be limited");
+    return fd;
+}
+
 bool leaf_kill(int base, const struct uuid *vm, struct err *err)
 {
     for (;;) { /* a VM that got another slot may have left a second leaf */
@@ -295,4 +332,45 @@ bool leaf_kill(int base, const struct uuid *vm, struct err *err)
         if (!kill_leaf(base, search.name, err))
             return false;
     }
+}
+
+/* ---- what dead daemons left ---- */
+
+bool leaf_is_self_named(const char *name)
+{
+    return str_starts(name, "vmmd-") && strlen(name) == 13 &&
+           strspn(name + 5, "0123456789abcdef") == 8;
+}
+
+static bool drop_empty(const struct leaf *leaf, void *arg)
+{
+    (void)remove_leaf(*(int *)arg, leaf->name); /* one with processes stays */
+    return true;
+}
+
+/* Nobody holds its lock, and it has been there for a while: its daemon is dead. */
+static bool sweep_one(int mount, const char *name)
+{
+    CLEANUP(closep) int base = openat(mount, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct err ignored = {0};
+    struct stat st;
+
+    if (base < 0 || fstat(base, &st) < 0 || st.st_uid != geteuid() ||
+        clock_wall_ms() / 1000 - st.st_mtime < SWEEP_AGE_S || flock(base, LOCK_EX | LOCK_NB) < 0)
+        return false;
+    return leaf_each(base, drop_empty, &base, &ignored) && unlinkat(mount, name, AT_REMOVEDIR) == 0;
+}
+
+unsigned leaf_sweep_dead(const char *mounts, const char *own)
+{
+    char path[512];
+    unsigned swept = 0;
+    DIR *dir = hierarchy_find(mounts, NULL, path, sizeof path) ? opendir(path) : NULL;
+
+    for (struct dirent *e; dir && swept < SWEEP_MOST && (e = readdir(dir));)
+        if (leaf_is_self_named(e->d_name) && !str_eq(e->d_name, own))
+            swept += sweep_one(dirfd(dir), e->d_name);
+    if (dir)
+        closedir(dir);
+    return swept;
 }

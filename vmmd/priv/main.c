@@ -10,8 +10,10 @@
  *   supervisor.c  the loop, signals, restarts    child.c  starting main and the front
  *   helper.c      requests of main (proto.h)     spawn.c  a worker and its jail
  *   leaf.c        cgroups of workers             pidfile.c the same without cgroups
+ *   permit.c      how often main may ask
+ *   limits.c      what guests may take           hierarchy.c where cgroups are mounted
  *   exec.c        rights and descriptors of a new program
- *   recover.c     vmmd --recover */
+ *   oom.c         who goes when memory runs out  recover.c vmmd --recover */
 #include "core/base/log.h"
 #include "core/base/str.h"
 #include "vmmd/filter/filter.h"
@@ -19,6 +21,7 @@
 #include "vmmd/priv/host.h"
 #include "vmmd/priv/leaf.h"
 #include "vmmd/priv/notify.h"
+#include "vmmd/priv/oom.h"
 #include "vmmd/priv/recover.h"
 #include "vmmd/priv/supervisor.h"
 
@@ -162,6 +165,7 @@ static int run(const struct config *config)
         return EXIT_INTERNAL;
     if (!host_open(&host, config, &err))
         return fail(&err);
+    oom_rank_set(0, OOM_PARENT); /* needs a right that is given up here */
     if (!trim(&err) || !filter_refuse_rare(&err)) {
         log_error("%s", err.detail);
         return EXIT_INTERNAL;
@@ -171,6 +175,7 @@ static int run(const struct config *config)
     code = supervisor_run(&host);
     snprintf(sock, sizeof sock, "%s/api.sock", config->run_dir);
     unlink(sock);
+    limits_close(&host.limits, !config->cgroup);
     if (!config->cgroup)
         leaf_base_remove(host.cgroup);
     return code;

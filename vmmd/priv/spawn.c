@@ -3,16 +3,18 @@
  * Theory of operation.
  *
  *   helper ──fork──► child ──fork──► grandchild ──clone(7 namespaces)──► jail's init
- *     │                └ exits: the grandchild belongs to init    │ waits for "go"
- *     │                                 │ (born in its cgroup)    │
+ *     │                └ exits: the grandchild belongs to init    │ (born in the guest's cgroup)
+ *     │                                 │ (born in its cgroup)    │ waits for "go"
  *     │                                 ├ mounts the kvm node     │
  *     │                                 ├ writes the uid map, go ─► root of its namespace,
- *     │                                 └ drops to vmmd's user        executes vmmd-jail
- *     └◄─── report pipe ───────────────── executes vmmd-worker
+ *     │                                 │                           executes vmmd-jail
+ *     │                                 ├ clone(1 namespace), go ─► gets a root of its own, drops
+ * to │                                 │   (if a net is wanted)    the VM's uid for it, executes │
+ * └ drops to vmmd's user      vmmd-net └◄─── report pipe ───────────────── executes vmmd-worker
  *
- * The report pipe is close-on-exec in both: it ends without a byte when both programs run, and
+ * The report pipe is close-on-exec in all: it ends without a byte when all programs run, and
  * carries a struct report when a step failed. The parent's sockets and files are all close-on-exec;
- * nothing of them is ever seen by the two programs. */
+ * nothing of them is ever seen by the programs. */
 #include "vmmd/priv/spawn.h"
 
 #include "core/base/clock.h"
@@ -22,7 +24,9 @@
 #include "core/base/str.h"
 #include "vmmd/priv/exec.h"
 #include "vmmd/priv/leaf.h"
+#include "vmmd/priv/oom.h"
 #include "vmmd/priv/proto.h"
+#include "vmmd/priv/view.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,19 +45,26 @@
 #include <unistd.h>
 
 #define REPORT_MS 10000
+/* ... and that of cgroups, once it is in its own: it sees them as its roots. */
 #define JAIL_NAMESPACES                                                                            \
-    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |     \
-     CLONE_NEWCGROUP)
+    (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+
+/* passt makes the others itself, but for that of the network: it is there to be in the host's. */
+#define NET_NAMESPACES CLONE_NEWPID
 
 /* All that one start needs; made in the helper, inherited by its children. */
 struct start {
     const struct host *h;
     const struct uuid *vm;
     uint32_t slot;
-    bool kvm;
-    int leaf;      /* or -1 */
+    bool kvm, net;
+    const struct priv_limits *limits;
+    int leaf;          /* the parts of the leaf, */
+    int worker, guest; /* or -1 */
+    struct limits_entry entry;
     int main[2];   /* main's end, the worker's */
     int jail[2];   /* the worker's end, the jail's */
+    int link[2];   /* the worker's end, vmmd-net's; -1 without one */
     int life[2];   /* lifeline: read end for the jail, write end for the worker */
     int report[2]; /* read by the helper */
 };
@@ -65,11 +76,13 @@ struct report {
 
 static void start_close(struct start *s)
 {
-    int *fds[] = {&s->leaf,    &s->main[0], &s->main[1],   &s->jail[0],  &s->jail[1],
-                  &s->life[0], &s->life[1], &s->report[0], &s->report[1]};
+    int *fds[] = {&s->leaf,    &s->worker,    &s->guest,    &s->main[0], &s->main[1],
+                  &s->jail[0], &s->jail[1],   &s->link[0],  &s->link[1], &s->life[0],
+                  &s->life[1], &s->report[0], &s->report[1]};
 
     for (unsigned i = 0; i < ARRAY_LEN(fds); i++)
         closep(fds[i]);
+    limits_entry_close(&s->entry);
 }
 
 /* ---- in the children ---- */
@@ -127,16 +140,35 @@ static bool write_proc(pid_t pid, const char *name, const char *text, struct err
     return userns_refused(errno, err);
 }
 
-/* Inside, 0 is the jail's init and 1 is QEMU. Rootless there is only one id to map. */
-static bool write_maps(const struct host *h, pid_t pid, uint32_t slot, struct err *err)
+static bool write_map(pid_t pid, const char *name, uint32_t inner, uint32_t outer, uint32_t n,
+                      struct err *err)
 {
-    char uids[64], gids[64];
+    char text[64];
+
+    snprintf(text, sizeof text, "%u %u %u", inner, outer, n);
+    return write_proc(pid, name, text, err);
+}
+
+/* Inside, 0 is the jail's init and 1 is QEMU. Rootless there is only one id to map. */
+static bool map_jail(const struct host *h, pid_t pid, uint32_t slot, struct err *err)
+{
     uid_t first = config_slot_uid(h->config, slot);
 
-    snprintf(uids, sizeof uids, "0 %u %u", h->root ? first : geteuid(), h->root ? 2 : 1);
-    snprintf(gids, sizeof gids, "0 %u %u", h->root ? first : getegid(), h->root ? 2 : 1);
-    return (h->root || write_proc(pid, "setgroups", "deny", err)) &&
-           write_proc(pid, "uid_map", uids, err) && write_proc(pid, "gid_map", gids, err);
+    if (h->root)
+        return write_map(pid, "uid_map", 0, first, 2, err) &&
+               write_map(pid, "gid_map", 0, first, 2, err);
+    return write_proc(pid, "setgroups", "deny", err) &&
+           write_map(pid, "uid_map", 0, geteuid(), 1, err) &&
+           write_map(pid, "gid_map", 0, getegid(), 1, err);
+}
+
+/* A user needs a namespace of his own to make the others in. He stays who he is: passt does not
+ * like to be root, and what he may do there ends with the exec. */
+static bool map_net(const struct host *h, pid_t pid, uint32_t slot, struct err *err)
+{
+    return h->root || (write_proc(pid, "setgroups", "deny", err) &&
+                       write_map(pid, "uid_map", geteuid(), geteuid(), 1, err) &&
+                       write_map(pid, "gid_map", getegid(), getegid(), 1, err));
 }
 
 /* Becomes root of the new user namespace: without it the exec would take all capabilities away. */
@@ -145,6 +177,12 @@ static bool become_inner_root(const struct host *h, struct err *err)
     if ((h->root && setgroups(0, NULL) < 0) || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
         return userns_refused(errno, err);
     return true;
+}
+
+static bool enter_cgroups(const struct start *s, struct err *err)
+{
+    return limits_enter(&s->entry, err) &&
+           (unshare(CLONE_NEWCGROUP) == 0 || userns_refused(errno, err));
 }
 
 _Noreturn static void jail_child(const struct start *s, const int go[2])
@@ -161,6 +199,8 @@ _Noreturn static void jail_child(const struct start *s, const int go[2])
     char byte;
 
     close(go[1]);
+    if (!enter_cgroups(s, &err))
+        give_up(s, &err);
     if (read(go[0], &byte, 1) != 1)
         _exit(EXIT_INTERNAL); /* the other side has reported why */
     if (s->kvm) {
@@ -173,16 +213,49 @@ _Noreturn static void jail_child(const struct start *s, const int go[2])
     give_up(s, &err);
 }
 
-static pid_t clone_jail(struct err *err)
+_Noreturn static void net_child(const struct start *s, const int go[2])
 {
-    pid_t pid = (pid_t)syscall(SYS_clone, JAIL_NAMESPACES | SIGCHLD, 0, 0, 0, 0);
+    const char *argv[] = {"vmmd-net", NULL};
+    const uid_t id = config_net_uid(s->h->config, s->slot);
+    struct exec_plan plan = {.program = s->h->program[PROGRAM_NET],
+                             .argv = argv,
+                             .fds = &s->link[1],
+                             .n_fds = 1,
+                             .drop = s->h->root,
+                             .uid = id,
+                             .gid = id,
+                             .keep_cap = -1};
+    struct err err = {0};
+    char byte;
+
+    close(go[1]);
+    if (read(go[0], &byte, 1) != 1)
+        _exit(EXIT_INTERNAL); /* the other side has reported why */
+    if (view_enter_net(s->h, &err))
+        exec_program(&plan, &err);
+    give_up(s, &err);
+}
+
+/* Born in 'part' of a leaf, unless that is -1. */
+static pid_t clone_apart(int part, unsigned long namespaces, struct err *err)
+{
+    pid_t pid = part >= 0 ? leaf_fork(part, namespaces, err)
+                          : (pid_t)syscall(SYS_clone, namespaces | SIGCHLD, 0, 0, 0, 0);
 
     if (pid < 0)
         userns_refused(errno, err);
     return pid;
 }
 
-static bool start_jail(const struct start *s, struct err *err)
+/* A process in namespaces of its own, which goes on once its ids are mapped. */
+struct apart {
+    unsigned long namespaces;
+    int part;                                            /* of the leaf, or -1 */
+    void (*run)(const struct start *s, const int go[2]); /* does not return */
+    bool (*map)(const struct host *h, pid_t pid, uint32_t slot, struct err *err);
+};
+
+static bool start_apart(const struct start *s, const struct apart *a, struct err *err)
 {
     CLEANUP(closep) int read_end = -1;
     CLEANUP(closep) int write_end = -1;
@@ -193,12 +266,29 @@ static bool start_jail(const struct start *s, struct err *err)
         return err_errno(err, errno, "make a pipe");
     read_end = go[0];
     write_end = go[1];
-    pid = clone_jail(err);
+    pid = clone_apart(a->part, a->namespaces, err);
     if (pid == 0)
-        jail_child(s, go);
-    if (pid < 0 || !write_maps(s->h, pid, s->slot, err))
+        a->run(s, go);
+    if (pid < 0 || !a->map(s->h, pid, s->slot, err))
         return false;
-    return write(write_end, "g", 1) == 1 || err_errno(err, errno, "release the jail");
+    oom_rank_set(pid, OOM_GUEST);
+    return write(write_end, "g", 1) == 1 || err_errno(err, errno, "release a child");
+}
+
+static bool start_jail(const struct start *s, struct err *err)
+{
+    const struct apart jail = {JAIL_NAMESPACES, s->guest, jail_child, map_jail};
+
+    return FAILPOINT("spawn.jail", err) && start_apart(s, &jail, err);
+}
+
+/* In the worker's part: it must not be slowed down with the guest that it serves. */
+static bool start_net(const struct start *s, struct err *err)
+{
+    const struct apart net = {s->h->root ? NET_NAMESPACES : NET_NAMESPACES | CLONE_NEWUSER,
+                              s->worker, net_child, map_net};
+
+    return !s->net || (FAILPOINT("spawn.net", err) && start_apart(s, &net, err));
 }
 
 /* A device node that only this VM's QEMU may open, on a mount that only this worker and its jail
@@ -223,13 +313,13 @@ static bool mount_kvm(const struct start *s, struct err *err)
 static void become_worker(const struct start *s, struct err *err)
 {
     char uuid[UUID_TEXT];
-    const char *argv[] = {"vmmd-worker", uuid, NULL};
+    const char *argv[] = {"vmmd-worker", uuid, s->net ? "--net" : NULL, NULL};
     CLEANUP(closep) int run = openat(s->h->vm_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fds[] = {s->main[1], s->jail[0], s->life[1], run, s->h->program[PROGRAM_SPLIT]};
+    int fds[] = {s->main[1], s->jail[0], s->life[1], run, s->h->program[PROGRAM_SPLIT], s->link[0]};
     struct exec_plan plan = {.program = s->h->program[PROGRAM_WORKER],
                              .argv = argv,
                              .fds = fds,
-                             .n_fds = ARRAY_LEN(fds),
+                             .n_fds = ARRAY_LEN(fds) - (s->net ? 0 : 1),
                              .drop = s->h->root,
                              .uid = s->h->config->uid,
                              .gid = s->h->config->gid,
@@ -251,13 +341,13 @@ _Noreturn static void grandchild(const struct start *s)
         prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     if (s->kvm && s->h->root && !mount_kvm(s, &err))
         give_up(s, &err);
-    if (!FAILPOINT("spawn.jail", &err) || !start_jail(s, &err))
+    if (!start_jail(s, &err))
         give_up(s, &err);
     if (s->kvm && s->h->root && umount2(s->h->kvm_dir, MNT_DETACH) < 0) { /* the jail has its own */
         err_errno(&err, errno, "unmount the private device directory");
         give_up(s, &err);
     }
-    if (FAILPOINT("spawn.worker", &err))
+    if (start_net(s, &err) && FAILPOINT("spawn.worker", &err))
         become_worker(s, &err);
     give_up(s, &err);
 }
@@ -270,10 +360,10 @@ _Noreturn static void child(const struct start *s)
     pid_t pid;
 
     setsid();
-    pid = s->leaf >= 0 ? leaf_fork(s->leaf, &err) : fork();
+    pid = s->worker >= 0 ? leaf_fork(s->worker, 0, &err) : fork();
     if (pid == 0)
         grandchild(s);
-    if (pid < 0 && s->leaf < 0)
+    if (pid < 0 && s->worker < 0)
         err_errno(&err, errno, "fork");
     if (pid < 0)
         give_up(s, &err);
@@ -293,7 +383,7 @@ static bool fork_twice(const struct start *s, struct err *err)
     return true; /* if it failed, the report says why */
 }
 
-/* Waits until both programs run or one step failed. */
+/* Waits until all programs run or one step failed. */
 static bool read_report(int fd, struct err *err)
 {
     int64_t deadline = clock_mono_ms() + REPORT_MS;
@@ -319,14 +409,42 @@ static bool open_start(struct start *s, struct err *err)
 {
     if (!sock_pair(SOCK_STREAM, s->main, err) || !sock_pair(SOCK_STREAM, s->jail, err))
         return false;
+    if (s->net && !sock_pair(SOCK_STREAM, s->link, err))
+        return false;
     if (pipe2(s->life, O_CLOEXEC) < 0 || pipe2(s->report, O_CLOEXEC) < 0)
         return err_errno(err, errno, "make a pipe");
     return true;
 }
 
+static bool make_leaf(struct start *s, struct err *err)
+{
+    const struct host *h = s->h;
+
+    if (h->cgroup < 0)
+        return true;
+    s->leaf = leaf_make(h->cgroup, s->vm, s->slot, err);
+    if (s->leaf < 0 || !limits_reach(&h->limits, s->leaf, err))
+        return false;
+    s->worker = leaf_part(s->leaf, LEAF_WORKER, err);
+    s->guest = s->worker < 0 ? -1 : leaf_part(s->leaf, LEAF_GUEST, err);
+    return s->guest >= 0;
+}
+
+/* Open to be read by all: the worker reads what its guest's group counts. */
+static bool make_cgroups(struct start *s, struct err *err)
+{
+    mode_t before = umask(0022);
+    bool made = make_leaf(s, err) && FAILPOINT("spawn.leaf", err) &&
+                limits_make(&s->h->limits, s->vm, &s->entry, err);
+
+    umask(before);
+    return made && limits_set(&s->h->limits, s->guest, s->vm, s->limits, err) &&
+           FAILPOINT("spawn.limits", err);
+}
+
 static bool run_start(struct start *s, struct err *err)
 {
-    if (s->h->cgroup >= 0 && (s->leaf = leaf_make(s->h->cgroup, s->vm, s->slot, err)) < 0)
+    if (!make_cgroups(s, err))
         return false;
     if (!open_start(s, err) || !fork_twice(s, err))
         return false;
@@ -334,25 +452,32 @@ static bool run_start(struct start *s, struct err *err)
     return read_report(s->report[0], err);
 }
 
-int spawn_worker(const struct host *h, const struct uuid *vm, uint32_t slot, bool kvm,
-                 struct err *err)
+#define START_NO_FDS                                                                               \
+    .leaf = -1, .worker = -1, .guest = -1, .entry = {{-1, -1, -1, -1}}, .main = {-1, -1},          \
+    .jail = {-1, -1}, .link = {-1, -1}, .life = {-1, -1}, .report = {-1, -1}
+_Static_assert(PRIV_LIMITS == 4, "as many as above");
+
+int spawn_worker(const struct host *h, const struct priv_request *req, struct err *err)
 {
     CLEANUP(start_close)
     struct start s = {.h = h,
-                      .vm = vm,
-                      .slot = slot,
-                      .kvm = kvm,
-                      .leaf = -1,
-                      .main = {-1, -1},
-                      .jail = {-1, -1},
-                      .life = {-1, -1},
-                      .report = {-1, -1}};
+                      .vm = &req->vm,
+                      .slot = req->index,
+                      .kvm = req->flags & PRIV_SPAWN_KVM,
+                      .net = req->flags & PRIV_SPAWN_NET,
+                      .limits = &req->limits,
+                      START_NO_FDS};
     struct err gone = {0};
+    bool had_leaf;
 
     if (run_start(&s, err))
         return TAKE_FD(s.main[0]);
-    if (s.leaf >= 0)
-        err_ignore(leaf_kill(h->cgroup, vm, &gone), &gone);
+    had_leaf = s.leaf >= 0;
+    start_close(&s);
+    if (had_leaf)
+        err_ignore(leaf_kill(h->cgroup, &req->vm, &gone), &gone);
+    if (had_leaf || h->cgroup < 0)
+        limits_remove(&h->limits, &req->vm);
     return -1;
 }
 
@@ -364,7 +489,7 @@ _Noreturn static void try_namespaces(const struct host *h, const int go[2])
 
     close(go[1]);
     _exit(read(go[0], &byte, 1) != 1 || !become_inner_root(h, &err) ||
-          mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0);
+          unshare(CLONE_NEWCGROUP) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0);
 }
 
 /* Runs in a child: makes a jail's namespaces and leaves with 0, or writes a report. */
@@ -376,11 +501,11 @@ _Noreturn static void probe(const struct host *h, const struct start *s)
     pid_t pid;
 
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    if (pipe2(go, O_CLOEXEC) < 0 || (pid = clone_jail(&err)) < 0)
+    if (pipe2(go, O_CLOEXEC) < 0 || (pid = clone_apart(-1, JAIL_NAMESPACES, &err)) < 0)
         give_up(s, &err);
     if (pid == 0)
         try_namespaces(h, go);
-    if (!write_maps(h, pid, 0, &err) || write(go[1], "g", 1) != 1)
+    if (!map_jail(h, pid, 0, &err) || write(go[1], "g", 1) != 1)
         give_up(s, &err);
     if (waitpid(pid, &status, 0) != pid || status != 0) {
         userns_refused(EPERM, &err);
@@ -392,8 +517,7 @@ _Noreturn static void probe(const struct host *h, const struct start *s)
 bool spawn_userns_works(const struct host *h, struct err *err)
 {
     CLEANUP(start_close)
-    struct start s = {
-        .leaf = -1, .main = {-1, -1}, .jail = {-1, -1}, .life = {-1, -1}, .report = {-1, -1}};
+    struct start s = {START_NO_FDS};
     int status;
     pid_t pid;
 

@@ -47,12 +47,15 @@ static void quit_if_wanted(struct worker *w)
 
 void ending_qemu_event(struct worker *w, const char *name, const json_t *data)
 {
+    bool wanted = flood_takes(&w->flood, policy_is_state(name, data), clock_mono_ms());
+
     policy_event(&w->policy, name, data);
-    if (w->policy.panicked || str_eq(name, "WATCHDOG"))
-        serial_catch_up(w);
-    events_add(w, name, data);
     status_set(w, policy_status(name, w->status));
-    if (policy_changes_status(name) && w->qmp.up)
+    if (wanted && (w->policy.panicked || str_eq(name, "WATCHDOG")))
+        serial_catch_up(w);
+    if (wanted)
+        events_add(w, name, data);
+    if (wanted && policy_changes_status(name) && w->qmp.up)
         status_refresh(w);
     quit_if_wanted(w);
 }
@@ -74,6 +77,20 @@ void ending_force(struct worker *w)
     else
         jail_link_cut(w); /* nothing runs yet whose status could be reported */
     w->ending.cut_by_ms = clock_mono_ms() + KILL_MS;
+}
+
+void ending_distrust(struct worker *w, const char *why)
+{
+    struct err err = {0};
+
+    log_error("%s: the VM ends", why);
+    w->policy.distrusted = why;
+    if (w->phase == WORKER_LAUNCHING) {
+        err_set(&err, ERR_HYPERVISOR, "%s", why);
+        launch_abort(w, &err);
+    } else {
+        ending_force(w);
+    }
 }
 
 /* Not while its files change: there a QEMU that goes on is a danger. False: it must be forced. */
@@ -136,6 +153,8 @@ static json_t *make_record(struct worker *w)
     json_put_u64(record, "at", (uint64_t)clock_wall_ms());
     if (w->policy.launch_failed)
         json_put_text(record, "detail", w->launch.why.detail);
+    else if (w->policy.distrusted)
+        json_put_text(record, "detail", w->policy.distrusted);
     return record;
 }
 
@@ -171,6 +190,7 @@ void ending_init_gone(struct worker *w)
     memory_qemu_gone(w);
     recorder_close(w);
     w->policy.no_memory = oom_struck(&w->oom);
+    w->policy.memory_limit = oom_was_limit(&w->oom);
     oom_close(&w->oom);
     w->policy.launch_failed = was_launching && !w->policy.killed;
     if (was_launching)

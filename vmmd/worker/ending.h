@@ -23,6 +23,9 @@ void ending_qemu_event(struct worker *w, const char *name, const json_t *data);
 void ending_expect(struct worker *w);
 /* SIGKILL now; the jail is cut off when that does not help. */
 void ending_force(struct worker *w);
+/* The same for a QEMU that cannot be believed any more; 'why' is a constant, a sentence for the one
+ * whose VM it was. */
+void ending_distrust(struct worker *w, const char *why);
 /* WORKER_KILL: the answer comes when QEMU is gone. */
 bool ending_kill(struct worker *w, const struct request *from, struct err *err) MUST_USE;
 /* WORKER_HOLD. */

@@ -60,7 +60,8 @@ bool jail_link_run(struct worker *w, const struct spec *spec, const int *frame_f
 {
     CLEANUP(strbuf_clear) struct strbuf payload = {0};
     struct bundle b = {.n = 0};
-    struct jail_run head = {.version = JAIL_VERSION, .n_args = spec->n_args};
+    struct jail_run head = {
+        .version = JAIL_VERSION, .n_args = spec->n_args, .file_max_bytes = spec->file_max_bytes};
 
     bundle_fill(&b, w, spec, frame_fds, ends);
     head.n_fds = b.n;
@@ -113,6 +114,7 @@ static void take_running(struct worker *w, struct frame *f)
     w->jail.qemu_pidfd = TAKE_FD(f->fds[0]);
     w->jail.init_pidfd = TAKE_FD(f->fds[1]);
     w->jail.qemu_pid = pid_of(w->jail.qemu_pidfd);
+    oom_watch(&w->oom, w->jail.qemu_pid);
 }
 
 static void take_failed(struct worker *w, const struct frame *f)

@@ -18,7 +18,6 @@
 #include "core/base/mem.h"
 #include "core/base/sock.h"
 #include "core/base/str.h"
-#include "net/passt.h"
 #include "vmmd/worker/worker.h"
 
 #include <errno.h>
@@ -101,12 +100,13 @@ static void passt_plan(struct worker *w, struct spec **spec, struct wires *s)
 static bool start_passt(struct worker *w, struct err *err)
 {
     const struct passt_plan *p = w->launch.passt;
+    bool ok;
 
     if (!p)
         return true;
-    w->passt_pidfd = passt_start(p->spec->passt, p->spec->n_passt, p->sock, p->words, err);
+    ok = net_link_run(w, p->spec, p->sock, p->words, err);
     passt_plan_free(w);
-    return w->passt_pidfd >= 0;
+    return ok;
 }
 
 static int take_log(struct frame *f, int index)
@@ -139,7 +139,6 @@ static bool start(struct worker *w, const struct spec *spec, struct frame *f, st
     words_open(w, TAKE_FD(s->words[0]), take_log(f, spec->qemu_log));
     if (!recorder_open(w, take_log(f, spec->commit_log), err))
         return false;
-    oom_watch(&w->oom);
     ends.qmp = s->qmp[1];
     ends.passt = s->passt[1];
     ends.words = s->words[1];
@@ -170,7 +169,7 @@ bool launch_begin(struct worker *w, const struct request *from, struct frame *f,
         return false;
     }
     spec = spec_read(f->payload, f->head.length, f->head.n_fds, err);
-    if (!spec)
+    if (!spec || !net_link_check(w, spec, err))
         return false;
     if (!start(w, spec, f, &wires, err)) {
         undo(w);

@@ -24,7 +24,7 @@ enum slot {
     SLOT_WORDS,
     SLOT_RECORD,
     SLOT_SPLIT,
-    SLOT_PASST,
+    SLOT_NET,
     SLOT_SERIAL,
     SLOT_CONV = SLOT_SERIAL + WORKER_SERIALS,
     SLOT_LISTEN = SLOT_CONV + CONV_MAX, /* last: it may reuse a conversation's place */
@@ -61,8 +61,8 @@ static struct pollfd wanted(const struct worker *w, enum slot slot)
         return (struct pollfd){.fd = w->recorder.wake, .events = POLLIN};
     case SLOT_SPLIT:
         return (struct pollfd){.fd = w->split.report, .events = POLLIN};
-    case SLOT_PASST:
-        return (struct pollfd){.fd = w->passt_pidfd, .events = POLLIN};
+    case SLOT_NET:
+        return (struct pollfd){.fd = w->net.sock, .events = POLLIN};
     case SLOT_LISTEN:
         return (struct pollfd){.fd = w->listen, .events = POLLIN};
     default:
@@ -71,7 +71,7 @@ static struct pollfd wanted(const struct worker *w, enum slot slot)
     }
 }
 
-/* SIGCHLD: the jail and passt may be our children. SIGTERM: somebody wants the VM gone. */
+/* SIGCHLD: the jail and vmmd-net may be our children. SIGTERM: somebody wants the VM gone. */
 static void take_signal(struct worker *w)
 {
     struct signalfd_siginfo info;
@@ -87,13 +87,6 @@ static void take_signal(struct worker *w)
         log_warn("signal %u: the VM ends", info.ssi_signo);
         err_ignore(ending_kill(w, &nobody, &err), &err);
     }
-}
-
-static void passt_ended(struct worker *w)
-{
-    closep(&w->passt_pidfd);
-    log_warn("passt has ended: the guest has lost its network");
-    events_add(w, "WORKER_PASST_ENDED", NULL);
 }
 
 static void dispatch(struct worker *w, enum slot slot, short revents)
@@ -120,8 +113,8 @@ static void dispatch(struct worker *w, enum slot slot, short revents)
     case SLOT_SPLIT:
         split_ready(w);
         break;
-    case SLOT_PASST:
-        passt_ended(w);
+    case SLOT_NET:
+        net_link_ready(w);
         break;
     case SLOT_LISTEN:
         daemon_accept(w);
@@ -164,6 +157,7 @@ static int tick(struct worker *w)
     next = least(next, ending_tick(w, now));
     next = least(next, pivot_tick(w, now));
     next = least(next, memory_tick(w, now));
+    next = least(next, qmp_tick(w, now));
     next = least(next, idle_tick(w, now));
     return next == INT64_MAX ? -1 : next <= now ? 0 : (int)(next - now);
 }

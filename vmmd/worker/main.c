@@ -1,14 +1,15 @@
 /* vmmd-worker: one VM's process besides QEMU. It holds what must outlive main: QEMU's monitor, the
- * serial log, the exit record, passt. It is no supervisor: it restarts nothing and reads no
- * configuration. Executed by the helper (docs/processes.md); its death ends the VM.
+ * serial log, the exit record, the link to passt. It is no supervisor: it restarts nothing and
+ * reads no configuration. Executed by the helper (docs/processes.md); its death ends the VM.
  *
  * main.c: this, descriptors, signals, limits. docs/rooms/worker.md has the map of the others.
  *
- * Usage: vmmd-worker UUID      descriptors: enum worker_fd */
+ * Usage: vmmd-worker UUID [--net]      descriptors: enum worker_fd */
 #include "core/base/fs.h"
 #include "core/base/id.h"
 #include "core/base/log.h"
 #include "core/base/sock.h"
+#include "core/base/str.h"
 #include "vmmd/priv/proto.h"
 #include "vmmd/worker/worker.h"
 
@@ -68,26 +69,30 @@ static bool take_signals(struct worker *w, struct err *err)
     return w->signals >= 0 || err_errno(err, errno, "receive signals");
 }
 
-/* The five descriptors that the helper gave, and no other. */
-static bool take_fds(struct worker *w, struct err *err)
+/* The descriptors that the helper gave, and no other. */
+static bool take_fds(struct worker *w, bool has_net, struct err *err)
 {
-    for (int fd = WORKER_FD_MAIN; fd <= WORKER_FD_SPLIT; fd++)
+    const int last = has_net ? WORKER_FD_NET : WORKER_FD_SPLIT;
+
+    for (int fd = WORKER_FD_MAIN; fd <= last; fd++)
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
             return err_errno(err, errno, "descriptor %d is missing", fd);
-    if (close_range(WORKER_FD_SPLIT + 1, ~0u, 0) < 0)
+    if (close_range((unsigned)last + 1, ~0u, 0) < 0)
         return err_errno(err, errno, "close other descriptors");
     if (fcntl(WORKER_FD_MAIN, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
         return err_errno(err, errno, "make main's socket non-blocking");
     w->jail.sock = w->jail.in.sock = WORKER_FD_JAIL;
     w->jail.lifeline = WORKER_FD_LIFELINE;
     w->split.program = WORKER_FD_SPLIT;
-    return sock_set_timeout_ms(WORKER_FD_JAIL, JAIL_SEND_MS, err);
+    w->net.sock = has_net ? WORKER_FD_NET : -1;
+    return sock_set_timeout_ms(WORKER_FD_JAIL, JAIL_SEND_MS, err) &&
+           (!has_net || sock_set_timeout_ms(WORKER_FD_NET, JAIL_SEND_MS, err));
 }
 
-static bool begin(struct worker *w, const char *vm, struct err *err)
+static bool begin(struct worker *w, const char *vm, bool has_net, struct err *err)
 {
-    w->jail.qemu_pidfd = w->jail.init_pidfd = w->passt_pidfd = -1;
-    w->qmp.sock = w->words.pipe = w->words.log = w->oom.fd = -1;
+    w->jail.qemu_pidfd = w->jail.init_pidfd = w->net.sock = -1;
+    w->qmp.sock = w->words.pipe = w->words.log = w->oom.fd = w->oom.hits = -1;
     serial_init(w);
     recorder_init(w);
     split_init(w);
@@ -95,7 +100,7 @@ static bool begin(struct worker *w, const char *vm, struct err *err)
     w->ending.wstatus = SIGKILL;
     daemon_init(w);
     keep_memory_small();
-    if (!take_fds(w, err) || !harden(err) || !take_signals(w, err) ||
+    if (!take_fds(w, has_net, err) || !harden(err) || !take_signals(w, err) ||
         !setup(w, vm, WORKER_FD_RUN, err))
         return false;
     close(WORKER_FD_RUN);
@@ -107,12 +112,13 @@ int main(int argc, char **argv)
 {
     struct err err = {0};
     struct uuid vm;
+    const bool has_net = argc == 3 && str_eq(argv[2], "--net");
 
     log_init("vmmd-worker");
-    if (argc != 2 || !uuid_parse(argv[1], &vm))
+    if ((argc != 2 && !has_net) || !uuid_parse(argv[1], &vm))
         return 64;
     log_set_vm(argv[1]);
-    if (!begin(&worker, argv[1], &err)) {
+    if (!begin(&worker, argv[1], has_net, &err)) {
         log_error("%s", err.detail);
         return 70;
     }

@@ -84,6 +84,7 @@ static bool find_in(const char *cgroup, const char *mountinfo, bool v1, struct o
         memmove(out->group, out->group + len, strlen(out->group + len) + 1);
     if (str_eq(out->group, "/"))
         out->group[0] = 0;
+    out->v1 = v1;
     out->file = v1 ? "memory.oom_control" : "memory.events";
     return true;
 }
@@ -93,13 +94,13 @@ bool oom_find(const char *cgroup, const char *mountinfo, struct oom_place *out)
     return find_in(cgroup, mountinfo, true, out) || find_in(cgroup, mountinfo, false, out);
 }
 
-uint64_t oom_parse(const char *text)
+uint64_t oom_parse(const char *text, const char *word)
 {
-    static const char word[] = "oom_kill ";
+    size_t len = strlen(word);
 
     for (const char *line = text; *line; line = next_line(line))
-        if (str_starts(line, word))
-            return strtoull(line + sizeof word - 1, NULL, 10);
+        if (str_starts(line, word) && line[len] == ' ')
+            return strtoull(line + len + 1, NULL, 10);
     return 0;
 }
 
@@ -131,31 +132,68 @@ static int open_counter(struct oom_place *place)
     }
 }
 
-static uint64_t count(int fd)
+static void read_counter(int fd, char out[1024])
 {
-    char text[1024];
-    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    ssize_t n = pread(fd, out, 1023, 0);
 
-    text[n > 0 ? n : 0] = 0;
-    return oom_parse(text);
+    out[n > 0 ? n : 0] = 0;
 }
 
-void oom_watch(struct oom *o)
+static uint64_t count(int fd, const char *word)
 {
-    CLEANUP(mem_freep) char *cgroup = read_text("/proc/self/cgroup");
-    CLEANUP(mem_freep) char *mountinfo = read_text("/proc/self/mountinfo");
-    struct oom_place place;
+    char text[1024];
 
+    read_counter(fd, text);
+    return oom_parse(text, word);
+}
+
+/* Beside the counter, in the group where that was found. */
+static int open_hits(const struct oom_place *place)
+{
+    char path[1400];
+
+    snprintf(path, sizeof path, "%s%s/%s", place->top, place->group,
+             place->v1 ? "memory.failcnt" : place->file);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+void oom_watch(struct oom *o, pid_t pid)
+{
+    char path[40];
+    CLEANUP(mem_freep) char *cgroup = NULL;
+    CLEANUP(mem_freep) char *mountinfo = read_text("/proc/self/mountinfo");
+    struct oom_place place = {.v1 = false};
+
+    oom_close(o);
+    snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+    cgroup = read_text(path);
     o->fd = cgroup && mountinfo && oom_find(cgroup, mountinfo, &place) ? open_counter(&place) : -1;
-    o->before = o->fd < 0 ? 0 : count(o->fd);
+    if (o->fd < 0)
+        return;
+    o->before = count(o->fd, "oom_kill");
+    o->hits = open_hits(&place);
+    o->v1 = place.v1;
 }
 
 bool oom_struck(const struct oom *o)
 {
-    return o->fd >= 0 && count(o->fd) > o->before;
+    return o->fd >= 0 && count(o->fd, "oom_kill") > o->before;
+}
+
+bool oom_was_limit(const struct oom *o)
+{
+    char text[1024];
+
+    if (o->hits < 0)
+        return false;
+    if (!o->v1)
+        return count(o->hits, "oom") > 0;
+    read_counter(o->hits, text);
+    return strtoull(text, NULL, 10) > 0;
 }
 
 void oom_close(struct oom *o)
 {
     closep(&o->fd);
+    closep(&o->hits);
 }

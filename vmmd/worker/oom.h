@@ -1,31 +1,36 @@
-/* Was QEMU ended by the kernel because memory ran out? The memory cgroup that worker and QEMU live
- * in counts the processes the kernel killed for that, whether the group or the whole host had none
- * left. With cgroup v1 and without the memory controller in v2 the group may be shared with others:
- * what was counted before QEMU's life does not count, and only a QEMU that died of SIGKILL is
- * asked about. */
+/* Was QEMU ended by the kernel because memory ran out? The memory cgroup that QEMU lives in counts
+ * the processes the kernel killed for that, whether the group or the whole host had none left.
+ * Without a controller of memory the group may be shared with others: what was counted before
+ * QEMU's life does not count, and only a QEMU that died of SIGKILL is asked about. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct oom {
     int fd; /* the file with the counter; -1: the host has none */
     uint64_t before;
+    int hits; /* the file that says how often the group's own limit was hit, or -1 */
+    bool v1;
 };
 
-/* Finds the counter of this process's group and remembers what it says. Never fails: without one,
- * oom_struck() is false. */
-void oom_watch(struct oom *o);
+/* Finds the counter of the group of process 'pid' and remembers what it says. Never fails: without
+ * one, oom_struck() is false. */
+void oom_watch(struct oom *o, pid_t pid);
 bool oom_struck(const struct oom *o);
+/* Was it the limit of the group itself, not the memory of the host or of what lies above? */
+bool oom_was_limit(const struct oom *o);
 void oom_close(struct oom *o);
 
 /* Where the counter lies. */
 struct oom_place {
     char top[256];    /* where the hierarchy is mounted */
     char group[1024]; /* the group's directory in it, "/…" or "" */
+    bool v1;
     const char *file; /* in the group's directory, or in the nearest above it that has one */
 };
 /* From the texts of /proc/self/cgroup and /proc/self/mountinfo. Pure. */
 bool oom_find(const char *cgroup, const char *mountinfo, struct oom_place *out);
-/* The counter in the text of that file; 0 when it has none. Pure. */
-uint64_t oom_parse(const char *text);
+/* What 'word' ("oom_kill") counts in the text of such a file; 0 when it is not there. Pure. */
+uint64_t oom_parse(const char *text, const char *word);

@@ -279,8 +279,7 @@ static void looked(struct worker *w, const struct request *from, const json_t *a
         return;
     well = note_jobs(w, json_object_get(answer, "return"));
     if (p->step == PIVOT_FINALIZING && !well) {
-        log_error("QEMU did not take the disks' new files: it is ended");
-        ending_force(w);
+        ending_distrust(w, "QEMU did not take the disks' new files, which are recorded already");
     } else if (!all_are(p, PIVOT_JOB_OVER)) {
         return;
     } else if (p->step == PIVOT_CANCELLING) {

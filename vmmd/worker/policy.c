@@ -40,6 +40,16 @@ const char *policy_status(const char *name, const char *now)
     return now;
 }
 
+bool policy_is_state(const char *name, const json_t *data)
+{
+    static const char *const names[] = {"STOP", "RESUME", "SHUTDOWN", "GUEST_PANICKED", "WATCHDOG"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+        if (str_eq(name, names[i]))
+            return true;
+    return str_eq(json_get_text(data, "action"), "stop"); /* why the STOP comes that follows */
+}
+
 bool policy_changes_status(const char *name)
 {
     static const char *const names[] = {"STOP",     "RESUME",         "RESET",
@@ -62,7 +72,8 @@ enum worker_cause policy_cause(const struct policy *p, int wstatus)
     return p->launch_failed          ? CAUSE_launch_failed
            : p->guest_off            ? CAUSE_guest_shutdown
            : p->killed               ? CAUSE_killed
-           : struck_down(p, wstatus) ? CAUSE_oom
+           : p->distrusted           ? CAUSE_distrusted
+           : struck_down(p, wstatus) ? (p->memory_limit ? CAUSE_memory_limit : CAUSE_oom)
            : WIFSIGNALED(wstatus)    ? CAUSE_signal
            : p->panicked             ? CAUSE_guest_panic
            : p->quit && wstatus == 0 ? CAUSE_host_quit

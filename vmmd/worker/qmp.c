@@ -6,6 +6,7 @@
  * build in memory, and a line that is not JSON ends the VM. */
 #include "vmmd/worker/qmp.h"
 
+#include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
 #include "core/base/json.h"
@@ -33,7 +34,14 @@ void qmp_open(struct worker *w, int sock)
 
 short qmp_wants(const struct worker *w)
 {
-    return w->qmp.first ? POLLIN | POLLOUT : POLLIN;
+    short wants = flood_is_deaf(&w->flood, clock_mono_ms()) ? 0 : POLLIN;
+
+    return w->qmp.first ? wants | POLLOUT : wants;
+}
+
+int64_t qmp_tick(const struct worker *w, int64_t now_ms)
+{
+    return flood_is_deaf(&w->flood, now_ms) ? w->flood.deaf_until_ms : INT64_MAX;
 }
 
 static struct qmp_message *message_new(const json_t *request, const int *fds, unsigned n_fds)
@@ -227,6 +235,14 @@ static bool is_bounded(const char *text, size_t len)
     return values <= MAX_VALUES;
 }
 
+static void take_event(struct worker *w, const char *event, const json_t *data)
+{
+    if (str_starts(event, "WORKER_")) /* the worker's own, which main believes: not QEMU's to say */
+        return;
+    if (!pivot_event(w, event, data) && !memory_event(w, event, data))
+        ending_qemu_event(w, event, data);
+}
+
 /* False when the line is not QMP. */
 static bool take_line(struct worker *w, const char *text, size_t len)
 {
@@ -238,9 +254,7 @@ static bool take_line(struct worker *w, const char *text, size_t len)
     if (!json_is_object(line))
         return false;
     if (event) {
-        if (!pivot_event(w, event, json_object_get(line, "data")) &&
-            !memory_event(w, event, json_object_get(line, "data")))
-            ending_qemu_event(w, event, json_object_get(line, "data"));
+        take_event(w, event, json_object_get(line, "data"));
     } else if (json_object_get(line, "QMP") && !w->qmp.greeted) {
         w->qmp.greeted = true;
         qmp_command(w, "qmp_capabilities", capabilities_done);
@@ -290,9 +304,9 @@ static void receive(struct worker *w)
     strbuf_add(&w->qmp.in, piece, (size_t)n);
     if (take_lines(w))
         return;
-    log_error("QEMU's monitor does not speak QMP: the VM ends");
     qmp_close(w);
-    ending_force(w);
+    ending_distrust(
+        w, "QEMU's monitor does not speak QMP: QEMU is broken, or its guest has taken it over");
 }
 
 void qmp_ready(struct worker *w, short revents)

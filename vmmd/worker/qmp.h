@@ -47,6 +47,8 @@ struct qmp {
 void qmp_open(struct worker *w, int sock);
 short qmp_wants(const struct worker *w);
 void qmp_ready(struct worker *w, short revents);
+/* When it is to be listened to again (flood.h); INT64_MAX: it is. */
+int64_t qmp_tick(const struct worker *w, int64_t now_ms);
 /* Sends one of the worker's own commands, without arguments. */
 void qmp_command(struct worker *w, const char *name, qmp_done *done);
 /* The same with arguments (taken, NULL: none). False when QEMU cannot be told: BUSY, UNAVAILABLE.

@@ -173,6 +173,14 @@ static bool read_logs(struct spec *s, const json_t *logs, unsigned n_attached, b
            read_log(logs, "commit", n_attached, used, &s->commit_log, err);
 }
 
+static bool read_file_max(struct spec *s, struct err *err)
+{
+    const json_t *most = json_object_get(s->root, "file_max_bytes");
+
+    s->file_max_bytes = most ? json_get_u64(s->root, "file_max_bytes", 0) : 0;
+    return !most || s->file_max_bytes || err_set(err, ERR_INVALID, "'file_max_bytes' is no size");
+}
+
 static bool read_all(struct spec *s, unsigned n_attached, struct err *err)
 {
     const json_t *logs = json_object_get(s->root, "logs");
@@ -185,7 +193,7 @@ static bool read_all(struct spec *s, unsigned n_attached, struct err *err)
         !read_words(json_object_get(s->root, "passt"), "passt", s->passt, PASST_MAX_OPTIONS,
                     &s->n_passt, err) ||
         !read_fds(s, json_object_get(s->root, "fds"), n_attached, used, err) ||
-        !read_logs(s, logs, n_attached, used, err))
+        !read_logs(s, logs, n_attached, used, err) || !read_file_max(s, err))
         return false;
     if (s->n_args == 0 || s->argv[0][0] != '/')
         return err_set(err, ERR_INVALID, "'argv' does not begin with an absolute path");

@@ -27,6 +27,7 @@ struct spec {
     /* indexes in the frame; -1 when not given */
     int serial_logs[WORKER_SERIALS], qemu_log, commit_log;
     bool has_serial[WORKER_SERIALS], has_passt;
+    uint64_t file_max_bytes; /* 0: as large as they get */
 };
 
 /* Reads a request that came with 'n_attached' descriptors; owned by the caller. NULL with MALFORMED

@@ -9,9 +9,11 @@
 #include "vmmd/worker/daemon.h"
 #include "vmmd/worker/ending.h"
 #include "vmmd/worker/events.h"
+#include "vmmd/worker/flood.h"
 #include "vmmd/worker/jail_link.h"
 #include "vmmd/worker/launch.h"
 #include "vmmd/worker/memory.h"
+#include "vmmd/worker/net_link.h"
 #include "vmmd/worker/oom.h"
 #include "vmmd/worker/pivot.h"
 #include "vmmd/worker/policy.h"
@@ -31,7 +33,6 @@ struct worker {
     int alive;        /* flock()ed for our life, and by this description for the jail's */
     int listen;       /* worker.sock */
     int signals;      /* signalfd */
-    int passt_pidfd;  /* -1: no passt, or it has ended */
     enum worker_phase phase;
     char status[32]; /* QEMU's run state, as it said last; "" before it is up */
     bool from_image; /* QEMU began with a memory image */
@@ -40,11 +41,13 @@ struct worker {
     struct daemon daemon;
     struct events events;
     struct jail_link jail;
+    struct net_link net;
     struct qmp qmp;
     struct serial serial[WORKER_SERIALS];
     struct words words;
     struct oom oom;
     struct policy policy;
+    struct flood flood;
     struct launch launch;
     struct ending ending;
     struct recorder recorder;

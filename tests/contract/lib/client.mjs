@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import https from 'node:https';
+import {keepSecrets} from './secrets.mjs';
 
 export class Client {
     constructor(daemon, spec) {
         this.daemon = daemon;
         this.spec = spec;
         this.library = daemon.url.protocol === 'https:' ? https : http;
+        this.secrets = new Map(); // that went by, and what they are
         this.book = []; // of every reply: what the audit trail is compared with
         this.agent = new this.library.Agent({keepAlive: true, maxSockets: 4, ca: daemon.ca});
     }
@@ -16,7 +18,7 @@ export class Client {
         this.agent.destroy();
     }
 
-    #options(method, path, {token = this.daemon.token, headers = {}, body, type} = {}) {
+    #options(method, path, {token = this.daemon.token, headers = {}, body, type, certificate} = {}) {
         const all = {...headers};
         if (token)
             all.authorization = `Bearer ${token}`;
@@ -24,6 +26,9 @@ export class Client {
             all['content-type'] ??= type ?? 'application/json';
             all['content-length'] = Buffer.byteLength(body);
         }
+        if (certificate) // a connection of its own: who shows it is known by it
+            return {agent: false, ...certificate, ca: this.daemon.ca, host: this.daemon.url.hostname, port: this.daemon.url.port,
+                    method, path, headers: all, timeout: 90000};
         return {agent: this.agent, ca: this.daemon.ca, host: this.daemon.url.hostname, port: this.daemon.url.port,
                 method, path, headers: all, timeout: 90000};
     }
@@ -44,6 +49,7 @@ export class Client {
                         } catch {
                             reply.json = undefined;
                         }
+                    keepSecrets(this.secrets, path, options.json, reply);
                     this.book.push({method, path, status: reply.status, request: reply.headers['x-request-id'],
                                     replayed: 'idempotency-replayed' in reply.headers});
                     resolve(reply);

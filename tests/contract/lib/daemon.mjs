@@ -16,6 +16,7 @@ export function startDaemon() {
     }
     return {
         url: new URL(env.VMMD_URL), token: env.VMMD_TOKEN, ca: env.VMMD_CACERT && readFileSync(env.VMMD_CACERT),
+        folder: own && env.VMMD_DIR, programs: process.env.VMMD_BIN,
         stop() {
             if (!own)
                 return 0;

@@ -44,6 +44,7 @@ struct core {
     char idem_key[129], idem_route[128], idem_type[16];
     uint8_t idem_sha[32];
     bool token_revoked, session_over;
+    unsigned accounts;
     struct {
         uint64_t seq;
         char type[48];
@@ -99,6 +100,16 @@ static inline void fake_serial(struct core *c, const char *text)
     lock_take(&c->lock);
     memcpy(c->serial + c->serial_end, text, strlen(text));
     c->serial_end += strlen(text);
+    cond_wake_all(&c->changed);
+    lock_drop(&c->lock);
+}
+
+/* From now on no token is good, and all who wait know. */
+static inline void fake_revoke(struct core *c)
+{
+    lock_take(&c->lock);
+    c->token_revoked = true;
+    c->accounts++;
     cond_wake_all(&c->changed);
     lock_drop(&c->lock);
 }
@@ -279,13 +290,15 @@ ssize_t vm_serial_read(struct core *c, const char *ref, unsigned port, uint64_t 
                        size_t cap, int64_t wait_ms, uint64_t *end, struct err *err)
 {
     int64_t deadline = clock_mono_ms() + wait_ms;
+    unsigned accounts;
     size_t n;
 
     if (!is_hello(ref, err))
         return -1;
     lock_take(&c->lock);
+    accounts = c->accounts;
     *offset = *offset > c->serial_end ? c->serial_end : *offset;
-    while (wait_ms && *offset == c->serial_end && wait_once(c, deadline))
+    while (wait_ms && *offset == c->serial_end && c->accounts == accounts && wait_once(c, deadline))
         ;
     n = c->serial_end - *offset;
     n = n < cap ? n : cap;
@@ -455,27 +468,6 @@ void event_line_clear(struct event_line *line)
 }
 
 /* ---- tokens, pools, disks, host ---- */
-
-bool token_check(struct core *c, const char *text, struct who *out, struct err *err)
-{
-    bool revoked;
-
-    lock_take(&c->lock);
-    revoked = c->token_revoked;
-    lock_drop(&c->lock);
-    for (enum role role = ROLE_VIEWER; role <= ROLE_ADMIN && !revoked; role++) {
-        char good[32];
-        snprintf(good, sizeof good, "vmmd_%s_x", role_names[role]);
-        if (!str_eq(text, good))
-            continue;
-        out->role = role;
-        out->rights = role_rights(role);
-        out->by = BY_TOKEN;
-        snprintf(out->principal, sizeof out->principal, "token:%s", role_names[role]);
-        return true;
-    }
-    return err_set(err, ERR_UNAUTHENTICATED, "the token is not known");
-}
 
 bool token_create_as(struct core *c, const struct token_spec *spec, const struct origin *origin,
                      struct uuid *id, char text[TOKEN_TEXT], struct err *err)

@@ -1,12 +1,16 @@
 /* More of the fake core: users "viewer", "operator" and "admin" with the password PASSWORD, each
  * with one session, whose cookie is COOKIE_OF(role). Included behind fake_core.c. */
+#include "core/user/certificate.h"
+#include "core/user/granting.h"
 #include "core/user/password.h"
 #include "core/user/session.h"
+#include "core/user/sight.h"
 #include "core/user/user.h"
 
 #define PASSWORD "correct horse battery"
 #define SECRET_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
+const char *const password_source_names[] = {"own", "pam", NULL};
 const char *const who_by_names[] = {"nothing", "unix", "token", "session", "certificate"};
 
 static const char *const fake_cookies[] = {"", "00000000000000000000000000000001_" SECRET_A,
@@ -18,6 +22,27 @@ static void fake_who(enum role role, struct who *who)
     *who = (struct who){.role = role, .rights = role_rights(role), .by = BY_SESSION};
     who->user.b[0] = who->session.b[0] = (uint8_t)role;
     snprintf(who->principal, sizeof who->principal, "user:%s", role_names[role]);
+}
+
+bool token_check(struct core *c, const char *text, struct who *out, struct err *err)
+{
+    bool revoked;
+
+    lock_take(&c->lock);
+    revoked = c->token_revoked;
+    lock_drop(&c->lock);
+    for (enum role role = ROLE_VIEWER; role <= ROLE_ADMIN && !revoked; role++) {
+        char good[32];
+        snprintf(good, sizeof good, "vmmd_%s_x", role_names[role]);
+        if (!str_eq(text, good))
+            continue;
+        out->role = role;
+        out->rights = role_rights(role);
+        out->by = BY_TOKEN;
+        snprintf(out->principal, sizeof out->principal, "token:%s", role_names[role]);
+        return true;
+    }
+    return err_set(err, ERR_UNAUTHENTICATED, "the token is not known");
 }
 
 bool session_begin(struct core *c, const char *name, const char *password, const char *from,
@@ -87,6 +112,16 @@ bool session_list(struct core *c, const char *user, const struct query *query, s
     return true;
 }
 
+unsigned accounts_version(struct core *c)
+{
+    unsigned version;
+
+    lock_take(&c->lock);
+    version = c->accounts;
+    lock_drop(&c->lock);
+    return version;
+}
+
 bool user_create(struct core *c, const struct user_spec *spec, const struct origin *origin,
                  struct uuid *id, struct err *err)
 {
@@ -147,4 +182,96 @@ bool user_use_link(struct core *c, const char *code, const char *password,
 {
     strcpy(name, "viewer");
     return str_eq(code, "the-code") || err_set(err, ERR_UNAUTHENTICATED, "the link is unknown");
+}
+
+bool grant_create(struct core *c, const char *user, const struct grant_spec *spec,
+                  const struct origin *origin, struct uuid *id, struct err *err)
+{
+    remember(c, origin, "grant");
+    return uuid_parse(POOL_ID, id);
+}
+
+json_t *grant_show(struct core *c, const char *user, const char *id, struct err *err)
+{
+    return named(POOL_ID);
+}
+
+json_t *grant_list(struct core *c, const char *user, struct err *err)
+{
+    return json_pack("[o]", named(POOL_ID));
+}
+
+bool grant_delete(struct core *c, const char *user, const char *id, const struct origin *origin,
+                  struct err *err)
+{
+    return true;
+}
+
+json_t *grants_of_who(struct core *c, const struct who *who)
+{
+    return json_array();
+}
+
+bool certificate_add(struct core *c, const char *user, const char *pem, const struct origin *origin,
+                     struct uuid *id, struct err *err)
+{
+    remember(c, origin, "certificate");
+    return uuid_parse(POOL_ID, id);
+}
+
+json_t *certificate_show(struct core *c, const char *user, const char *id, struct err *err)
+{
+    return named(POOL_ID);
+}
+
+json_t *certificate_list(struct core *c, const char *user, struct err *err)
+{
+    return json_pack("[o]", named(POOL_ID));
+}
+
+bool certificate_remove(struct core *c, const char *user, const char *id,
+                        const struct origin *origin, struct err *err)
+{
+    return true;
+}
+
+bool certificate_check(struct core *c, const uint8_t sha256[32], struct who *out, struct err *err)
+{
+    return err_set(err, ERR_UNAUTHENTICATED, "nobody's");
+}
+
+/* Nobody here has grants, so that nobody is asked about. */
+bool user_is(struct core *c, const struct uuid *id, struct who *out, struct err *err)
+{
+    return err_set(err, ERR_UNAUTHENTICATED, "the user is gone or disabled");
+}
+
+void sight_begin(const struct who *who, enum right right)
+{
+}
+
+void sight_end(void)
+{
+}
+
+bool sight_event(struct core *c, const struct who *who, const struct event_line *line)
+{
+    return who_may(who, RIGHT_EVENT_READ);
+}
+
+#define FAKE_FIND(name)                                                                            \
+    bool name(struct core *c, const char *ref, uint64_t *rights, struct err *err)                  \
+    {                                                                                              \
+        return err_set(err, ERR_NOT_FOUND, "there is no '%s'", ref);                               \
+    }
+FAKE_FIND(sight_find_vm)
+FAKE_FIND(sight_find_snapshot)
+FAKE_FIND(sight_find_disk)
+FAKE_FIND(sight_find_pool)
+FAKE_FIND(sight_find_template)
+FAKE_FIND(sight_find_operation)
+
+bool job_missing_fail(const char *ref, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "there is no operation '%.63s'; it is named by its id", ref);
 }
