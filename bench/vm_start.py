@@ -49,7 +49,7 @@ def bare_run(bare):
 DOMAIN = """<domain type='{kind}'>
   <name>{name}</name><memory unit='MiB'>256</memory><vcpu>1</vcpu>
   <os><type machine='q35'>hvm</type><kernel>{guest}/vmlinuz</kernel><initrd>{guest}/initrd.img</initrd>
-    <cmdline>console=tty0 console=ttyS0 quiet</cmdline></os>
+    <cmdline>console=tty0 console=ttyS0 quiet no_timer_check</cmdline></os>
   <features><acpi/></features><cpu mode='{cpu}'/>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>

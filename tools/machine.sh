@@ -72,7 +72,7 @@ machine_start()
     machine_port=$((20000 + RANDOM % 20000))
     setpriv --pdeathsig KILL nice qemu-system-x86_64 -name vmmd-trial -machine q35 -accel tcg,thread=multi,tb-size=512 -cpu max \
         -smp 2 -m 1536M -nodefaults -no-user-config -display none -serial "file:$machine_work/console" \
-        -kernel "$machine_cache/vmlinuz" -initrd "$machine_cache/initrd.img" -append 'root=/dev/vda rw console=ttyS0 quiet' \
+        -kernel "$machine_cache/vmlinuz" -initrd "$machine_cache/initrd.img" -append 'root=/dev/vda rw console=ttyS0 quiet no_timer_check' \
         -drive "file=$machine_work/disk.qcow2,if=virtio,cache=unsafe" -device virtio-rng-pci \
         -netdev "user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:$machine_port-:22" -device virtio-net-pci,netdev=net \
         </dev/null >"$machine_work/qemu.log" 2>&1 &

@@ -177,7 +177,7 @@ static void a_guest_is_waited_for_by_what_it_writes_and_what_is_typed(void **sta
         print_message("%s\n", why);
         skip();
     }
-    expect("vmmctl vm create g --kernel tiny --cmdline 'console=ttyS0 quiet' --memory 192M --start "
+    expect("vmmctl vm create g --kernel tiny --cmdline '" RIG_CMDLINE "' --memory 192M --start "
            "--wait='serial:VMMD-GUEST READY' --timeout 2m -q >/dev/null",
            0, "");
     expect("echo 'echo $((6 * 7))-answer' | vmmctl console g --until '42-answer' --timeout 60s "

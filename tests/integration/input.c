@@ -13,8 +13,7 @@ static struct rig rig;
 static uint64_t at; /* how far the guest's serial log was read */
 
 #define TINY                                                                                       \
-    "\"memory_bytes\":201326592,\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 "        \
-    "quiet\"}"
+    "\"memory_bytes\":201326592,\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"" RIG_CMDLINE "\"}"
 
 static void act(const char *verb, const char *body)
 {

@@ -21,7 +21,7 @@ static void start_one(void)
 {
     json_decref(rig_do(&rig, "POST", "/api/v1/vms",
                        "{\"name\":\"j\",\"memory_bytes\":134217728,"
-                       "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0\"},"
+                       "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"" RIG_CMDLINE "\"},"
                        "\"disks\":[{\"size_bytes\":1048576},{\"size_bytes\":1048576}]}",
                        201));
     rig_act(&rig, "j", "start");

@@ -19,7 +19,7 @@
 #define BOOT_MS 150000
 #define WORD_MS 40000
 
-#define BY_KERNEL "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"}"
+#define BY_KERNEL "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"" RIG_CMDLINE "\"}"
 #define ON_DISK                                                                                    \
     "\"disks\":[{\"size_bytes\":67108864,\"format\":\"raw\",\"bus\":\"virtio\",\"pool\":\"main\"}" \
     "]"
@@ -378,7 +378,7 @@ static void a_system_of_32_bits_runs_on_a_processor_of_its_time(void **state)
                        "\"watchdog\":\"i6300esb\",\"rng\":false,\"pointer\":\"mouse\","
                        "\"nics\":[{\"model\":\"rtl8139\"}],"
                        "\"boot\":{\"kernel\":\"tiny-i386\","
-                       "\"cmdline\":\"console=ttyS0 quiet\"}}",
+                       "\"cmdline\":\"" RIG_CMDLINE "\"}}",
                        201));
     boot("old");
     run_on("old", "grep -o 'Pentium III' /proc/cpuinfo; echo $(uname -m)-$((11+11))\n", "i686-22");

@@ -3,6 +3,7 @@
  */
 #include "tests/lib/chain.h"
 #include "tests/lib/counter.h"
+#include "tests/lib/proc.h"
 #include "tests/lib/rig.h"
 #include "tests/lib/small_fs.h"
 
@@ -195,6 +196,19 @@ static char *begin_merge_and_freeze(void)
     return op;
 }
 
+/* A thread of vmmd-main's: a wait of the disk's own is over sooner. */
+static void await_stuck(void)
+{
+    int64_t deadline_ms = clock_mono_ms() + SOON_MS;
+    pid_t main_pid = rig_child(&rig, "vmmd-main");
+
+    for (unsigned seen = 0; seen < 20; seen = proc_waits_for_disk(main_pid) ? seen + 1 : 0) {
+        if (clock_mono_ms() > deadline_ms)
+            fail_msg("vmmd-main does not wait for the frozen file system");
+        (void)poll(NULL, 0, 20); /* looked at again until it has waited for long */
+    }
+}
+
 static void cancel(const char *op)
 {
     CLEANUP(mem_freep) char *path = str_format("%s/actions/cancel", op);
@@ -380,6 +394,7 @@ static void the_next_daemon_waits_for_the_one_that_waits_for_it(void **state)
 {
     CLEANUP(mem_freep) char *op = begin_merge_and_freeze();
 
+    await_stuck();
     rig_stop(&rig);
     rig_launch(&rig);
     rig_await_log(&rig, "has ended but for a thread that waits for storage");

@@ -67,6 +67,23 @@ bool proc_lives(pid_t pid)
            state[0] != 'X';
 }
 
+bool proc_waits_for_disk(pid_t pid)
+{
+    char path[64], state[32];
+    bool waits = false;
+    DIR *dir;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    for (struct dirent *e; dir && !waits && (e = readdir(dir));)
+        waits = atoi(e->d_name) > 0 &&
+                proc_status((pid_t)atoi(e->d_name), "State", state, sizeof state) &&
+                state[0] == 'D';
+    if (dir)
+        closedir(dir);
+    return waits;
+}
+
 struct wanted {
     pid_t parent;
     const char *argv0, *argv1;

@@ -23,6 +23,8 @@
 #include <unistd.h>
 
 #define READY_MS 40000
+#define PATIENCE 3 /* times what a quiet machine needs; only what fails takes all of it */
+#define SHOWN    800
 
 /* VMMD_ONLY=name has a program run that story alone; * and ? as in a shell. */
 __attribute__((constructor)) static void choose_story(void)
@@ -380,7 +382,7 @@ void rig_create_tiny(struct rig *r, const char *name)
 {
     CLEANUP(mem_freep)
     char *body = str_format("{\"name\":\"%s\",\"memory_bytes\":201326592,"
-                            "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"console=ttyS0 quiet\"},"
+                            "\"boot\":{\"kernel\":\"tiny\",\"cmdline\":\"" RIG_CMDLINE "\"},"
                             "\"disks\":[{\"size_bytes\":67108864}]}",
                             name);
 
@@ -486,9 +488,12 @@ bool rig_hears(struct rig *r, const char *name, uint64_t *offset, const char *te
 void rig_expect(struct rig *r, const char *name, uint64_t *offset, const char *text, int ms)
 {
     CLEANUP(strbuf_clear) struct strbuf all = {0};
+    size_t from;
 
-    if (!hears(r, name, offset, text, ms, &all))
-        fail_msg("%s did not say '%s' but: %s", name, text, all.data);
+    if (hears(r, name, offset, text, PATIENCE * ms, &all))
+        return;
+    from = all.len > SHOWN ? all.len - SHOWN : 0; /* fail_msg() has room for 1,024 bytes */
+    fail_msg("%s did not say '%s' but (%zu bytes): %s", name, text, all.len, all.data + from);
 }
 
 void rig_type(struct rig *r, const char *name, const char *text)

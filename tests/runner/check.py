@@ -35,6 +35,7 @@ LONGEST = ("fault/kills_random", "power/cuts", "fault/walk_power", "fault/vm_kil
            "fault/clone_walk", "fault/memory_walk", "integration/many", "fault/save_walk", "contract", "core/many", "core/events")
 PARALLEL = {"unit": 2, "store": 2, "core": 2, "power": 3, "fault": 4, "integration": 3, "contract": 3}  # the last ones wait
 TSAN_PARALLEL = 3  # timers and threads that wait
+PATIENCE = 3  # times a program's limit on a quiet machine: other machines' neighbours are noisy, and only what hangs takes all of it
 ON_DISK = ("integration/",)  # all others have their files in memory: see scratch.py
 PROGRAMS = ["vmmd", "vmmd-front", "vmmd-main", "vmmd-worker", "vmmd-jail", "vmmd-split", "vmmd-pack", "vmmd-inspect",
             "vmmd-kvmtest", "vmmd-preload", "vmmctl"]
@@ -167,7 +168,7 @@ class Run:
             chosen.append(("contract",) + (None,) * 4)
         order = {name: i for i, name in enumerate(LONGEST)}
         chosen.sort(key=lambda t: order.get(t[0], len(order)))  # what takes long must not begin last
-        slow_factor = 4 if preset == "tsan" else 1
+        slow_factor = PATIENCE * (4 if preset == "tsan" else 1)
         prefix = "tsan:" if preset == "tsan" else ""
 
         def one(test):
@@ -211,7 +212,7 @@ class Run:
         for path in sorted(glob.glob(f"{ROOT}/tests/{suite}/*.sh")):
             name = f"{suite}/{os.path.basename(path)[:-3]}"
             if not names or name in names:
-                self.program(name, ["/bin/bash", path], 600, lambda o: counting.script(o.output, o.status or 0), result,
+                self.program(name, ["/bin/bash", path], 600 * PATIENCE, lambda o: counting.script(o.output, o.status or 0), result,
                              {"VMMD_BIN": f"{ROOT}/build/dev", "VMMD_SRC": ROOT})
 
     def contract_program(self, result):
@@ -227,13 +228,13 @@ class Run:
             except (OSError, subprocess.SubprocessError) as why:
                 result.fail(f"contract: {why}")
                 return
-        self.program("contract", ["node", "--test", "--test-reporter=tap", "bad.test.mjs", "models.test.mjs", "contract.test.mjs", "metrics.test.mjs", "crowd.test.mjs"], 360,
+        self.program("contract", ["node", "--test", "--test-reporter=tap", "bad.test.mjs", "models.test.mjs", "contract.test.mjs", "metrics.test.mjs", "crowd.test.mjs"], 360 * PATIENCE,
                      lambda o: counting.tap(o.output), result,
                      {"VMMD_BIN": f"{ROOT}/build/dev", "VMMD_SRC": ROOT}, cwd=folder)
 
     def browser(self, result):
         if self.build("dev", result):
-            self.program("browser", ["sh", f"{ROOT}/tests/browser/run"], 240, lambda o: counting.tap(o.output), result,
+            self.program("browser", ["sh", f"{ROOT}/tests/browser/run"], 240 * PATIENCE, lambda o: counting.tap(o.output), result,
                          {"VMMD_BIN": f"{ROOT}/build/dev", "REPORTER": "tap"})
 
     def tsan(self, result):
@@ -257,7 +258,7 @@ class Run:
                 args = [f"{ROOT}/build/fuzz/tests/fuzz/{name}", fresh, *([corpus] if os.path.isdir(corpus) else []),
                         f"-max_total_time={max(5, FUZZ_TOTAL_S // len(names))}", "-rss_limit_mb=1024", "-timeout=10",
                         "-print_final_stats=1", f"-artifact_prefix={self.logs}/"]
-                self.program(f"fuzz/{name[5:]}", args, 180,
+                self.program(f"fuzz/{name[5:]}", args, 180 * PATIENCE,
                              lambda o: counting.Count(1 if o.status == 0 else 0), part)
             return part
         with concurrent.futures.ThreadPoolExecutor(2) as pool:

@@ -7,7 +7,12 @@
 
 #include <jansson.h>
 
-#define PIVOT_PENDING_MS 200 /* for all disks together to stand still */
+/* For all disks together to stand still. */
+#ifdef VMMD_FAILPOINTS
+#define PIVOT_PENDING_MS 2000 /* test builds have sanitizers, and neighbours */
+#else
+#define PIVOT_PENDING_MS 200
+#endif
 
 struct worker;
 
