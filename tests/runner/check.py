@@ -7,6 +7,9 @@
   VMMD_SLOW=1 ./check …   also builds the guests that take minutes (tools/guest/build-slim)
   -v                      print the output of every test, not only of failed ones
 
+A program with real guests or browsers (integration, contract, browser) that failed beside others is run once more, alone. What
+passes then is no failure but UNSTEADY, and is listed at the end with what it said. No second run for a sanitizer's report.
+
 The last line is "N passed, M failed, K skipped"; the exit status is 0 when nothing failed."""
 import concurrent.futures
 import glob
@@ -52,12 +55,14 @@ class Run:
         self.logs = tempfile.mkdtemp(prefix="vmmd-check-")
         os.chmod(self.logs, 0o1777)  # the daemon's users write their sanitizer reports here
         self.built = {}
+        self.put_off, self.unsteady = [], []
 
     def stage(self, name, function, *args):
         print(f"== {name}", flush=True)
         start, result = time.monotonic(), counting.Count()
         try:
             function(*args, result)
+            self.second_runs(result)
         except (OSError, subprocess.SubprocessError, ValueError, KeyError) as why:
             result.fail(f"{name}: {why}")
         seconds = time.monotonic() - start
@@ -77,8 +82,26 @@ class Run:
         return env
 
     def program(self, name, args, timeout_s, parse, result, extra=None, cwd=ROOT):
-        """Runs one test program and adds what it counts."""
-        log = os.path.join(self.logs, re.sub(r"[/:]", "-", name) + ".log")  # no colon: it ends up in TSAN_OPTIONS
+        """Runs one test program and adds what it counts, or puts that off until it can run alone."""
+        def once(suffix=""):
+            return self.run_program(name + suffix, name, args, timeout_s, parse, extra, cwd)
+        found = once()
+        if counting.may_run_again(name, found):
+            self.put_off.append((found, once))
+        else:
+            result.add(found)
+
+    def second_runs(self, result):
+        """Of what failed beside others: the second count is what counts."""
+        while self.put_off:
+            first, once = self.put_off.pop(0)
+            second = once(" alone")
+            result.add(second)
+            if not second.failed:
+                self.unsteady += first.why
+
+    def run_program(self, title, name, args, timeout_s, parse, extra, cwd):
+        log = os.path.join(self.logs, re.sub(r"[/: ]", "-", title) + ".log")  # no colon: it ends up in TSAN_OPTIONS
         env = self.environment(log)
         env.update(extra or {})
         env["TMPDIR"] = scratch.make(not name.startswith(ON_DISK))
@@ -86,17 +109,17 @@ class Run:
         for report in sorted(glob.glob(glob.escape(log) + ".san*")):
             with open(report, encoding="utf-8", errors="replace") as f:
                 outcome.output += f"\n--- {os.path.basename(report)}\n{f.read()}"
-        found = counting.judge(name, outcome, parse(outcome))
+        found = counting.judge(title, outcome, parse(outcome))
         if found.failed:
             with open(f"{log}.daemons", "w", encoding="utf-8") as f:
                 f.write(scratch.logs(env["TMPDIR"], 1 << 20))
         scratch.remove(env["TMPDIR"])
         if found.failed or self.verbose:
-            print(f"--- {name}\n{tail(outcome.output, 20000 if self.verbose else 6000)}", flush=True)
-        print(f"   {name}: {found} ({outcome.seconds:.1f} s, {outcome.cpu_s:.1f} s of CPU)", flush=True)
+            print(f"--- {title}\n{tail(outcome.output, 20000 if self.verbose else 6000)}", flush=True)
+        print(f"   {title}: {found} ({outcome.seconds:.1f} s, {outcome.cpu_s:.1f} s of CPU)", flush=True)
         for why in found.why:
             print(f"   FAILED {why}", flush=True)
-        result.add(found)
+        return found
 
     def build(self, preset, result, targets=()):
         """Configures and builds a preset once; False when it failed, which counts."""
@@ -318,10 +341,12 @@ def main(arguments):
     print("\n== time")
     for name, seconds, text in run.times:
         print(f"   {name:<26} {seconds:6.0f} s   {text}")
-    if run.total.failed:
+    if run.total.failed or run.unsteady:
         print(f"   logs: {run.logs}")
     else:
         shutil.rmtree(run.logs, ignore_errors=True)
+    for why in run.unsteady:
+        print(f"UNSTEADY {why}")
     for why in run.total.why:
         print(f"FAILED {why}")
     print(run.total)

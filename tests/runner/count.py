@@ -4,12 +4,16 @@ import re
 SANITIZER = re.compile(r"ERROR: AddressSanitizer|ERROR: LeakSanitizer|WARNING: ThreadSanitizer|runtime error: |"
                        r"UndefinedBehaviorSanitizer:")
 
+UNSOUND = re.compile(SANITIZER.pattern.replace("ERROR: LeakSanitizer|", ""))  # a story that is broken off leaks what it had
+AGAIN = ("integration/", "contract", "browser")  # guests and browsers have times of their own, as the machine's neighbours do
+
 
 class Count:
     """passed, failed, skipped tests and one line for every failure."""
 
     def __init__(self, passed=0, failed=0, skipped=0, why=()):
         self.passed, self.failed, self.skipped, self.why = passed, failed, skipped, list(why)
+        self.unsound = False
 
     def add(self, other):
         self.passed += other.passed
@@ -56,6 +60,11 @@ def script(output, status):
     return Count(passed=1) if status == 0 else Count(failed=1, why=[(output.strip().splitlines() or [""])[-1]])
 
 
+def may_run_again(name, count):
+    """Never after a race, a bad access or a crash, which come by chance and are there all the same."""
+    return bool(count.failed) and not count.unsound and name.startswith(AGAIN)
+
+
 def judge(name, outcome, count):
     """Adds what the program does not say of itself: crashes, time limits, sanitizers, stragglers."""
     count.why = [f"{name}: {why}" for why in count.why]
@@ -67,6 +76,7 @@ def judge(name, outcome, count):
         count.fail(f"{name}: exit status {outcome.status}")
     elif not outcome.status and not (count.passed or count.failed or count.skipped):
         count.fail(f"{name}: ran no test")
+    count.unsound = bool(UNSOUND.search(outcome.output) or (outcome.left and not outcome.timed_out)) or (outcome.status or 0) < 0
     if SANITIZER.search(outcome.output):
         count.fail(f"{name}: a sanitizer reports an error")
     if outcome.left:

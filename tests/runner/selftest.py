@@ -39,6 +39,23 @@ def check(script, expected, word):
     return None
 
 
+def check_again():
+    """A wait that ran out beside other programs may be tried again; what a sanitizer saw, never."""
+    class Outcome:
+        timed_out, left = False, []
+
+        def __init__(self, status, output):
+            self.status, self.output = status, output
+
+    asked = [("integration/x", 1, BAD, True), ("unit/x", 1, BAD, False), ("integration/x", 0, GOOD, False), ("integration/x", -11, GOOD, False),
+             ("contract", 1, BAD + "==1==ERROR: LeakSanitizer: detected", True), ("integration/x", 66, BAD + "WARNING: ThreadSanitizer: data race", False)]
+    for name, status, output, expected in asked:
+        outcome = Outcome(status, output.replace("\\n", "\n"))
+        if counting.may_run_again(name, counting.judge(name, outcome, counting.cmocka(outcome.output))) != expected:
+            return f"{name} with status {status} runs {'not ' if expected else ''}again"
+    return None
+
+
 def check_scratch():
     """What a daemon that was ended left goes: its files and its cgroup."""
     path, mount = scratch.make(True), scratch.cgroup_mount()
@@ -63,12 +80,13 @@ def main():
     tap = counting.tap("ok 1 - a\nnot ok 2 - b\n# pass 4\n# fail 1\n# cancelled 0\n# skipped 2\n# todo 0\n")
     if (tap.passed, tap.failed, tap.skipped, tap.why) != (4, 1, 2, ["b"]):
         wrong.append(f"node's summary is read wrongly: {tap}")
+    wrong += [w for w in (check_again(),) if w]
     if scratch.hash_of("/run/vmmd") != 0xdeb4eea4:
         wrong.append(f"vmmd's cgroup for /run/vmmd is taken to be {scratch.hash_of('/run/vmmd'):08x}")
     wrong += [w for w in (check_scratch(),) if w]
     for reason in wrong:
         print(f"not ok 1 - {reason}")
-    print(f"# pass {len(CASES) + 3 - len(wrong)}\n# fail {len(wrong)}")
+    print(f"# pass {len(CASES) + 4 - len(wrong)}\n# fail {len(wrong)}")
     return 1 if wrong else 0
 
 
