@@ -23,6 +23,8 @@
 #define SOON_MS 60000
 #define DISK(format, pool)                                                                         \
     "{\"size_bytes\":16777216,\"format\":\"" format "\",\"bus\":\"ide\",\"pool\":\"" pool "\"}"
+#define ANOTHER_DISK                                                                               \
+    "{\"size_bytes\":16777216,\"format\":\"raw\",\"bus\":\"virtio\",\"pool\":\"second\"}"
 #define SPEC_ONE                                                                                   \
     "{\"name\":\"web\",\"machine\":\"pc\",\"accel\":\"tcg\",\"memory_bytes\":16777216,"            \
     "\"nics\":[],\"video\":{\"model\":\"none\"},\"pointer\":\"mouse\",\"rng\":false,"              \
@@ -155,10 +157,7 @@ static void is_the_larger(const char *pool)
 /* A disk that the guest never looks at lies in the pool, with a snapshot. */
 static void has_another_disk_with_a_snapshot(void)
 {
-    json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/disks",
-                       "{\"size_bytes\":16777216,\"format\":\"raw\",\"bus\":\"virtio\","
-                       "\"pool\":\"second\"}",
-                       200));
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/disks", ANOTHER_DISK, 200));
     has_much_on_its_disk("second");
     json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/snapshots", "{\"name\":\"one\"}", 200));
     is_the_larger("second");
@@ -194,6 +193,17 @@ static char *begin_merge_and_freeze(void)
     json_decref(rig_do(&rig, "PATCH", op, "{\"bandwidth\":0}", 200));
     count_on();
     return op;
+}
+
+/* Main makes the file of a new disk itself: in a frozen file system it waits for certain. */
+static char *begin_addition(void)
+{
+    CLEANUP(json_decrefp) json_t *op = NULL;
+    int status;
+
+    op = rig_send(&rig, "POST", "/api/v1/vms/web/disks", ANOTHER_DISK, NULL, &status);
+    assert_int_equal(status, 202);
+    return str_format("/api/v1/operations/%s", json_get_text(op, "id"));
 }
 
 /* A thread of vmmd-main's: a wait of the disk's own is over sooner. */
@@ -392,8 +402,13 @@ static void a_daemon_begins_beside_it(void **state)
 
 static void the_next_daemon_waits_for_the_one_that_waits_for_it(void **state)
 {
-    CLEANUP(mem_freep) char *op = begin_merge_and_freeze();
+    CLEANUP(mem_freep) char *op = NULL;
 
+    define(SPEC_ONE);
+    rig_act(&rig, "web", "start");
+    counter_await_life(&rig, "web", SOON_MS);
+    small_fs_freeze(&rig);
+    op = begin_addition();
     await_stuck();
     rig_stop(&rig);
     rig_launch(&rig);
