@@ -415,6 +415,21 @@ static void what_is_wrong_at_start_is_said_in_one_sentence(void **state)
     assert_refuses_to_start("vmmd-worker: No such file");
 }
 
+/* What passes by itself has an exit code for which systemd tries again. */
+static void an_address_that_is_not_there_is_tried_again_later(void **state)
+{
+    CLEANUP(mem_freep)
+    char *away =
+        str_format("sed -i 's/^listen = 127.0.0.1/listen = 192.0.2.1/' %s/vmmd.conf", world.dir);
+    CLEANUP(mem_freep) char *log = NULL;
+
+    shell(away);
+    assert_int_equal(wait_exit(start_vmmd(NULL)), EXIT_LATER);
+    log = read_log();
+    assert_non_null(strstr(log, "listen on 192.0.2.1:"));
+    assert_non_null(strstr(log, "Cannot assign requested address"));
+}
+
 static int run_vmmd(const char *arguments)
 {
     CLEANUP(mem_freep)
@@ -519,6 +534,7 @@ int main(int argc, char **argv)
         MADE(a_main_that_keeps_dying_ends_vmmd),
         MADE(a_main_that_cannot_run_says_why_with_its_exit_code),
         MADE(what_is_wrong_at_start_is_said_in_one_sentence),
+        MADE(an_address_that_is_not_there_is_tried_again_later),
         MADE(the_command_line_is_checked),
         MADE(systemd_is_told_when_main_serves_and_when_it_does_not),
         MADE(systemds_watchdog_hears_from_the_parent),

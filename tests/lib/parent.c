@@ -376,6 +376,8 @@ static void end_leftovers(void)
 
 void parent_init(void)
 {
+    if (getenv("VMMD_ONLY")) /* as in rig.c */
+        cmocka_set_test_filter(getenv("VMMD_ONLY"));
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     signal(SIGPIPE, SIG_IGN);
     curl_global_init(CURL_GLOBAL_DEFAULT);

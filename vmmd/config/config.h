@@ -26,6 +26,7 @@ enum config_exit {
     EXIT_USAGE = 64,    /* the command line */
     EXIT_INTERNAL = 70, /* a bug, or a child that dies again and again */
     EXIT_TAKEN = 73,    /* another daemon has this state or run directory */
+    EXIT_LATER = 75,    /* what it needs is not there yet: trying again may help */
     EXIT_CONFIG = 78    /* the configuration, or a thing that it names */
 };
 

@@ -138,12 +138,16 @@ bool child_start(struct child *child, const struct host *h, struct err *err)
         return false;
     child->sock = pair[0];
     theirs = pair[1];
-    if (fcntl(child->sock, F_SETFL, O_NONBLOCK) < 0)
-        return err_errno(err, errno, "set up a socket");
+    if (fcntl(child->sock, F_SETFL, O_NONBLOCK) < 0) {
+        err_errno(err, errno, "set up a socket");
+        child_gone(child);
+        return false;
+    }
     child->pid = fork_for(child->program);
     if (child->pid < 0) {
-        child->pid = 0;
-        return err_errno(err, errno, "fork");
+        err_errno(err, errno, "fork");
+        child_gone(child);
+        return false;
     }
     if (child->pid == 0) {
         setsid(); /* a terminal's ^C goes to the parent only, which ends its children in order */

@@ -167,6 +167,15 @@ static bool open_roots(struct host *h, struct err *err)
     return true;
 }
 
+/* An address may come after us, when the host has its network, and a port may be given back. */
+static bool listen_fail(const struct config *c, int errnum, struct err *err)
+{
+    err_errno(err, errnum, "listen on %s (key listen in vmmd.conf)", c->listen_text);
+    if (errnum == EADDRNOTAVAIL || errnum == EADDRINUSE)
+        err->code = ERR_UNAVAILABLE;
+    return false;
+}
+
 static bool listen_tcp(struct host *h, struct err *err)
 {
     const struct config *c = h->config;
@@ -178,7 +187,7 @@ static bool listen_tcp(struct host *h, struct err *err)
     if (setsockopt(h->listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
         bind(h->listener, (const struct sockaddr *)&c->listen, c->listen_len) < 0 ||
         listen(h->listener, BACKLOG) < 0)
-        return err_errno(err, errno, "listen on %s (key listen in vmmd.conf)", c->listen_text);
+        return listen_fail(c, errno, err);
     return true;
 }
 

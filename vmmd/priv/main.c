@@ -47,7 +47,9 @@ static const char usage_text[] =
     "  --doubtful       with VMs whose copy seems to be older than their disks\n"
     "  --version        print the version\n"
     "  --help           print this\n"
-    "Exit codes: 64 usage, 70 internal failure, 73 another daemon runs, 78 configuration.\n";
+    "Exit codes: 64 usage, 70 internal failure, 73 another daemon runs, 75 the address to listen "
+    "on\n"
+    "is not there or taken, 78 configuration.\n";
 
 struct options {
     const char *config;
@@ -147,7 +149,9 @@ static bool trim(struct err *err)
 static int fail(const struct err *err)
 {
     log_error("%s", err->detail);
-    return err->code == ERR_BUSY ? EXIT_TAKEN : EXIT_CONFIG;
+    return err->code == ERR_BUSY          ? EXIT_TAKEN
+           : err->code == ERR_UNAVAILABLE ? EXIT_LATER
+                                          : EXIT_CONFIG;
 }
 
 static int run(const struct config *config)

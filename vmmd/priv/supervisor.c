@@ -278,7 +278,7 @@ static void on_deadline(struct supervisor *s)
 
 static bool is_late(const struct supervisor *s)
 {
-    return s->phase != PHASE_RUNNING && clock_left_ms(s->deadline) == 0;
+    return s->phase != PHASE_RUNNING && s->phase != PHASE_DONE && clock_left_ms(s->deadline) == 0;
 }
 
 static bool pam_is_due(const struct supervisor *s)
@@ -303,14 +303,14 @@ static int loop(struct supervisor *s)
                              {.fd = s->main.sock, .events = POLLIN}};
         int n = poll(p, ARRAY_LEN(p), time_left(s));
 
-        if (n == 0 && is_late(s))
-            on_deadline(s);
         if (pam_is_due(s))
             start_pam(s);
         if (n > 0 && p[1].revents && !on_request(s))
             return EXIT_INTERNAL;
         if (n > 0 && p[0].revents)
             on_signal(s);
+        if (is_late(s)) /* however much main asks; by now the dead are known */
+            on_deadline(s);
     }
     return s->exit_code;
 }
