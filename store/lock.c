@@ -3,6 +3,8 @@
  * another daemon that serves:
  *   - for a moment, by a child that a killed daemon had forked and that has not executed anything
  *     yet: this is waited for here;
+ *   - for a moment, by a main whose parent was killed, and which sees that and leaves: so is this,
+ *     and whoever comes second for good is turned away after that time;
  *   - as long as a thread of it waits in the kernel for storage that does not answer: a daemon that
  *     begins waits for that as long as it takes (store_waits_for()).
  * Called when a database is opened or rebuilt, and by a daemon that waits to begin. */
@@ -22,7 +24,7 @@
 #define LOCK        "lock"
 #define HOLDER_TEXT 48
 
-#define LEFT_OVER_MS 5000 /* much longer than from a fork to its exec */
+#define LEFT_OVER_MS 5000 /* much longer than from a fork to its exec, or to a main's end */
 #define LOOK_MS      5
 
 static bool name_holder(int fd, struct err *err)
@@ -65,14 +67,24 @@ static pid_t ended_holder(int fd)
     return look_at_holder(fd, &pid) == HAS_ENDED ? pid : 0;
 }
 
-/* If need be from one that is no more. */
+/* Whether the lock may be free soon; one that lives may have ended when it is looked at next. */
+static bool is_passing(int fd, bool *seen_alive)
+{
+    pid_t pid = 0;
+    enum holder holder = look_at_holder(fd, &pid);
+
+    *seen_alive |= holder == LIVES;
+    return pid != getpid() && (holder == IS_GONE || *seen_alive);
+}
+
+/* If need be from one that is no more, or about to be. */
 static bool take(int fd, struct err *err)
 {
     const int64_t deadline_ms = clock_mono_ms() + LEFT_OVER_MS;
-    pid_t pid;
+    bool seen_alive = false;
 
     while (!fs_lock(fd, err)) {
-        if (err->code != ERR_BUSY || look_at_holder(fd, &pid) != IS_GONE ||
+        if (err->code != ERR_BUSY || !is_passing(fd, &seen_alive) ||
             clock_left_ms(deadline_ms) == 0)
             return false;
         (void)poll(NULL, 0, LOOK_MS);

@@ -5,6 +5,7 @@
 #include "core/base/fs.h"
 #include "core/base/proc.h"
 #include "core/port/store_rebuild.h"
+#include "store/db.h"
 #include "store/migrate.h"
 #include "store/vfs.h"
 
@@ -131,6 +132,31 @@ static void a_lock_that_a_dead_daemon_left_is_waited_for(void **state)
         _exit(read(go[0], &byte, 1) == 1 && poll(NULL, 0, 50) == 0 ? 0 : 1);
     close(TAKE_FD(fd)); /* the child has it still */
     assert_int_equal(write(go[1], "g", 1), 1);
+    store_close(open_store(dir));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    close(go[0]);
+    close(go[1]);
+}
+
+/* As the main of a parent that was killed does, which ends a moment after it. */
+static void a_daemon_that_is_about_to_end_is_waited_for(void **state)
+{
+    CLEANUP(closep) int fd = -1;
+    char byte;
+    int go[2];
+    pid_t pid;
+
+    store_close(open_store(dir));
+    assert_int_equal(pipe(go), 0);
+    fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    pid = fork();
+    if (pid == 0) {
+        struct err err = {0};
+        _exit(store_dir_lock(fd, &err) >= 0 && write(go[1], "l", 1) == 1 && poll(NULL, 0, 100) == 0
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(read(go[0], &byte, 1), 1);
     store_close(open_store(dir));
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     close(go[0]);
@@ -366,6 +392,7 @@ int main(void)
         T(an_empty_directory_becomes_a_store),
         T(a_second_daemon_is_turned_away),
         T(one_that_has_ended_but_for_its_storage_is_named),
+        T(a_daemon_that_is_about_to_end_is_waited_for),
         T(a_lock_that_a_dead_daemon_left_is_waited_for),
         T(a_missing_directory_is_a_failure_not_a_crash),
         T(the_epoch_grows_with_every_opening),
