@@ -49,6 +49,23 @@ static void an_image_is_told(void **state)
     assert_int_equal(facts.backing_format, IMAGE_RAW);
 }
 
+/* A copy is made of whole pieces, whatever little is in each. */
+static void what_a_raw_image_holds_is_counted_by_pieces(void **state)
+{
+    static const off_t places[] = {0, 65535, 4 << 16, (4 << 16) + 8192, 9 << 16, (16 << 16) - 1};
+    CLEANUP(closep) int fd = image_make(DISK_RAW, NULL);
+    struct image_facts facts;
+    struct err err = {0};
+
+    use("vmmd-inspect");
+    assert_true(image_inspect(fd, IMAGE_RAW, &facts, &err));
+    assert_int_equal(facts.data_bytes, 0);
+    for (size_t i = 0; i < ARRAY_LEN(places); i++)
+        assert_int_equal(pwrite(fd, "x", 1, places[i]), 1);
+    assert_true(image_inspect(fd, IMAGE_RAW, &facts, &err));
+    assert_int_equal(facts.data_bytes, 4 << 16);
+}
+
 static void a_refusal_has_its_sentence(void **state)
 {
     CLEANUP(closep) int fd = image_make(DISK_RAW, NULL);
@@ -97,6 +114,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #ifndef VMMD_TSAN
         cmocka_unit_test(an_image_is_told),
+        cmocka_unit_test(what_a_raw_image_holds_is_counted_by_pieces),
         cmocka_unit_test(a_refusal_has_its_sentence),
 #endif
         cmocka_unit_test(only_a_file_is_looked_into),

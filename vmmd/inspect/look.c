@@ -82,7 +82,7 @@ static bool raw_look(const struct source *s, struct image_facts *out, struct err
 {
     struct claims claims = {.format = "raw", .file_bytes = s->bytes};
 
-    claims.data_bytes = s->held_bytes;
+    claims.copy_bytes = s->held_bytes;
     return claims_end(&claims, (s->bytes + SECTOR - 1) / SECTOR * SECTOR, out, err);
 }
 

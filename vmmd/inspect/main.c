@@ -35,6 +35,25 @@ static bool read_image(void *ctx, uint64_t at, void *out, size_t len, struct err
     return true;
 }
 
+/* As QEMU will ask for it; no byte of the image is read for that. Where the file system knows no
+ * holes, all of it is data. */
+static uint64_t held_bytes(uint64_t bytes)
+{
+    uint64_t held = 0, counted_to = 0;
+
+    for (off_t at = 0, end; (at = lseek(INSPECT_FD_IMAGE, at, SEEK_DATA)) >= 0; at = end) {
+        uint64_t from = (uint64_t)at / COPY_BYTES * COPY_BYTES, to;
+        end = lseek(INSPECT_FD_IMAGE, at, SEEK_HOLE);
+        if (end <= at)
+            return bytes;
+        to = ((uint64_t)end + COPY_BYTES - 1) / COPY_BYTES * COPY_BYTES;
+        from = from < counted_to ? counted_to : from;
+        held += to > from ? to - from : 0;
+        counted_to = to;
+    }
+    return errno == ENXIO ? held : bytes;
+}
+
 /* Not even _exit(): what hangs on it makes calls that the room does not have. */
 static int leave(bool well)
 {
@@ -60,7 +79,7 @@ int main(int argc, char **argv)
     if (fstat(INSPECT_FD_IMAGE, &st) < 0 || !S_ISREG(st.st_mode))
         return 71;
     source.bytes = (uint64_t)st.st_size;
-    source.held_bytes = (uint64_t)st.st_blocks * 512;
+    source.held_bytes = held_bytes(source.bytes);
     if (!inspect_lock(&err) ||
         !image_look(&source, asked ? IMAGE_UNKNOWN : (int)stated, &report.facts, &err))
         report.outcome = err.code == ERR_INVALID ? INSPECT_REFUSED : INSPECT_IO;

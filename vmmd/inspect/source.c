@@ -56,12 +56,20 @@ static bool claim_begins(const struct claims *c, uint64_t at, struct err *err)
                   (unsigned long long)at);
 }
 
+/* What is smaller than a piece may be the only thing in its piece. */
+static void claim_copy(struct claims *c, uint64_t bytes)
+{
+    c->data_bytes += bytes;
+    c->copy_bytes += bytes > COPY_BYTES ? bytes : COPY_BYTES;
+}
+
 bool claim_plain(struct claims *c, uint64_t at, uint64_t bytes, bool is_data, struct err *err)
 {
     if (!claim_begins(c, at, err))
         return false;
     c->plain_bytes += bytes;
-    c->data_bytes += is_data ? bytes : 0;
+    if (is_data)
+        claim_copy(c, bytes);
     /* The last one may be cut where only zeroes follow. */
     return c->plain_bytes <= c->file_bytes + bytes ||
            refuse(err, c->format,
@@ -73,7 +81,7 @@ bool claim_packed(struct claims *c, uint64_t at, uint64_t unpacked_bytes, struct
 {
     if (!claim_begins(c, at, err))
         return false;
-    c->data_bytes += unpacked_bytes;
+    claim_copy(c, unpacked_bytes);
     return c->data_bytes < RATIO_FROM || c->data_bytes / RATIO_MAX <= c->file_bytes ||
            refuse(err, c->format,
                   "would unpack to more than %u times its size: no honest image does", RATIO_MAX);
@@ -89,6 +97,6 @@ bool claims_end(const struct claims *c, uint64_t virtual_bytes, struct image_fac
     if (virtual_bytes % 512)
         return refuse(err, c->format, "has a disk that is no whole number of sectors");
     out->virtual_bytes = virtual_bytes;
-    out->data_bytes = c->data_bytes < virtual_bytes ? c->data_bytes : virtual_bytes;
+    out->data_bytes = c->copy_bytes < virtual_bytes ? c->copy_bytes : virtual_bytes;
     return true;
 }

@@ -6,11 +6,15 @@
 #include <endian.h>
 #include <string.h>
 
+/* QEMU copies a disk by pieces of this size, in which every byte is written if one is no zero. */
+#define COPY_BYTES (64u << 10)
+
 struct source {
     bool (*read)(void *ctx, uint64_t at, void *out, size_t len, struct err *err); /* within it */
     void *ctx;
-    uint64_t bytes;      /* how long it is */
-    uint64_t held_bytes; /* what of it is no hole, as the file system says */
+    uint64_t bytes; /* how long it is */
+    /* What of it is no hole, as the file system says, by pieces that a copy is made of. */
+    uint64_t held_bytes;
 };
 
 /* INVALID for what lies outside the file. */
@@ -30,7 +34,8 @@ struct claims {
     const char *format;
     uint64_t file_bytes;
     uint64_t plain_bytes; /* in the file, as they are: tables too */
-    uint64_t data_bytes;  /* what it makes when it is copied */
+    uint64_t data_bytes;  /* what it makes when it is unpacked */
+    uint64_t copy_bytes;  /* ... and when it is copied, at most */
 };
 bool claim_plain(struct claims *c, uint64_t at, uint64_t bytes, bool is_data,
                  struct err *err) MUST_USE;

@@ -91,7 +91,7 @@ static bool look_fixed(struct vhd *v, uint64_t size, struct image_facts *out, st
 {
     if (size > v->source->bytes - SECTOR)
         return bad(err, "is damaged or cut off: its disk is larger than the file");
-    v->claims.data_bytes = v->source->held_bytes;
+    v->claims.copy_bytes = v->source->held_bytes;
     return claims_end(&v->claims, size, out, err);
 }
 
