@@ -271,6 +271,54 @@ static void a_descriptor_that_names_files_is_refused(void **state)
     }
 }
 
+/* Programs look for the word anywhere in the first 20 sectors. */
+static void a_parent_is_found_wherever_it_is_named(void **state)
+{
+    static const struct {
+        uint64_t at;
+        const char *text;
+    } lies[] = {
+        {1000, "ddb.x = \"parentFileNameHint=\\\"/etc/passwd\\\"\""},
+        {1000, "PARENTFILENAMEHINT=x"},
+        {512 + 20 * 512 - 18, "parentFileNameHint"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+        struct bytes b = copy_of(VMDK);
+        const uint64_t one = htole64(1);
+        uint8_t *end = memchr(b.data + 512, 0, 512);
+        assert_non_null(end);
+        memcpy(b.data + 36, &one, sizeof one); /* sectors of the descriptor */
+        memset(end, '\n', (size_t)(b.data + 1024 - end));
+        assert_true(look_at(b, IMAGE_VMDK));
+        if (lies[i].at < 1024)
+            memcpy(b.data + 1024 - strlen(lies[i].text), lies[i].text, strlen(lies[i].text));
+        else
+            memcpy(b.data + lies[i].at, lies[i].text, strlen(lies[i].text));
+        if (look_at(b, IMAGE_VMDK) || !strstr(err.detail, "differs from another file"))
+            fail_msg("%s: %s", lies[i].text, err.detail);
+        free(b.data);
+    }
+}
+
+/* Or there would be two ends, this one and the one that QEMU finds: it counts whole sectors. */
+static void a_stream_has_one_end(void **state)
+{
+    const size_t len = (whole[STREAM].len + 511) / 512 * 512;
+
+    for (size_t more = 0; more < 8; more += 7) {
+        struct bytes b = {mem_alloc(len + more + 1536), len + more + 1536};
+        uint8_t *end = b.data + len + more;
+        memcpy(b.data, whole[STREAM].data, whole[STREAM].len);
+        end[12] = 3; /* a marker: the header follows, its directory as in the first */
+        memcpy(end + 512, b.data, 512);
+        memset(b.data + 56, 0xff, 8);
+        assert_int_equal(look_at(b, IMAGE_VMDK), more == 0);
+        assert_true(more == 0 || strstr(err.detail, "is cut off"));
+        free(b.data);
+    }
+}
+
 static void vhd_sum(uint8_t *p, size_t len, size_t at)
 {
     uint32_t sum = 0;
@@ -472,6 +520,8 @@ int main(void)
         cmocka_unit_test(one_word_is_enough_to_be_refused),
         cmocka_unit_test(data_in_another_file_is_refused),
         cmocka_unit_test(a_descriptor_that_names_files_is_refused),
+        cmocka_unit_test(a_parent_is_found_wherever_it_is_named),
+        cmocka_unit_test(a_stream_has_one_end),
         cmocka_unit_test(a_differencing_vhd_and_a_damaged_one_are_refused),
         cmocka_unit_test(a_differencing_vhdx_and_one_with_a_log_are_refused),
         cmocka_unit_test(the_same_data_is_not_in_a_disk_twice),

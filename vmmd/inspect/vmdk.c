@@ -15,6 +15,7 @@
 #define SECTOR         512
 #define HEADER_BYTES   80
 #define DESCRIPTOR_MAX (64u << 10)
+#define HINT_BYTES     (20 * SECTOR)
 #define GRAIN_MAX      (2u << 20) /* sectors */
 #define TABLE_MAX      512        /* entries */
 #define DIRECTORY_MAX  (32u << 20)
@@ -71,7 +72,7 @@ static bool read_end(struct vmdk *v, struct err *err)
 {
     uint8_t end[END_BYTES];
 
-    if (v->source->bytes < END_BYTES)
+    if (v->source->bytes < END_BYTES || v->source->bytes % SECTOR) /* or programs see another end */
         return bad(err, "is cut off");
     if (!source_read(v->source, v->source->bytes - END_BYTES, end, sizeof end, err))
         return false;
@@ -124,16 +125,35 @@ static bool look_extent(const char *line, unsigned *n, struct err *err)
     return (line_begins(line, "SPARSE ") && ++*n == 1) || is_elsewhere(err);
 }
 
+static bool has_parent(struct err *err)
+{
+    return bad(err, "has only what differs from another file, which is never opened: make one "
+                    "file of both (vmware-vdiskmanager -r, or qemu-img convert)");
+}
+
+/* Programs look for this word anywhere in so many bytes, however long the descriptor is. */
+static bool look_hint(const struct source *s, struct err *err)
+{
+    static char text[HINT_BYTES];
+    static const char word[] = "parentfilenamehint";
+    const uint64_t left = s->bytes > SECTOR ? s->bytes - SECTOR : 0;
+    const size_t len = left < sizeof text ? (size_t)left : sizeof text;
+
+    if (!source_read(s, SECTOR, text, len, err))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        text[i] = (char)tolower((unsigned char)text[i]);
+    return !memmem(text, len, word, sizeof word - 1) || has_parent(err);
+}
+
 static bool look_line(const char *line, unsigned *n_extents, struct image_facts *out,
                       struct err *err)
 {
     line += strspn(line, " \t");
     if (is_extent(line))
         return look_extent(line, n_extents, err);
-    if (line_begins(line, "parentFileNameHint") ||
-        (line_begins(line, "parentCID") && !strcasestr(line, "ffffffff")))
-        return bad(err, "has only what differs from another file, which is never opened: make one "
-                        "file of both (vmware-vdiskmanager -r, or qemu-img convert)");
+    if (line_begins(line, "parentCID") && !strcasestr(line, "ffffffff"))
+        return has_parent(err);
     if (!line_begins(line, "createType"))
         return true;
     if (strstr(line, "\"monolithicSparse\""))
@@ -157,6 +177,8 @@ static bool look_descriptor(struct vmdk *v, struct image_facts *out, struct err 
         return bad(err, "is damaged: its descriptor is impossible");
     len = v->descriptor_len * SECTOR;
     if (!source_read(v->source, v->descriptor_at * SECTOR, text, len, err))
+        return false;
+    if (!look_hint(v->source, err))
         return false;
     text[len] = 0;
     len = strlen(text); /* zeroes follow it */
