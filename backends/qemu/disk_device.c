@@ -99,6 +99,8 @@ json_t *disk_chain_json(const struct plan_disk *disk, const unsigned *sets, bool
         disk_node_name(disk, layer, name);
         below =
             disk_layer_json(name, disk_driver(disk, layer), sets[layer], layer > 0, direct, below);
+        if (disk->base_bytes && layer && layer == disk->n_fds - 1)
+            json_put_u64(below, "size", disk->base_bytes);
     }
     return below;
 }

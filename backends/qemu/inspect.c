@@ -63,7 +63,9 @@ static bool is_sane(const struct image_facts *f, int stated, uint64_t file_bytes
            f->virtual_bytes && f->virtual_bytes <= VIRTUAL_MAX && f->virtual_bytes % 512 == 0 &&
            f->data_bytes <= f->virtual_bytes && f->file_bytes == file_bytes &&
            is_text(f->layout, sizeof f->layout) && is_text(f->backing, sizeof f->backing) &&
-           (!f->has_backing || f->format == IMAGE_QCOW2);
+           (!f->has_backing || f->format == IMAGE_QCOW2) &&
+           (!f->is_plain || ((f->format == IMAGE_RAW || f->format == IMAGE_VHD) &&
+                             f->virtual_bytes <= (file_bytes + 511) / 512 * 512));
 }
 
 static bool judge(struct inspect_report *r, int stated, uint64_t file_bytes,

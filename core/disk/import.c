@@ -186,6 +186,10 @@ static struct plan_disk *make_disk(struct import *import, int overlay, uint64_t 
     disk->fds[0] = overlay;
     disk->fds[1] = import->fd;
     disk->base_formats[0] = import->facts.format;
+    if (import->facts.is_plain) { /* QEMUs differ on how large the disk of a fixed vhd is */
+        disk->base_formats[0] = DISK_RAW;
+        disk->base_bytes = import->facts.format == IMAGE_RAW ? 0 : import->facts.virtual_bytes;
+    }
     import->fd = -1;
     return disk;
 }

@@ -15,6 +15,8 @@ struct plan_disk {
     int *fds;           /* leaf first (O_RDWR), then bases (O_RDONLY); taken by start() */
     size_t n_fds;
     int *base_formats; /* n_fds - 1 × enum disk_format; NULL: all qcow2 */
+    uint64_t
+        base_bytes; /* the lowest is raw and ends here, whatever its file has behind it; 0: no */
 };
 
 /* A new file that a disk writes to from now on, on top of the one it wrote to. */

@@ -34,9 +34,10 @@ struct image_facts {
     uint64_t virtual_bytes; /* of the disk: 512 … 64 TiB, a multiple of 512 */
     uint64_t file_bytes;    /* how long the file is */
     uint64_t data_bytes; /* what a copy of the disk takes at most: what is not in it are zeroes */
-    bool has_backing;    /* it lies on another file: only in qcow2, refused in the others */
-    char layout[23];     /* "dynamic", "streamOptimized", …: for people */
-    char backing[1024];  /* its name in the header: a stranger's text, never to be opened */
+    bool is_plain;    /* from the file's first byte on it is the disk as it is: raw, a fixed vhd */
+    bool has_backing; /* it lies on another file: only in qcow2, refused in the others */
+    char layout[23];  /* "dynamic", "streamOptimized", …: for people */
+    char backing[1024]; /* its name in the header: a stranger's text, never to be opened */
 };
 
 /* Looks into an image without opening what it names, in a process of its own that can do nothing

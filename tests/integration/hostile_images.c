@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <poll.h>
@@ -97,7 +98,7 @@ static unsigned files_of_pools(const char *suffix)
 
 static void nothing_of_the_host_is_anywhere(void)
 {
-    shell("! grep -rlq '" SECRET_WORDS "' %s/main %s/second", rig.dir, rig.dir);
+    shell("grep -rq '" SECRET_WORDS "' %s/main %s/second; test $? = 1", rig.dir, rig.dir);
 }
 
 static size_t disks_of_web(void)
@@ -122,7 +123,7 @@ static void must_be_refused(const char *file, const char *format, const char *wh
     CLEANUP(json_decrefp) json_t *said = import(body, &status);
     const char *detail = json_get_text(said, "detail");
 
-    if (status < 400 || status >= 500 || !detail || !strstr(detail, why))
+    if (status < 400 || (status >= 500 && status != 507) || !detail || !strstr(detail, why))
         fail_msg("%s: %d, %s", file, status, detail ? detail : "no sentence");
     assert_null(strstr(detail, SECRET_WORDS));
     assert_int_equal(files_of_pools(""), 0);
@@ -163,6 +164,42 @@ static void an_image_of_every_format_comes_in_as_it_is(void **state)
         remove_the_disk();
         shell("test -s %s/main/imports/a.img && rm %s/main/imports/a.img", rig.dir, rig.dir);
     }
+}
+
+/* VirtualBox means the size, and QEMU 7.2 would take the smaller geometry. */
+static void becomes_one_of_virtualbox(const char *file)
+{
+    static const uint8_t geometry[] = {0, 200, 4, 17};
+    CLEANUP(mem_freep) char *path = str_format("%s/main/imports/%s", rig.dir, file);
+    CLEANUP(closep) int fd = open(path, O_RDWR | O_CLOEXEC);
+    const off_t at = lseek(fd, -512, SEEK_END);
+    uint8_t footer[512];
+    uint32_t sum = 0;
+
+    assert_int_equal(pread(fd, footer, sizeof footer, at), sizeof footer);
+    memcpy(footer + 28, "vbox", 4); /* NOLINT: it is no text there */
+    memcpy(footer + 56, geometry, sizeof geometry);
+    memset(footer + 64, 0, 4);
+    for (size_t i = 0; i < sizeof footer; i++)
+        sum += footer[i];
+    sum = htobe32(~sum);
+    memcpy(footer + 64, &sum, sizeof sum);
+    assert_int_equal(pwrite(fd, footer, sizeof footer, at), sizeof footer);
+}
+
+static void a_fixed_vhd_comes_in_to_its_last_byte_and_no_further(void **state)
+{
+    shell("cd %s && cp disk as && printf end | dd of=as bs=1 seek=8388605 conv=notrunc "
+          "status=none && qemu-img convert -O vpc -o subformat=fixed,force_size=on as "
+          "main/imports/v.img && chmod 644 main/imports/v.img",
+          rig.dir);
+    becomes_one_of_virtualbox("v.img");
+    json_decref(rig_do(&rig, "POST", DISKS,
+                       "{\"source\":{\"file\":\"v.img\"},\"size_bytes\":16777216,"
+                       "\"format\":\"raw\"}",
+                       200));
+    shell("cd %s && truncate -s 16M as && cmp as main/*/*.raw && rm as", rig.dir);
+    remove_the_disk();
 }
 
 static void a_raw_image_comes_in_when_it_is_said_to_be_one(void **state)
@@ -228,6 +265,7 @@ static void images_that_lie_are_refused(void **state)
     must_be_refused("cut.img", "auto", "cut off");
     must_be_refused("diff.img", "auto", "damaged");
     must_be_refused("big.img", "vhdx", "no vhdx image");
+    must_be_refused("huge.img", "auto", "can never fit");
 }
 
 /* The QEMU of an operation, which runs no guest. */
@@ -384,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_image_of_every_format_comes_in_as_it_is),
+        cmocka_unit_test(a_fixed_vhd_comes_in_to_its_last_byte_and_no_further),
         cmocka_unit_test(a_raw_image_comes_in_when_it_is_said_to_be_one),
         cmocka_unit_test(images_that_name_other_files_are_refused),
         cmocka_unit_test(images_that_lie_are_refused),

@@ -63,6 +63,7 @@ static void what_a_raw_image_holds_is_counted_by_pieces(void **state)
     for (size_t i = 0; i < ARRAY_LEN(places); i++)
         assert_int_equal(pwrite(fd, "x", 1, places[i]), 1);
     assert_true(image_inspect(fd, IMAGE_RAW, &facts, &err));
+    assert_true(facts.is_plain);
     assert_int_equal(facts.data_bytes, 4 << 16);
 }
 

@@ -82,11 +82,11 @@ static bool raw_look(const struct source *s, struct image_facts *out, struct err
 {
     struct claims claims = {.format = "raw", .file_bytes = s->bytes};
 
+    out->is_plain = true;
     claims.copy_bytes = s->held_bytes;
     return claims_end(&claims, (s->bytes + SECTOR - 1) / SECTOR * SECTOR, out, err);
 }
 
-/* A fixed vhd is known by its end, which what follows a raw image's end may look like as well. */
 static bool agrees(int format, int stated)
 {
     return stated == IMAGE_UNKNOWN || format == stated;
@@ -96,8 +96,10 @@ static bool choose(const struct source *s, int stated, int *format, struct err *
 {
     const char *why;
 
-    if (stated == IMAGE_RAW) {
-        *format = IMAGE_RAW;
+    /* A fixed vhd begins with the disk's own bytes, whatever these look like: by its end it is
+     * known, and what is none is refused for that. */
+    if (stated == IMAGE_RAW || stated == IMAGE_VHD) {
+        *format = stated;
         return true;
     }
     if (!content_is(s, format, &why, err))

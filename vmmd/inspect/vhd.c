@@ -3,8 +3,11 @@
  *   fixed    data … footer
  *   dynamic  copy of the footer ─► header ─► table of blocks ─► blocks (a bitmap and data) … footer
  *
- * How large the disk is, QEMU takes from the geometry unless the image was made by a program that
- * is known to mean the size: what is said here is what QEMU will find. */
+ * How large the disk is, the size says and the geometry says, which cannot say every size. Which of
+ * them counts depends on the program that made the image. Virtual PC and old QEMUs mean the
+ * geometry, all others the size. QEMU 7.2 takes the size of some known programs only, and later
+ * ones know others: a fixed image is copied without asking QEMU about it; a dynamic one whose disk
+ * some QEMU would cut is refused. */
 #include "core/base/str.h"
 #include "vmmd/inspect/source.h"
 
@@ -40,17 +43,34 @@ static bool sum_is_right(const uint8_t *p, size_t len, size_t sum_at)
     return ~sum == be32_at(p + sum_at);
 }
 
-static uint64_t size_of(const uint8_t *footer)
+static bool made_by(const uint8_t *footer, const char (*programs)[4], size_t n)
 {
-    static const char exact[][4] = {{'w', 'i', 'n', ' '}, {'q', 'e', 'm', '2'},
-                                    {'d', '2', 'v', ' '}, {'t', 'a', 'p', 0},
-                                    {'C', 'T', 'X', 'S'}, {'w', 'a', 0, 0}};
-    const uint64_t chs = (uint64_t)be16_at(footer + 56) * footer[58] * footer[59];
-    bool is_exact = chs == CHS_MAX;
+    bool is = false;
 
-    for (size_t i = 0; i < ARRAY_LEN(exact); i++)
-        is_exact |= memcmp(footer + 28, exact[i], 4) == 0;
-    return is_exact ? be64_at(footer + 48) : chs * SECTOR;
+    for (size_t i = 0; i < n; i++)
+        is |= memcmp(footer + 28, programs[i], 4) == 0;
+    return is;
+}
+
+/* 'cut': not every QEMU that finds the geometry knows that the size is meant. */
+static uint64_t size_of(const uint8_t *footer, bool *cut)
+{
+    static const char by_size[][4] = {{'w', 'i', 'n', ' '},
+                                      {'q', 'e', 'm', '2'},
+                                      {'d', '2', 'v', ' '},
+                                      {'t', 'a', 'p', 0},
+                                      {'C', 'T', 'X', 'S'}};
+    static const char by_geometry[][4] = {{'v', 'p', 'c', ' '}, {'q', 'e', 'm', 'u'}};
+    const uint64_t chs = (uint64_t)be16_at(footer + 56) * footer[58] * footer[59];
+    const uint64_t size = be64_at(footer + 48);
+
+    *cut = false;
+    if (chs == CHS_MAX || chs * SECTOR == size)
+        return size;
+    if (made_by(footer, by_geometry, ARRAY_LEN(by_geometry)))
+        return chs * SECTOR;
+    *cut = !made_by(footer, by_size, ARRAY_LEN(by_size));
+    return size;
 }
 
 static bool take_blocks(void *ctx, const void *entries, size_t n, struct err *err)
@@ -91,6 +111,7 @@ static bool look_fixed(struct vhd *v, uint64_t size, struct image_facts *out, st
 {
     if (size > v->source->bytes - SECTOR)
         return bad(err, "is damaged or cut off: its disk is larger than the file");
+    out->is_plain = true;
     v->claims.copy_bytes = v->source->held_bytes;
     return claims_end(&v->claims, size, out, err);
 }
@@ -116,14 +137,14 @@ bool vhd_look(const struct source *s, struct image_facts *out, struct err *err)
 {
     struct vhd v = {.source = s, .claims = {.format = "vhd", .file_bytes = s->bytes}};
     uint8_t footer[SECTOR];
-    bool is_first;
+    bool is_first, cut;
     uint64_t size;
     uint32_t type;
 
     if (!read_footer(s, footer, &is_first, err))
         return false;
     type = be32_at(footer + 60);
-    size = size_of(footer);
+    size = size_of(footer, &cut);
     if (type == TYPE_DIFFERENCING)
         return bad(err, "is a differencing one: it has only what differs from another file, which "
                         "is never opened; merge the two first (Merge-VHD)");
@@ -132,5 +153,9 @@ bool vhd_look(const struct source *s, struct image_facts *out, struct err *err)
     str_copy(out->layout, sizeof out->layout, is_first ? "dynamic" : "fixed");
     if (!is_first)
         return look_fixed(&v, size, out, err);
+    if (cut)
+        return bad(err, "has a size that its geometry does not say, and QEMU may cut its disk: "
+                        "make another of it with qemu-img convert --image-opts "
+                        "driver=vpc,force_size_calc=current_size,file.filename=IMAGE -O qcow2 NEW");
     return look_dynamic(&v, footer, size, err) && claims_end(&v.claims, size, out, err);
 }
