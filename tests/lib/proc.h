@@ -8,7 +8,8 @@ pid_t proc_child_named(pid_t parent, const char *argv0_prefix); /* 0 when there 
 pid_t proc_with_args(const char *argv0, const char *argv1);
 unsigned proc_children(pid_t parent, pid_t *out, unsigned cap); /* how many */
 bool proc_lives(pid_t pid);                                     /* a zombie does not */
-bool proc_waits_for_disk(pid_t pid); /* one of its threads at this moment, and no signal ends that */
+bool proc_waits_for_disk(
+    pid_t pid); /* one of its threads at this moment, and no signal ends that */
 /* Entries of a directory; 0 when it does not exist. */
 unsigned proc_entries(const char *dir);
 /* Mounts below 'path' in any process's namespace that we can see. */
