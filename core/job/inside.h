@@ -76,7 +76,11 @@ void job_free(struct job *job);
 /* Queues a job that has its row, and adds a thread to its lane if there is room for one. */
 void lane_enqueue(struct jobs *jobs, struct job *job);
 
-bool job_put_row(struct store_txn *txn, struct job *job, struct err *err) MUST_USE;
+/* The row as the job is by now, in a transaction of its own. */
+bool job_write(struct job *job, struct err *err) MUST_USE;
+
+/* A job that is to end before it began waits for no copy any more, nor for their threads. */
+void lane_hurry(struct jobs *jobs, struct job *job) REQUIRES(jobs->lock);
 
 /* pace.c */
 void job_look_at_rate(struct job *job, uint64_t done) REQUIRES(job->jobs->lock);

@@ -133,7 +133,7 @@ static void job_record_fill(struct job *job, struct job_record *record, char **a
     };
 }
 
-bool job_put_row(struct store_txn *txn, struct job *job, struct err *err)
+static bool put_row(struct store_txn *txn, struct job *job, struct err *err)
 {
     CLEANUP(mem_freep) char *args = NULL;
     CLEANUP(mem_freep) char *result = NULL;
@@ -147,6 +147,13 @@ bool job_put_row(struct store_txn *txn, struct job *job, struct err *err)
     record.step = step;
     lock_drop(&job->jobs->lock);
     return store_job_put(txn, &record, err);
+}
+
+bool job_write(struct job *job, struct err *err)
+{
+    CLEANUP(store_rollback) struct store_txn *txn = store_begin(job->jobs->core->store, err);
+
+    return txn && put_row(txn, job, err) && store_commit(&txn, err);
 }
 
 static bool add_event(struct store_txn *txn, const struct job *job, struct err *err)
@@ -166,7 +173,7 @@ static bool write_end(struct job *job, struct err *err)
 {
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(job->jobs->core->store, err);
 
-    return txn && job_put_row(txn, job, err) && add_event(txn, job, err) && store_commit(&txn, err);
+    return txn && put_row(txn, job, err) && add_event(txn, job, err) && store_commit(&txn, err);
 }
 
 /* Writes the end until it is written: on a full disk that takes until somebody made room. False
@@ -270,7 +277,7 @@ static bool write_new(struct core *core, struct job *job, const struct job_order
     CLEANUP(store_rollback) struct store_txn *txn = store_begin(core->store, err);
 
     audit_job(&job->id, job->object_type, &job->object);
-    return txn && job_put_row(txn, job, err) && idem_add(txn, origin, "operation", &job->id, err) &&
+    return txn && put_row(txn, job, err) && idem_add(txn, origin, "operation", &job->id, err) &&
            (!order->also || order->also(txn, order->ctx, err)) && add_event(txn, job, err) &&
            store_commit(&txn, err);
 }
@@ -324,7 +331,7 @@ static bool write_batch(struct core *core, struct job **jobs, const struct job_o
 
     audit_batch((unsigned)n);
     for (size_t i = 0; ok && i < n; i++)
-        ok = job_put_row(txn, jobs[i], err) &&
+        ok = put_row(txn, jobs[i], err) &&
              (!orders[i].also || orders[i].also(txn, orders[i].ctx, err)) &&
              add_event(txn, jobs[i], err);
     return ok && FAILPOINT("job.batch", err) && store_commit(&txn, err);
@@ -423,14 +430,11 @@ bool job_cancelled(struct job *job)
 
 bool job_step(struct job *job, const char *step, struct err *err)
 {
-    CLEANUP(store_rollback) struct store_txn *txn = NULL;
-
     lock_take(&job->jobs->lock);
     free(job->step);
     job->step = str_dup(step);
     lock_drop(&job->jobs->lock);
-    txn = store_begin(job->jobs->core->store, err);
-    return txn && job_put_row(txn, job, err) && store_commit(&txn, err);
+    return job_write(job, err);
 }
 
 void job_progress(struct job *job, uint64_t done, uint64_t total)
@@ -482,8 +486,10 @@ void job_ask_cancel(struct core *core, const struct uuid *id)
 
     lock_take(&jobs->lock);
     HASH_FIND(hh, jobs->open, id, sizeof *id, job);
-    if (job && (job->state == JOB_QUEUED || job->state == JOB_RUNNING))
+    if (job && job->state < JOB_CANCELLING)
         job->state = JOB_CANCELLING;
+    if (job && !job->step)
+        lane_hurry(jobs, job);
     cond_wake_all(&jobs->changed);
     lock_drop(&jobs->lock);
     lock_take(&core->registry.lock);

@@ -1,8 +1,9 @@
 /* The lanes: which waiting job runs next, and on which thread. Called by job.c.
  *
  * Two of them, so that copies never block a start. Each starts threads as they are needed, up to
- * its limit. Of the copies at most COPIES_A_POOL work on one pool at a time: more of them only make
- * its disks seek; one that has to wait lets others, on other pools, go first. */
+ * its limit. What was cancelled while it waited ends in the quick one. Of the copies at most
+ * COPIES_A_POOL work on one pool at a time: more of them only make its disks seek; one that has to
+ * wait lets others, on other pools, go first. */
 #include "core/job/inside.h"
 
 #include "core/base/clock.h"
@@ -15,6 +16,12 @@
 #define COPIES_A_POOL 2
 
 static const unsigned lane_threads[JOB_LANE_COUNT] = {16, 4};
+
+static bool ends_at_once(const struct job *job) REQUIRES(job->jobs->lock);
+static bool ends_at_once(const struct job *job)
+{
+    return job->state == JOB_CANCELLING && !job->step;
+}
 
 static enum job_lane lane_of(const struct job *job)
 {
@@ -116,18 +123,47 @@ static void add_thread(struct jobs *jobs, struct lane *lane, enum job_lane numbe
     log_error("a job waits for a thread: %s", err.detail);
 }
 
+static void wake_lane(struct jobs *jobs, enum job_lane number) REQUIRES(jobs->lock);
+static void wake_lane(struct jobs *jobs, enum job_lane number)
+{
+    if (!jobs->stopping && jobs->lanes[number].threads < lane_threads[number])
+        add_thread(jobs, &jobs->lanes[number], number);
+}
+
 void lane_enqueue(struct jobs *jobs, struct job *job)
 {
-    const enum job_lane number = lane_of(job);
-    struct lane *lane = &jobs->lanes[number];
-    struct job **tail = &lane->first;
+    enum job_lane number = lane_of(job);
+    struct job **tail;
 
     job->pool = pool_of(jobs->core, job);
     lock_take(&jobs->lock);
+    if (ends_at_once(job)) {
+        number = JOB_LANE_LIFECYCLE;
+        job->pool = (struct uuid){0};
+    }
+    tail = &jobs->lanes[number].first;
     while (*tail)
         tail = &(*tail)->next;
     *tail = job;
-    if (!jobs->stopping && lane->threads < lane_threads[number])
-        add_thread(jobs, lane, number);
+    wake_lane(jobs, number);
     lock_drop(&jobs->lock);
+}
+
+void lane_hurry(struct jobs *jobs, struct job *job)
+{
+    struct lane *quick = &jobs->lanes[JOB_LANE_LIFECYCLE];
+    bool waits = false;
+
+    for (unsigned i = 0; i < JOB_LANE_COUNT && !waits; i++) {
+        for (const struct job *j = jobs->lanes[i].first; j && !waits; j = j->next)
+            waits = j == job;
+        if (waits)
+            unlink_job(&jobs->lanes[i].first, job);
+    }
+    if (!waits)
+        return;
+    job->pool = (struct uuid){0};
+    job->next = quick->first;
+    quick->first = job;
+    wake_lane(jobs, JOB_LANE_LIFECYCLE);
 }

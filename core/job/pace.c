@@ -44,13 +44,6 @@ static struct job *find_to_limit(struct jobs *jobs, const struct uuid *id)
     return job;
 }
 
-static bool write_limit(struct job *job, struct err *err)
-{
-    CLEANUP(store_rollback) struct store_txn *txn = store_begin(job->jobs->core->store, err);
-
-    return txn && job_put_row(txn, job, err) && store_commit(&txn, err);
-}
-
 bool job_limit(struct core *core, const struct uuid *id, uint64_t bytes_per_s,
                const struct origin *origin, struct err *err)
 {
@@ -71,7 +64,7 @@ bool job_limit(struct core *core, const struct uuid *id, uint64_t bytes_per_s,
     if (!job)
         return err_set(err, ERR_WRONG_STATE,
                        "the operation has ended, or is none that has a limit");
-    ok = origin->dry_run || write_limit(job, err);
+    ok = origin->dry_run || job_write(job, err);
     lock_take(&jobs->lock);
     job->watchers--;
     cond_wake_all(&jobs->changed);

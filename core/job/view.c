@@ -3,6 +3,7 @@
 #include "core/job/inside.h"
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/str.h"
 #include "core/model/page.h"
 #include "core/user/sight_inside.h"
@@ -237,26 +238,70 @@ bool job_list(struct core *core, const char *vm, const struct query *query, stru
     return ok;
 }
 
+/* Takes the watch that keeps a job in memory while it is written without the lock. '*was' is what
+ * it was before it was asked. */
+static struct job *ask(struct jobs *jobs, const struct uuid *id, bool only_look,
+                       enum job_state *was) REQUIRES(jobs->lock);
+static struct job *ask(struct jobs *jobs, const struct uuid *id, bool only_look,
+                       enum job_state *was)
+{
+    struct job *job;
+
+    HASH_FIND(hh, jobs->open, id, sizeof *id, job);
+    if (!job)
+        return NULL;
+    job->watchers++;
+    *was = job->state;
+    if (!only_look && job->kind->cancellable && job->state < JOB_CANCELLING)
+        job->state = JOB_CANCELLING;
+    return job;
+}
+
+/* Who was told that it will end must not see a restarted daemon bring it to its end. */
+static bool write_asked(struct job *job, enum job_state was, struct err *err)
+{
+    struct jobs *jobs = job->jobs;
+
+    if (FAILPOINT("job.cancel", err) && job_write(job, err))
+        return true;
+    lock_take(&jobs->lock);
+    if (job->state == JOB_CANCELLING)
+        job->state = was;
+    lock_drop(&jobs->lock);
+    return false;
+}
+
+static void stop_watching(struct job *job)
+{
+    struct jobs *jobs = job->jobs;
+
+    lock_take(&jobs->lock);
+    job->watchers--;
+    cond_wake_all(&jobs->changed);
+    lock_drop(&jobs->lock);
+}
+
 bool job_cancel(struct core *core, const struct uuid *id, const struct origin *origin,
                 struct err *err)
 {
     struct jobs *jobs = core->jobs;
-    bool can = false;
+    enum job_state was;
     struct job *job;
+    bool ok;
 
     lock_take(&jobs->lock);
-    HASH_FIND(hh, jobs->open, id, sizeof *id, job);
-    if (job)
-        can = job->kind->cancellable;
+    job = ask(jobs, id, origin->dry_run, &was);
     lock_drop(&jobs->lock);
-    if (job && !can)
-        return err_set(err, ERR_WRONG_STATE, "this kind of operation cannot be cancelled");
     if (!job) {
-        CLEANUP(json_decrefp) json_t *was = job_show(core, id, err);
-        return was && err_set(err, ERR_WRONG_STATE, "the operation has ended already: %s",
-                              json_get_text(was, "state"));
+        CLEANUP(json_decrefp) json_t *ended = job_show(core, id, err);
+        return ended && err_set(err, ERR_WRONG_STATE, "the operation has ended already: %s",
+                                json_get_text(ended, "state"));
     }
-    if (!origin->dry_run)
+    ok = job->kind->cancellable ||
+         err_set(err, ERR_WRONG_STATE, "this kind of operation cannot be cancelled");
+    ok = ok && (origin->dry_run || write_asked(job, was, err));
+    stop_watching(job);
+    if (ok && !origin->dry_run)
         job_ask_cancel(core, id);
-    return true;
+    return ok;
 }

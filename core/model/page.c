@@ -37,6 +37,7 @@ static bool glob(const char *pattern, const char *text)
 static bool compare(enum query_op op, int64_t is, int64_t wanted)
 {
     return op == QUERY_EQ   ? is == wanted
+           : op == QUERY_NE ? is == wanted /* its caller turns it round */
            : op == QUERY_GE ? is >= wanted
            : op == QUERY_LE ? is <= wanted
            : op == QUERY_GT ? is > wanted
@@ -67,7 +68,7 @@ static bool fits(const struct query_term *t, const json_t *v)
         return json_is_boolean(v) && json_is_true(v) == (strcmp(t->value, "true") == 0);
     case QUERY_TIME:
         return json_is_string(v) && query_time(json_string_value(v), &at) &&
-               compare(t->op == QUERY_NE ? QUERY_EQ : t->op, at, t->number);
+               compare(t->op, at, t->number);
     default:
         return text_fits(t, v);
     }

@@ -5,6 +5,7 @@
 #include "tests/lib/world_acts.h"
 
 #include "backends/fake/fake.h"
+#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/pool.h"
@@ -482,6 +483,56 @@ static void a_third_copy_to_a_pool_waits_and_others_pass_it(void **state)
     assert_string_equal(world_outcome(&w, true, &ops[1], &err), "succeeded");
 }
 
+/* Its VM is not held up by copies that it does not wait for any more. */
+static void what_waits_for_its_turn_is_cancelled_at_once(void **state)
+{
+    static const char *const vms[] = {"web", "two", "three"};
+    struct uuid ops[3];
+    struct err err = {0};
+
+    world_create(&w, "two", DISKS);
+    world_create(&w, "three", DISKS);
+    for (unsigned i = 0; i < 3; i++)
+        ops[i] = begin(vms[i], "away", true);
+    assert_string_equal(state_of(&ops[2]), "queued");
+    assert_true(job_cancel(w.core, &ops[2], &world_admin, &err));
+    assert_string_equal(world_outcome(&w, true, &ops[2], &err), "cancelled");
+    assert_string_equal(state_of(&ops[0]), "running");
+    assert_string_equal(state_of(&ops[1]), "running");
+    assert_string_equal(world_act(&w, "three", VM_VERB_START), "succeeded");
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(job_cancel(w.core, &ops[i], &world_admin, &err));
+        assert_string_equal(world_outcome(&w, true, &ops[i], &err), "cancelled");
+    }
+}
+
+/* Whether the daemon ended before the operation saw it or not. */
+static void a_cancellation_outlives_the_daemon(void **state)
+{
+    struct uuid op = begin_slowly();
+    struct err err = {0};
+
+    assert_true(job_cancel(w.core, &op, &world_admin, &err));
+    world_restart(&w);
+    assert_string_equal(world_outcome(&w, true, &op, &err), "cancelled");
+    assert_string_equal(pools(), "main main");
+    assert_int_equal(files_in("second"), 0);
+}
+
+#ifdef VMMD_FAILPOINTS
+static void a_cancellation_that_cannot_be_kept_is_refused(void **state)
+{
+    struct uuid op = begin_slowly();
+    struct err err = {0};
+
+    failpoint_arm("job.cancel=fail");
+    assert_false(job_cancel(w.core, &op, &world_admin, &err));
+    failpoint_arm(NULL);
+    let_go(&op);
+    assert_string_equal(world_outcome(&w, true, &op, &(struct err){0}), "succeeded");
+}
+#endif
+
 static void an_operation_that_cannot_be_limited_says_so(void **state)
 {
     struct err err = {0};
@@ -517,6 +568,11 @@ int main(void)
         T(forcing_the_vm_off_ends_it_first),
         T(beside_it_the_vm_is_paused_and_goes_on),
         T(a_third_copy_to_a_pool_waits_and_others_pass_it),
+        T(what_waits_for_its_turn_is_cancelled_at_once),
+        T(a_cancellation_outlives_the_daemon),
+#ifdef VMMD_FAILPOINTS
+        T(a_cancellation_that_cannot_be_kept_is_refused),
+#endif
         T(an_operation_that_cannot_be_limited_says_so),
     };
 

@@ -51,6 +51,7 @@ static void a_filter_compares_by_the_members_type(void **state)
         "memory_bytes<1025,memory_bytes>1023",
         "memory_bytes<=1024",
         "memory_bytes!=1",
+        "memory_bytes!=2048",
         "label.ci==true",
         "labels.a.b==c",
         "label.other!=x",
@@ -71,6 +72,9 @@ static void a_filter_compares_by_the_members_type(void **state)
     };
     static const char *const false_ones[] = {
         "state==off",
+        "memory_bytes!=1024",
+        "revision!=3",
+        "created_at!=2026-11-21T01:02:03.456Z",
         "name~=ci",
         "name~=\\*",
         "name==CI-web\\,1",
