@@ -210,10 +210,12 @@ bool api_add_unix(struct api *api, int fd)
         return turn_away(fd);
     conn = conn_new(fd);
     conn->is_unix = true;
-    conn->known = true;
     conn->uid = cred.uid;
     conn->role = is_admin(api, cred.uid) ? ROLE_ADMIN : ROLE_NONE;
+    conn->is_free = conn->role != ROLE_NONE;
+    conn->known = conn->is_free;
     snprintf(conn->peer, sizeof conn->peer, "uid %u", cred.uid);
+    str_copy(conn->address, sizeof conn->address, conn->peer);
     if (!conn_enlist(&api->conns, conn, api->config.max_connections, api->config.head_ms))
         return turn_away(fd);
     return hand_over(api, conn, METER_UNIX);

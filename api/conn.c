@@ -18,6 +18,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define UNIX_SHARE 4 /* a user who is no administrator has at most a fourth of the socket */
+
 static void hang_up(struct conn_list *list, struct conn *c, enum meter_refusal why)
 {
     log_debug("%s: closed: %s", c->peer, meter_refusal_labels[why]);
@@ -142,12 +144,27 @@ static enum meter_door door_of(const struct conn *c)
     return c->is_unix ? METER_UNIX : METER_TLS;
 }
 
+/* Anybody with an account on the host may connect to the unix socket; nobody may fill it, so that
+ * the administrators get in. */
+static bool has_its_share(struct conn_list *list, const struct conn *new, unsigned max)
+    REQUIRES(&list->lock);
+static bool has_its_share(struct conn_list *list, const struct conn *new, unsigned max)
+{
+    unsigned n = 0;
+
+    if (!new->is_unix || new->is_free)
+        return false;
+    for (const struct conn *c = list->first; c; c = c->next)
+        n += c->is_unix && c->uid == new->uid;
+    return n >= (max + UNIX_SHARE - 1) / UNIX_SHARE;
+}
+
 bool conn_enlist(struct conn_list *list, struct conn *c, unsigned max, unsigned first_ms)
 {
     c->list = list;
     conn_deadline(c, METER_HEAD, first_ms);
     lock_take(&list->lock);
-    if (list->count[door_of(c)] >= max) {
+    if (list->count[door_of(c)] >= max || has_its_share(list, c, max)) {
         lock_drop(&list->lock);
         meter_count(&list->meter->refused[METER_CONNECTIONS]);
         free(c);

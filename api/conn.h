@@ -17,12 +17,13 @@ struct conn {
     bool is_unix;                   /* came by the unix socket */
     uid_t uid;                      /* of the peer, if so */
     enum role role;                 /* that the user id alone gives */
+    bool is_free;                   /* of an administrator on the unix socket: no limit counts it */
     bool has_certificate;           /* the client has proved to have the key of … */
     uint8_t certificate_sha256[32]; /* … this one */
     char peer[64];                  /* for the logs */
-    char address[INET6_ADDRSTRLEN]; /* what counts as one client: IPv4, or the /64 of IPv6 */
+    char address[INET6_ADDRSTRLEN]; /* what counts as one client: IPv4, the /64 of IPv6, the uid */
     int64_t began_ms;               /* monotonic */
-    atomic_bool known;              /* showed a token that was good, or is of the unix socket */
+    atomic_bool known;              /* showed a token that was good, or is free */
 
     /* When the watchdog ends the connection (monotonic ms); 0: never. Written by the connection's
      * thread, read by the watchdog. */

@@ -16,7 +16,7 @@ bool rate_check(struct request *rq, struct err *err)
 {
     unsigned wait;
 
-    if (rq->conn->is_unix || !changes(rq))
+    if (rq->conn->is_free || !changes(rq))
         return true;
     wait = limit_take(&rq->api->changes, rq->who.principal, clock_mono_ms());
     if (!wait)
@@ -31,7 +31,7 @@ bool rate_check(struct request *rq, struct err *err)
 
 void rate_owe(struct request *rq, unsigned n)
 {
-    if (!rq->conn->is_unix && n > 1)
+    if (!rq->conn->is_free && n > 1)
         limit_owe(&rq->api->changes, rq->who.principal, n - 1, clock_mono_ms());
 }
 
@@ -40,7 +40,7 @@ bool rate_wrong_token(struct request *rq, const struct err *wrong, struct err *e
     unsigned wait = 0;
 
     meter_count(&rq->api->meter.failed_auth);
-    if (!rq->conn->is_unix)
+    if (!rq->conn->is_free)
         wait = limit_take(&rq->api->failures, rq->conn->address, clock_mono_ms());
     if (!wait) {
         *err = *wrong;

@@ -132,8 +132,8 @@ static bool must_wait(struct request *rq, unsigned wait, struct err *err)
                    "too many wrong passwords: wait %u s. Who is signed in goes on working", wait);
 }
 
-/* On the unix socket nothing is counted: it is the administrator's way in when the network's is
- * busy with guesses. 'name_or_null': who it is about, if that can be guessed at. */
+/* An administrator on the unix socket is not counted: that is the way in when the others are busy
+ * with guesses. 'name_or_null': who it is about, if that can be guessed at. */
 static bool attempt_begin(struct request *rq, const char *name_or_null, struct attempt *a,
                           struct err *err)
 {
@@ -142,7 +142,7 @@ static bool attempt_begin(struct request *rq, const char *name_or_null, struct a
     unsigned wait;
 
     *a = (struct attempt){0};
-    if (rq->conn->is_unix)
+    if (rq->conn->is_free)
         return true;
     snprintf(a->address, sizeof a->address, "from %s", rq->conn->address);
     wait = guess_begin(guesses, a->address, FREE_BY_ADDRESS, now);

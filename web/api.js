@@ -144,11 +144,15 @@ export async function vmAct(id, verb) {
     return (await send('POST', vmPath(id, `/actions/${verb}`), {headers: {'Idempotency-Key': crypto.randomUUID()}})).json();
 }
 
-// The operation once it has ended, however long that takes.
+const LOOK_MS = {first: 200, most: 2000};
+
+// The operation once it has ended, however long that takes. It is looked at now and then and not waited for by the daemon: a
+// browser has six connections for all of a host's pages, and a few guests that take their time would have them all.
 export async function operationEnd(id) {
-    for (;;) {
-        const operation = await getJson(operationPath(id, '?wait=30'));
+    for (let pause = LOOK_MS.first;; pause = Math.min(2 * pause, LOOK_MS.most)) {
+        const operation = await getJson(operationPath(id));
         if (operation.ended_at)
             return operation;
+        await new Promise((resolve) => setTimeout(resolve, pause));
     }
 }

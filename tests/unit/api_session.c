@@ -230,6 +230,59 @@ static void guesses_have_to_wait_and_good_sessions_do_not(void **state)
     expect(*state, "GET /api/v1/vms", VIEWER, NULL, 200, NULL);
 }
 
+static unsigned try_wrong(int fd)
+{
+    CLEANUP(strbuf_clear) struct strbuf text = {0};
+    CLEANUP(reply_seen_clear) struct reply_seen r = {0};
+
+    strbuf_addf(&text,
+                SIGN_IN " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                        "Content-Length: %zu\r\n\r\n" WRONG,
+                strlen(WRONG));
+    say(fd, text.data);
+    r = listen_to(fd, false);
+    return r.status;
+}
+
+static unsigned refused_of_12(int fd)
+{
+    unsigned refused = 0;
+
+    for (unsigned i = 0; i < 12; i++)
+        refused += try_wrong(fd) == 429;
+    close(fd);
+    return refused;
+}
+
+/* What is the administrator's way in is none for guesses of others. */
+static void only_administrators_guess_freely_on_the_unix_socket(void **state)
+{
+    if (getuid() != 0) {
+        print_message("another user's connection takes root\n");
+        skip();
+    }
+    assert_int_equal(refused_of_12(dial_unix(*state)), 0);
+    assert_true(refused_of_12(dial_unix_as(*state, 65533)) > 0);
+    assert_int_equal(refused_of_12(dial_unix(*state)), 0);
+}
+
+static void nobody_fills_the_unix_socket(void **state)
+{
+    int taken[512], n = 0, root;
+
+    if (getuid() != 0) {
+        print_message("another user's connection takes root\n");
+        skip();
+    }
+    while (n < 512 && (taken[n] = dial_unix_as(*state, 65533)) >= 0)
+        n++;
+    assert_true(n > 0 && n < 512);
+    root = dial_unix(*state);
+    assert_int_equal(refused_of_12(root), 0);
+    while (n)
+        close(taken[--n]);
+}
+
 static void a_delay_grows_and_ends(void **state)
 {
     static const unsigned waits[] = {0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60};
@@ -322,6 +375,8 @@ int main(void)
         TEST(only_our_names_are_answered),
         TEST(the_unix_socket_has_no_names),
         TEST(guesses_have_to_wait_and_good_sessions_do_not),
+        TEST(only_administrators_guess_freely_on_the_unix_socket),
+        TEST(nobody_fills_the_unix_socket),
         cmocka_unit_test(a_delay_grows_and_ends),
         cmocka_unit_test(what_was_not_looked_at_does_not_count),
         TEST(an_old_password_is_asked_for),
