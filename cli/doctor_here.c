@@ -87,6 +87,7 @@ struct place {
     struct config *config; /* NULL: it is wrong */
     struct err why;
     struct facts_place state, roots[CONFIG_MAX_ROOTS];
+    unsigned n_roots; /* without those of which nothing can be said from here */
 };
 
 static int open_dir(const char *path)
@@ -102,15 +103,18 @@ static void place_open(struct place *p, const char *path)
     if (!p->config)
         return;
     p->state.fd = open_dir(p->config->state_dir);
-    for (unsigned i = 0; i < p->config->n_roots; i++)
-        p->roots[i] =
-            (struct facts_place){p->config->roots[i].id, open_dir(p->config->roots[i].path)};
+    for (unsigned i = 0; i < p->config->n_roots; i++) {
+        int fd = open_dir(p->config->roots[i].path);
+        if (fd < 0 && (errno == ENOENT || (errno == EACCES && geteuid() != 0)))
+            continue; /* vmmd makes it at its start; it is its own user's alone */
+        p->roots[p->n_roots++] = (struct facts_place){p->config->roots[i].id, fd};
+    }
 }
 
 static void place_close(struct place *p)
 {
     closep(&p->state.fd);
-    for (unsigned i = 0; p->config && i < p->config->n_roots; i++)
+    for (unsigned i = 0; i < p->n_roots; i++)
         closep(&p->roots[i].fd);
     config_free(p->config);
     free(p->path);
@@ -125,8 +129,8 @@ static void place_tell(const struct place *p, struct inspect_facts *facts)
     }
     facts->qemu_path = p->config->qemu;
     facts->state = p->state.fd < 0 ? NULL : &p->state; /* it is made at the first start */
-    facts->roots = p->roots;
-    facts->n_roots = p->config->n_roots;
+    facts->roots = p->n_roots || !p->config->n_roots ? p->roots : NULL;
+    facts->n_roots = p->n_roots;
 }
 
 json_t *doctor_look_here(const char *config_path)

@@ -2,6 +2,7 @@
 #include "tests/unit/cli_line.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 
 /* ---- lists and objects ---- */
 
@@ -390,6 +391,25 @@ static void doctor_looks_by_itself_when_the_service_is_down(void **state)
     assert_non_null(strstr(err_text, "what vmmctl sees"));
 }
 
+/* One that is a file cannot become a root. */
+static void doctor_leaves_pool_roots_out_that_are_yet_to_be_made(void **state)
+{
+    static const char *const paths[] = {"later", "vmmd.conf"};
+    CLEANUP(mem_freep) char *config = str_format("%s/vmmd.conf", dir);
+    CLEANUP(mem_freep) char *line = str_format("doctor|--local|-a|--config|%s", config);
+
+    for (unsigned i = 0; i < ARRAY_LEN(paths); i++) {
+        FILE *f = fopen(config, "w");
+        fprintf(f, "[vmmd]\nstate_dir = %s/state\n[pool-root main]\npath = %s/%s\n", dir, dir,
+                paths[i]);
+        fclose(f);
+        assert_int_equal(chmod(config, 0600), 0);
+        run(line, NULL, 0);
+        assert_null(strstr(out, "no pool root"));
+        assert_int_equal(!!strstr(out, "root main cannot be opened"), i == 1);
+    }
+}
+
 static void devices_are_listed_by_kind(void **state)
 {
 #define INVENTORY                                                                                  \
@@ -546,6 +566,7 @@ int main(void)
         cmocka_unit_test(stop_without_success_points_to_force),
         cmocka_unit_test(edit_sends_what_it_saw_as_if_match),
         cmocka_unit_test(doctor_fails_on_errors_only),
+        cmocka_unit_test(doctor_leaves_pool_roots_out_that_are_yet_to_be_made),
         cmocka_unit_test(doctor_shows_what_is_well_on_demand),
         cmocka_unit_test(doctor_looks_by_itself_when_the_service_is_down),
         cmocka_unit_test(devices_are_listed_by_kind),
