@@ -6,7 +6,9 @@
  *   "alive" is held ─► worker.sock ─► HELLO ─► ready   ─► a machine and how it stands
  *                                           ├► exited  ─► ended: the record
  *                                           └► earlier ─► a start that was cut off: ended,
- * start-failed no answer within 5 s ─► UNAVAILABLE: it lives, and only its lock can prove otherwise
+ *                                                        start-failed; so is one that was to read
+ *                                                        a memory image and has not
+ *   no answer within 5 s ─► UNAVAILABLE: it lives, and only its lock can prove otherwise
  */
 #include "backends/qemu/machine.h"
 
@@ -85,7 +87,6 @@ static const struct {
     {"running", MACHINE_IS_RUNNING, VM_REASON_NONE},
     {"suspended", MACHINE_IS_RUNNING, VM_REASON_NONE}, /* asleep: any key wakes the guest */
     {"prelaunch", MACHINE_PRELAUNCH, VM_REASON_NONE},
-    {"inmigrate", MACHINE_PRELAUNCH, VM_REASON_NONE}, /* it waits for a memory image's state */
     {"paused", MACHINE_IS_PAUSED, VM_REASON_USER},
     {"io-error", MACHINE_IS_PAUSED, VM_REASON_IO_ERROR},
     {"guest-panicked", MACHINE_IS_PAUSED, VM_REASON_GUEST_PANIC},
@@ -139,6 +140,12 @@ static bool take_up(struct link *link, const json_t *hello, const struct uuid *v
     return *out != NULL;
 }
 
+/* Nobody is left who would have it read its memory image, and without that its guest never runs. */
+static bool waits_for_memory(const json_t *hello)
+{
+    return str_eq(json_get_text(hello, "status"), "inmigrate");
+}
+
 static bool greet(int sock, int dir, const struct uuid *vm, const struct machine_owner *owner,
                   struct machine **out, struct machine_report *report, struct err *err)
 {
@@ -148,7 +155,7 @@ static bool greet(int sock, int dir, const struct uuid *vm, const struct machine
     json_t *hello = link_hello(link, seen_get(vm, &seen) ? &seen : NULL, HELLO_MS, err);
     const char *phase = json_get_text(hello, "phase");
 
-    if (str_eq(phase, "ready"))
+    if (str_eq(phase, "ready") && !waits_for_memory(hello))
         return take_up(link, hello, vm, owner, out, report, err);
     link_free(link);
     if (!hello)

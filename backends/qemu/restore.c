@@ -89,6 +89,13 @@ static bool look(struct link *link, bool *over, struct err *err)
            err_set(err, ERR_HYPERVISOR, "%s", why ? why : "it says no more");
 }
 
+/* From the answer on the worker says of it that it has read its memory, which decides what the next
+ * daemon does with it (attach.c): the worker has asked the same at the event before "completed". */
+static bool let_worker_know(struct link *link, struct err *err)
+{
+    return link_qmp(link, "query-status", NULL, NULL, 0, QMP_MS, NULL, err);
+}
+
 static bool await(struct link *link, struct err *err)
 {
     int64_t deadline_ms = clock_mono_ms() + STATE_MS;
@@ -96,7 +103,7 @@ static bool await(struct link *link, struct err *err)
 
     while (look(link, &over, err)) {
         if (over)
-            return true;
+            return let_worker_know(link, err);
         if (clock_left_ms(deadline_ms) == 0)
             return err_set(err, ERR_TIMEOUT, "it did not read it within %d s", STATE_MS / 1000);
         poll(NULL, 0, LOOK_MS);

@@ -2,8 +2,12 @@
  * what was promised can be looked up on its disk; that its memory is right, page by page, is shown
  * in integration/memory_pattern.
  *
- * With VMMD_SLOW=1 worker and QEMU are killed as well, at their own points too; the VM is saved
- * (fault/save_walk has that in process); and a snapshot is taken that the guest stands still for.
+ * Of a start from what was saved only the reading of its state is walked: before and behind it the
+ * next daemon finds a QEMU that must not go on, and one that must.
+ *
+ * With VMMD_SLOW=1 all of it is; worker and QEMU are killed as well, at their own points too; the
+ * VM is saved (fault/save_walk has that in process); and a snapshot is taken that the guest stands
+ * still for.
  */
 #include "core/base/json.h"
 #include "core/base/mem.h"
@@ -103,6 +107,18 @@ static void it_goes_on_with_the_next_number(struct rig *r)
     assert_true(counter_said(r, WALK_VM) >= said); /* which fails when it went back */
 }
 
+static void it_is_saved(struct rig *r)
+{
+    rig_act(r, WALK_VM, "save");
+    it_has_said_something(r);
+}
+
+static void it_has_gone_on(struct rig *r)
+{
+    counter_await_life(r, WALK_VM, 20000);
+    assert_true(counter_said(r, WALK_VM) >= said_before);
+}
+
 static const char *const running[] = {"running", NULL};
 static const char *const saved[] = {"saved", NULL};
 
@@ -120,6 +136,15 @@ static struct walk_operation operations[] = {
      .same_guest = true,
      .prepare = a_tree_that_is_high_goes,
      .ready = it_has_said_something},
+    {.name = "start of a saved one",
+     .begin = WALK_RUNNING,
+     .method = "POST",
+     .path = VM "/actions/start",
+     .ends = running,
+     .after = it_has_gone_on,
+     .once = true,
+     .own = "qemu.restore",
+     .ready = it_is_saved},
     {.name = "save",
      .begin = WALK_RUNNING,
      .method = "POST",
@@ -148,7 +173,10 @@ int main(void)
     const bool slow = getenv("VMMD_SLOW") != NULL;
     const unsigned n = ARRAY_LEN(operations);
 
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         operations[i].brief = !slow;
-    return walk_all("fault/walk_memory", operations, slow ? n : 1, "");
+        if (slow)
+            operations[i].own = NULL;
+    }
+    return walk_all("fault/walk_memory", operations, slow ? n : 2, "");
 }

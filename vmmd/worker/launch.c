@@ -199,7 +199,8 @@ void launch_sealed(struct worker *w)
         return;
     w->phase = WORKER_READY;
     if (!w->status[0])
-        status_set(w, "prelaunch"); /* it is started with -S; its own answer follows */
+        /* it is started with -S; its own answer follows */
+        status_set(w, w->from_image ? "inmigrate" : "prelaunch");
     status_refresh(w);
     text = str_format("{\"qemu_pid\":%d}", (int)w->jail.qemu_pid);
     daemon_reply(w, &w->launch.from, text);
