@@ -223,19 +223,26 @@ static bool commit_surely(struct core *core, struct vm *vm, struct job *job,
 
 /* ---- */
 
+/* Steps 2 and 3. */
+static bool conclude(struct core *core, struct vm *vm, struct pace *pace,
+                     const struct merge_down *down, struct err *err)
+{
+    if (!commit_surely(core, vm, pace->job, down, err))
+        return false;
+    merge_forget(core, vm, &down->top, 1);
+    files_settle_vm(core, &vm->id);
+    vm_copy_later(core, &vm->id);
+    return true;
+}
+
 static bool merge_one(struct core *core, struct vm *vm, struct pace *pace, struct err *err)
 {
     struct merge_down down;
 
     if (!next(core, vm, &down))
         return true;
-    if (!FAILPOINT("snapshot.down", err) || !merge_commit(core, vm, pace, &down, err) ||
-        !commit_surely(core, vm, pace->job, &down, err))
-        return false;
-    merge_forget(core, vm, &down.top, 1);
-    files_settle_vm(core, &vm->id);
-    vm_copy_later(core, &vm->id);
-    return true;
+    return FAILPOINT("snapshot.down", err) && merge_commit(core, vm, pace, &down, err) &&
+           conclude(core, vm, pace, &down, err);
 }
 
 /* The snapshot is gone already: a failure that passes must not leave its files behind. */
@@ -254,6 +261,41 @@ static bool merge_with_patience(struct core *core, struct vm *vm, struct pace *p
     return true;
 }
 
+/* All that a disk writes to the upper file of. The caller frees them. */
+static struct merge_down *pairs_of_leaves(struct core *core, struct vm *vm, size_t *n)
+{
+    struct merge_down *list = mem_array(VM_DISKS_MAX, sizeof *list);
+    struct disk_owner *owner;
+
+    *n = 0;
+    lock_take(&core->registry.lock);
+    owner = disk_owner_find(core, &vm->id);
+    for (struct file *f = owner ? owner->files : NULL; f && *n < VM_DISKS_MAX; f = f->next)
+        if (!snapshots_with_file(vm, &f->id) && fill(core, vm, f, &list[*n]) &&
+            !uuid_is_zero(&list[*n].disk))
+            (*n)++;
+    lock_drop(&core->registry.lock);
+    return list;
+}
+
+/* A disk that an earlier daemon had switch writes to F, whatever ends the operation now: somebody
+ * who starts the VM by what the database says would open C over it. */
+static bool conclude_switched(struct core *core, struct vm *vm, struct pace *pace, struct err *err)
+{
+    CLEANUP(mem_freep) struct merge_down *pairs = NULL;
+    bool switched;
+    size_t n;
+
+    if (!job_step_reached(pace->job))
+        return true;
+    pairs = pairs_of_leaves(core, vm, &n);
+    for (size_t i = 0; i < n; i++)
+        if (!merge_switched(core, vm, pace, &pairs[i], &switched, err) ||
+            (switched && !conclude(core, vm, pace, &pairs[i], err)))
+            return false;
+    return true;
+}
+
 bool down_is_due(struct core *core, struct vm *vm)
 {
     struct merge_down down;
@@ -265,6 +307,8 @@ bool down_all(struct core *core, struct vm *vm, struct pace *pace, struct err *e
 {
     struct merge_down down;
 
+    if (!conclude_switched(core, vm, pace, err))
+        return false;
     while (next(core, vm, &down)) {
         if (job_cancelled(pace->job))
             return err_set(err, ERR_CANCELLED, MERGE_LATER);

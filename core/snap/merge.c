@@ -341,11 +341,8 @@ bool merge_commit(struct core *core, struct vm *vm, struct pace *pace,
 {
     struct merge w = {
         .at = {.core = core, .vm = vm}, .job = pace->job, .pace = pace, .kept = MERGE_LATER};
-    bool ok, switched = false;
+    bool ok;
 
-    if (job_step_reached(w.job) && !uuid_is_zero(&down->disk) &&
-        (!find_out(&w, down, &switched, err) || switched))
-        return switched;
     if (vm_is(core, vm, is_live, NULL))
         return uuid_is_zero(&down->disk) ? commit_frozen(&w, down, err)
                                          : commit_leaf(&w, down, err);
@@ -355,6 +352,15 @@ bool merge_commit(struct core *core, struct vm *vm, struct pace *pace,
     ok = commit_still(&w, down, err);
     helper_stop(core, vm, w.at.helper);
     return ok;
+}
+
+bool merge_switched(struct core *core, struct vm *vm, struct pace *pace,
+                    const struct merge_down *down, bool *switched, struct err *err)
+{
+    struct merge w = {.at = {.core = core, .vm = vm}, .job = pace->job, .pace = pace};
+
+    *switched = false;
+    return find_out(&w, down, switched, err);
 }
 
 /* ---- */

@@ -25,9 +25,14 @@ struct merge_down {
 };
 /* Blocks until 'base' has everything of 'top', on the disk, and a running VM's disk goes on in it:
  * nothing is true of that in the database yet. Errors as above; what cannot be known, since neither
- * the machine nor its log answer, is waited for. May be repeated. */
+ * the machine nor its log answer, is waited for. May be repeated; by an operation that is entered
+ * again only for a disk that has not switched (merge_switched()). */
 bool merge_commit(struct core *core, struct vm *vm, struct pace *pace,
                   const struct merge_down *down, struct err *err) MUST_USE;
+/* Whether the operation had the pair's disk switch already. What cannot be known is waited for;
+ * false: the daemon ends. */
+bool merge_switched(struct core *core, struct vm *vm, struct pace *pace,
+                    const struct merge_down *down, bool *switched, struct err *err) MUST_USE;
 /* A running QEMU lets go of files that its disks do not need any more, as far as it answers. Waits
  * for their storage first. */
 void merge_forget(struct core *core, struct vm *vm, const struct layer *files, size_t n);
