@@ -125,9 +125,13 @@ static void let_run(struct machine *m) REQUIRES(m->lock)
     cond_wake_all(&m->changed);
 }
 
-/* It has worked, and the guest that stands still for it runs again nevertheless. */
-static void take_back(struct machine *m) REQUIRES(m->lock)
+/* It has worked, and the guest that stands still for it runs again nevertheless: the image is one
+ * that nobody goes on with. */
+static void take_back(struct machine *m, const struct err *why) REQUIRES(m->lock)
 {
+    str_copy(m->memory->error, sizeof m->memory->error, why->detail);
+    if (!m->memory->ran || m->running)
+        return;
     fake_enqueue(m, MACHINE_RUNNING, VM_REASON_NONE);
     let_run(m);
 }
@@ -308,8 +312,8 @@ bool fake_memory_end(struct machine *m, const struct uuid *image, bool cancel, s
     else if (ok && is_about(m, image) && !m->memory->ended && cancel)
         finish(m, &why);
     else if (ok && is_about(m, image) && cancel && m->memory->way == MEMORY_STILL &&
-             !m->memory->goes_on && m->memory->ran && !m->running)
-        take_back(m);
+             !m->memory->goes_on && !m->memory->error[0])
+        take_back(m, &why);
     lock_drop(&m->lock);
     return ok;
 }

@@ -203,7 +203,7 @@ struct backend {
     bool (*memory_state)(struct machine *machine, const struct uuid *image,
                          struct machine_memory_state *out, struct err *err) MUST_USE;
     /* Asks for its end ('cancel'), or has one forgotten that has ended. 'cancel' of one that has
-     * worked lets the guest go on that stands still since. */
+     * worked lets the guest go on that stands still since, and has failed from then on. */
     bool (*memory_end)(struct machine *machine, const struct uuid *image, bool cancel,
                        struct err *err) MUST_USE;
     /* What it takes to go on with what this machine's memory is: JSON, owned by the caller. */

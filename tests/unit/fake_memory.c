@@ -112,6 +112,7 @@ static void a_save_stops_it_and_a_failed_one_does_not(void **state)
     assert_told(MACHINE_RUNNING, VM_REASON_NONE);
     type("back\r");
     await_words("you said: back");
+    assert_string_not_equal(look_at_memory(MEMORY_ENDED, false).error, "");
     forget_memory();
     close(image);
 }

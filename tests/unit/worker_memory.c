@@ -96,6 +96,10 @@ static void a_guest_that_is_saved_stands_still_at_the_end(void **unused)
     json_decref(rig_answer(&rig, id, &failed));
     assert_false(failed);
     assert_true(was_told("RESUME"));
+    expect("query-status", NULL, OK);
+    expect_over("cancelled", false); /* the disks go on: nobody is to be saved with it */
+    end(CANCEL);
+    expect_quiet();
 }
 
 static void a_guest_whose_save_fails_runs_on(void **unused)

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define CANCELLED "it was cancelled"
+
 static bool is_about(const struct memory *m, const struct uuid *image)
 {
     return m->ask && uuid_eq(&m->ask->image, image);
@@ -17,6 +19,19 @@ static void reply(struct worker *w, const struct request *to, json_t *taken)
     CLEANUP(mem_freep) char *text = json_write(body);
 
     daemon_reply(w, to, text);
+}
+
+/* From the answer on the guest runs, and its disks are no longer those of the image: whoever asks
+ * next, a daemon that knows of no cancellation for one, must not take the image for complete. */
+static bool take_back(struct worker *w, const struct request *from, struct err *err)
+{
+    struct memory *m = &w->memory;
+
+    if (!memory_take_back(w, from, err))
+        return false;
+    m->well = false;
+    str_copy(m->error, sizeof m->error, CANCELLED);
+    return true;
 }
 
 /* Of another image nothing is known. */
@@ -41,9 +56,9 @@ bool memory_end(struct worker *w, const struct request *from, struct frame *f, s
     if (!memory_ask_image(f->payload, f->head.length, &image, &cancel, err))
         return false;
     if (is_about(m, &image) && cancel && memory_is_busy(w))
-        memory_fail(w, "it was cancelled");
+        memory_fail(w, CANCELLED);
     else if (is_about(m, &image) && cancel && m->well && m->ask->way == ASK_STILL)
-        return memory_take_back(w, from, err);
+        return take_back(w, from, err);
     else if (is_about(m, &image) && !cancel && !memory_is_busy(w))
         memory_forget(w);
     else if (is_about(m, &image) && !cancel)
