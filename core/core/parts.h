@@ -79,8 +79,9 @@ struct vm {
     struct vm_shown shown;
     struct snapshot *snapshots; /* oldest first: core/snap */
     struct {                    /* what did not work; core/snap/schedule.c's thread alone uses it */
-        int64_t missed_slot, again_ms;
-        struct uuid dropped;
+        int64_t missed_slot;
+        struct uuid dropped;        /* tried last */
+        int64_t stuck_ms, again_ms; /* up to which one, by when they were taken, and until when */
     } schedule;
     struct { /* core/vm/refill.c; the janitor alone uses it */
         int64_t next_ms;

@@ -3,9 +3,10 @@
  * that one is missing, and one is taken.
  *
  * Each look begins at most one operation for a VM, by the calls that the API uses: taking what is
- * due, else deleting the oldest that the schedule does not keep. What is refused because the VM is
- * busy is tried at the next look; what fails otherwise in the next interval, with an event; a
- * deletion that did not help, an hour later. */
+ * due, else, and where that is refused, deleting the oldest that the schedule does not keep. What
+ * is refused because the VM is busy is tried at the next look; what fails otherwise in the next
+ * interval, with an event. Where a deletion did not help, the younger ones have their turn, and it
+ * an hour later. */
 #include "core/snap/schedule.h"
 
 #include "core/base/clock.h"
@@ -101,7 +102,8 @@ static void say_missed(struct look *l, const char *name, const struct err *why)
         log_warn("%s", err.detail);
 }
 
-static void take(struct look *l)
+/* False: nothing was begun. */
+static bool take(struct look *l)
 {
     const int64_t slot = schedule_slot(&l->schedule, l->now_ms);
     char name[NAME_MAX_BYTES + 1];
@@ -109,20 +111,38 @@ static void take(struct look *l)
     struct uuid op;
 
     if (l->vm->schedule.missed_slot == slot)
-        return;
+        return false;
     retention_name(l->now_ms, name);
     if (snapshot_create(l->core, UUID_STR(&l->vm->id), name, "taken by the schedule", &self, &op,
                         &err))
-        return;
+        return true;
     if (err.code == ERR_BUSY || err.code == ERR_EXISTS)
-        return;
+        return false;
     l->vm->schedule.missed_slot = slot;
     say_missed(l, name, &err);
+    return false;
 }
 
 /* ---- deleting ---- */
 
-/* The oldest that is not kept; NULL. */
+/* What was to be deleted and is still there stands in no other's way. */
+static void look_back(struct look *l)
+{
+    const struct uuid tried = l->vm->schedule.dropped;
+
+    if (l->now_ms >= l->vm->schedule.again_ms)
+        l->vm->schedule.stuck_ms = 0;
+    l->vm->schedule.dropped = (struct uuid){0};
+    for (size_t i = 0; i < l->n; i++) {
+        if (!uuid_eq(&l->id[i], &tried))
+            continue;
+        if (!l->vm->schedule.stuck_ms)
+            l->vm->schedule.again_ms = l->now_ms + REST_MS;
+        l->vm->schedule.stuck_ms = l->taken[i];
+    }
+}
+
+/* The oldest that is not kept, younger than what could not be deleted; NULL. */
 static const struct uuid *surplus(struct look *l)
 {
     bool stays[SNAPSHOTS_MAX + 1];
@@ -131,23 +151,27 @@ static const struct uuid *surplus(struct look *l)
         return NULL;
     retention_choose(&l->schedule, l->taken, l->n, stays);
     for (size_t i = l->n; i--;)
-        if (!stays[i])
+        if (!stays[i] && l->taken[i] > l->vm->schedule.stuck_ms)
             return &l->id[i];
     return NULL;
 }
 
 static void drop(struct look *l)
 {
-    const struct uuid *id = surplus(l);
+    const struct uuid *id;
     struct err err = {0};
     struct uuid op;
 
-    if (!id || (uuid_eq(id, &l->vm->schedule.dropped) && l->now_ms < l->vm->schedule.again_ms))
+    look_back(l);
+    id = surplus(l);
+    if (!id)
         return;
     l->vm->schedule.dropped = *id;
-    l->vm->schedule.again_ms = l->now_ms + REST_MS;
-    if (!snapshot_delete(l->core, UUID_STR(&l->vm->id), UUID_STR(id), NULL, &self, &op, &err) &&
-        err.code != ERR_BUSY)
+    if (snapshot_delete(l->core, UUID_STR(&l->vm->id), UUID_STR(id), NULL, &self, &op, &err))
+        return;
+    if (err.code == ERR_BUSY)
+        l->vm->schedule.dropped = (struct uuid){0}; /* which says nothing of it */
+    else
         log_warn("a snapshot of %s that its schedule does not keep stays: %s",
                  VM_NAME(l->core, l->vm), err.detail);
 }
@@ -161,9 +185,7 @@ static void look_at(struct core *core, struct vm *vm, int64_t now_ms)
     read_vm(&l);
     if (!l.schedule.every_min || !l.is_free)
         return;
-    if (!l.unchanged && schedule_is_due(&l.schedule, l.taken, l.n, now_ms))
-        take(&l);
-    else
+    if (l.unchanged || !schedule_is_due(&l.schedule, l.taken, l.n, now_ms) || !take(&l))
         drop(&l);
 }
 

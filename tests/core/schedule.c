@@ -2,6 +2,7 @@
 #include "tests/lib/world.h"
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/snap/schedule.h"
@@ -11,6 +12,7 @@
 
 #define HOUR   INT64_C(3600000)
 #define DISKS  "\"disks\":[{\"size_bytes\":1048576}]"
+#define OFTEN  DISKS ",\"snapshot_schedule\":{\"every_min\":10,\"keep_last\":1}"
 #define HOURLY DISKS ",\"snapshot_schedule\":{\"every_min\":60,\"keep_last\":2,\"keep_daily\":2}"
 
 static struct world w;
@@ -30,17 +32,22 @@ static int teardown(void **state)
     return 0;
 }
 
-static void run_with_schedule(void)
+static void run_with(const char *schedule)
 {
-    world_create(&w, "web", HOURLY);
+    world_create(&w, "web", schedule);
     assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
 }
 
-/* What begins at this hour has ended when it returns. */
+/* What begins then has ended when it returns. */
+static void at_minute(unsigned minute)
+{
+    schedules_look(w.core, start_ms + minute * HOUR / 60);
+    world_settle(&w, "web");
+}
+
 static void at_hour(unsigned hour)
 {
-    schedules_look(w.core, start_ms + hour * HOUR);
-    world_settle(&w, "web");
+    at_minute(hour * 60);
 }
 
 /* Lets the schedule delete until there is nothing more to do. */
@@ -50,8 +57,8 @@ static void tidy(unsigned hour)
         at_hour(hour);
 }
 
-/* The hours ("00,01") of those it took in its own time, oldest first. */
-static const char *hours(void)
+/* Two letters of the name of each, by name; of those it took from the 'at'th on. */
+static const char *letters(size_t at)
 {
     static char text[256];
     CLEANUP(strbuf_clear) struct strbuf out = {0};
@@ -70,14 +77,27 @@ static const char *hours(void)
         const char *name = json_get_text(one, "name");
         size_t len = strlen(text);
         snprintf(text + len, sizeof text - len, "%s%.2s", len ? "," : "",
-                 str_starts(name, "auto-") ? name + 16 : name);
+                 str_starts(name, "auto-") ? name + at : name);
     }
     return text;
 }
 
+/* "00,01" */
+static const char *hours(void)
+{
+    return letters(strlen("auto-2026-11-21-"));
+}
+
+#ifdef VMMD_FAILPOINTS
+static const char *minutes(void)
+{
+    return letters(strlen("auto-2026-11-21-00"));
+}
+#endif
+
 static void one_an_hour_and_the_oldest_go(void **state)
 {
-    run_with_schedule();
+    run_with(HOURLY);
     at_hour(1);
     at_hour(1);
     at_hour(2);
@@ -100,7 +120,7 @@ static void a_renamed_one_is_kept(void **state)
     CLEANUP(json_decrefp) json_t *done = NULL;
     char name[64];
 
-    run_with_schedule();
+    run_with(HOURLY);
     at_hour(1);
     {
         CLEANUP(json_decrefp) json_t *s = NULL;
@@ -136,6 +156,48 @@ static void without_a_schedule_there_are_none(void **state)
     assert_string_equal(hours(), "");
 }
 
+#ifdef VMMD_FAILPOINTS
+static void one_that_cannot_be_deleted_keeps_no_other(void **state)
+{
+    run_with(OFTEN);
+    at_minute(10);
+    at_minute(20);
+    failpoint_arm("snapshot.delete.commit=fail");
+    at_minute(20);
+    failpoint_arm(NULL);
+    assert_string_equal(minutes(), "10,20");
+    at_minute(30);
+    at_minute(30);
+    assert_string_equal(minutes(), "10,30");
+    at_minute(40);
+    at_minute(40);
+    assert_string_equal(minutes(), "10,40");
+    at_minute(49); /* not yet */
+    assert_string_equal(minutes(), "10,40");
+    at_minute(90); /* an hour after it was seen to be still there */
+    at_minute(90);
+    assert_string_equal(minutes(), "40,30");
+    at_minute(90);
+    assert_string_equal(minutes(), "30");
+}
+
+/* As when there are as many as there can be, or the pool is full. */
+static void what_cannot_be_taken_keeps_nothing_from_being_deleted(void **state)
+{
+    run_with(OFTEN);
+    at_minute(10);
+    at_minute(20);
+    failpoint_arm("vm.snapshot.rows=fail");
+    at_minute(30);
+    failpoint_arm(NULL);
+    assert_string_equal(minutes(), "20");
+    at_minute(31);
+    assert_string_equal(minutes(), "20");
+    at_minute(40);
+    assert_string_equal(minutes(), "20,40");
+}
+#endif
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -144,6 +206,10 @@ int main(void)
         T(a_renamed_one_is_kept),
         T(a_vm_that_stays_off_has_one),
         T(without_a_schedule_there_are_none),
+#ifdef VMMD_FAILPOINTS
+        T(one_that_cannot_be_deleted_keeps_no_other),
+        T(what_cannot_be_taken_keeps_nothing_from_being_deleted),
+#endif
     };
 
     schedules_stop_clock();
