@@ -108,10 +108,14 @@ static json_t *spec_of(struct request *r, struct err *err)
 static bool may_make(struct request *r, struct err *err)
 {
     struct selectable before, after;
+    bool may;
 
+    lock_take(&r->core->registry.lock); /* 'before' borrows what an edit lets go of */
     selectable_spec(&r->from->spec, &before);
     selectable_spec(&r->spec, &after);
-    return sight_may_become(r->core, &before, &after, err);
+    may = sight_may_become(r->core, &before, &after, err);
+    lock_drop(&r->core->registry.lock);
+    return may;
 }
 
 static bool make_spec(struct request *r, struct err *err)

@@ -6,14 +6,20 @@
 #include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/base/thread.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
 #include "core/snap/clone.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
+#include "core/user/granting.h"
+#include "core/user/sight.h"
+#include "core/user/user.h"
 #include "core/vm/registry.h"
 
 #include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define DISKS "\"disks\":[{\"size_bytes\":1048576,\"format\":\"raw\"},{\"size_bytes\":2097152}]"
@@ -345,6 +351,88 @@ static void a_dry_run_changes_nothing(void **state)
     start("web");
 }
 
+/* ---- beside edits of the source ---- */
+
+/* Takes 'labels'. */
+static bool label_web(json_t *labels, struct err *err)
+{
+    CLEANUP(json_decrefp) json_t *patch = json_object();
+    struct etag etag;
+    json_t *shown;
+
+    json_put(patch, "labels", labels);
+    shown = vm_edit(w.core, "web", patch, NULL, &world_admin, &etag, err);
+    json_decref(shown);
+    return shown != NULL;
+}
+
+/* So many that a look at all takes a while. */
+static json_t *many_labels(void)
+{
+    json_t *labels = json_pack("{s:s}", "team", "a");
+    char key[8];
+
+    for (unsigned i = 0; i < 60; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        json_put_text(labels, key, "v");
+    }
+    return labels;
+}
+
+static void *label_anew(void *ctx)
+{
+    atomic_bool *goes_on = ctx;
+    struct err err = {0};
+
+    for (unsigned i = 0; atomic_load(goes_on); i++)
+        if (!label_web(json_pack("{s:s}", "n", i % 2 ? "odd" : "even"), &err))
+            return "an edit failed";
+    return NULL;
+}
+
+/* From now on this thread works for somebody with grants for all there is here. */
+static void as_ann(struct who *who)
+{
+    const struct user_spec ann = {.name = "ann", .role = ROLE_NONE};
+    const struct grant_spec grants[] = {{.label = "team=a", .role = ROLE_OPERATOR},
+                                        {.pool = "main", .role = ROLE_VIEWER}};
+    struct err err = {0};
+    struct uuid id, grant;
+
+    assert_true(user_create(w.core, &ann, &world_admin, &id, &err));
+    for (size_t i = 0; i < ARRAY_LEN(grants); i++)
+        assert_true(grant_create(w.core, "ann", &grants[i], &world_admin, &grant, &err));
+    assert_true(user_is(w.core, &id, who, &err));
+    sight_begin(who, RIGHT_VM_CREATE);
+}
+
+/* What she is let do is decided by labels that are not let go of meanwhile. */
+static void a_clone_is_looked_at_beside_edits_of_its_source(void **state)
+{
+    const struct clone_ask ask = {.name = "two", .snapshot = "base"};
+    struct origin dry = world_admin;
+    atomic_bool goes_on = true;
+    struct err err = {0};
+    struct who who = {0};
+    struct uuid op, id;
+    pthread_t editor;
+    void *failed;
+
+    dry.dry_run = true;
+    assert_true(label_web(many_labels(), &err));
+    assert_string_equal(world_take(&w, "web", "base"), "succeeded");
+    as_ann(&who);
+    assert_true(thread_start(&editor, "editor", label_anew, &goes_on, &err));
+    for (unsigned i = 0; i < 400; i++)
+        if (!vm_clone(w.core, "web", &ask, &dry, &op, &id, &err))
+            fail_msg("%s", err.detail);
+    atomic_store(&goes_on, false);
+    pthread_join(editor, &failed);
+    assert_null(failed);
+    sight_end();
+    who_clear(&who);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -363,6 +451,7 @@ int main(void)
         T(a_plan_says_what_stays_for_whom),
         T(all_that_stands_in_the_way_is_listed),
         T(a_dry_run_changes_nothing),
+        T(a_clone_is_looked_at_beside_edits_of_its_source),
     };
 
     return cmocka_run_group_tests_name("core/clones", tests, NULL, NULL);
