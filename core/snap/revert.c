@@ -36,26 +36,6 @@ static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
            FAILPOINT("vm.revert.rows", err);
 }
 
-/* The snapshot's disks, copied: the list may change once the lock is dropped. */
-static struct snapshot *copy_of(struct core *core, struct vm *vm, const char *ref, struct err *err)
-{
-    struct snapshot *found, *copy = NULL;
-
-    lock_take(&core->registry.lock);
-    found = snapshot_need(core, vm, ref, err);
-    if (found) {
-        copy = mem_dup(found, sizeof *found);
-        copy->name = str_dup(found->name);
-        copy->notes = str_dup(found->notes);
-        copy->spec = str_dup(found->spec);
-        copy->memory_note = str_dup(found->memory_note);
-        copy->disks =
-            found->n_disks ? mem_dup(found->disks, found->n_disks * sizeof *found->disks) : NULL;
-    }
-    lock_drop(&core->registry.lock);
-    return copy;
-}
-
 static void drop_copy(struct snapshot **copy)
 {
     if (*copy)
@@ -151,6 +131,27 @@ bool revert_check(struct core *core, struct vm *vm, const char *snapshot, bool s
     may = s && may_become(core, vm, s, err);
     lock_drop(&core->registry.lock);
     return may && (uuid_is_zero(&image) || check_memory(core, vm, &image, start, err));
+}
+
+/* The snapshot, copied, since the list may change once the lock is dropped; NULL also when the VM
+ * may not become it: by its name it may be another one than revert_check() has looked at. */
+static struct snapshot *copy_of(struct core *core, struct vm *vm, const char *ref, struct err *err)
+{
+    struct snapshot *found, *copy = NULL;
+
+    lock_take(&core->registry.lock);
+    found = snapshot_need(core, vm, ref, err);
+    if (found && may_become(core, vm, found, err)) {
+        copy = mem_dup(found, sizeof *found);
+        copy->name = str_dup(found->name);
+        copy->notes = str_dup(found->notes);
+        copy->spec = str_dup(found->spec);
+        copy->memory_note = str_dup(found->memory_note);
+        copy->disks =
+            found->n_disks ? mem_dup(found->disks, found->n_disks * sizeof *found->disks) : NULL;
+    }
+    lock_drop(&core->registry.lock);
+    return copy;
 }
 
 static bool runs(const struct vm *vm, void *ctx)
