@@ -105,8 +105,9 @@ static bool end(struct core *core, struct session *s, struct err *err)
     return true;
 }
 
-/* One that is over, or the one of 'user' that was not used longest when there are too many. */
-static struct session *superfluous(struct users *users, const struct uuid *user)
+/* One that is over, or, when there are too many beside 'newest' of its user, the one that was not
+ * used longest. */
+static struct session *superfluous(struct users *users, const struct session *newest)
 {
     struct session *s, *next, *oldest = NULL, *found = NULL;
     int64_t now = clock_wall_ms();
@@ -114,9 +115,11 @@ static struct session *superfluous(struct users *users, const struct uuid *user)
 
     lock_take(&users->lock);
     HASH_ITER (hh, users->sessions, s, next) {
+        if (s == newest)
+            continue;
         if (is_over(users, s, now))
             found = s;
-        if (!uuid_eq(&s->user, user))
+        if (!uuid_eq(&s->user, &newest->user))
             continue;
         n++;
         if (!oldest || s->used_ms < oldest->used_ms)
@@ -124,6 +127,20 @@ static struct session *superfluous(struct users *users, const struct uuid *user)
     }
     lock_drop(&users->lock);
     return found ? found : n >= SESSION_MAX ? oldest : NULL;
+}
+
+/* Behind the new one's beginning, which is what the request's record in the audit trail is about.
+ * What cannot be ended now is when the next one begins. */
+static void make_room(struct core *core, const struct session *newest)
+{
+    struct session *s;
+    struct err err = {0};
+
+    while ((s = superfluous(core->users, newest)))
+        if (!end(core, s, &err)) {
+            log_warn("a session was not ended: %s", err.detail);
+            return;
+        }
 }
 
 static struct session *session_new(const struct users *users, const struct who *who,
@@ -158,9 +175,6 @@ static bool begin(struct core *core, const char *name, const struct proof *proof
     lock_drop(&users->lock);
     if (!ok)
         return proof_wrong_fail(err);
-    while ((s = superfluous(users, &who->user)))
-        if (!end(core, s, err))
-            return false;
     s = session_new(users, who, from, text);
     who->by = BY_SESSION;
     who->session = s->id;
@@ -173,6 +187,7 @@ static bool begin(struct core *core, const char *name, const struct proof *proof
     HASH_ADD(hh, users->sessions, id, sizeof s->id, s);
     lock_drop(&users->lock);
     events_ring(core);
+    make_room(core, s);
     return true;
 }
 

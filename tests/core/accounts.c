@@ -3,6 +3,8 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/event/audit.h"
+#include "core/event/event.h"
 #include "core/user/certificate.h"
 #include "core/user/granting.h"
 #include "core/user/password.h"
@@ -237,6 +239,36 @@ static void the_oldest_session_gives_way(void **state)
     assert_true(is_in(text));
 }
 
+/* ... and the record of the request is about the session that begins. */
+static void a_sign_in_is_recorded_as_what_it_began(void **state)
+{
+    static const struct audit_note note = {.operation = "signIn", .principal = "user:ann"};
+    uint64_t before, newest;
+    struct event_line lines[16];
+    char text[SESSION_TEXT];
+    unsigned records = 0;
+    struct who who;
+    ssize_t n;
+    bool gap;
+
+    make_user("ann", ROLE_VIEWER, NULL);
+    for (unsigned i = 0; i < 32; i++)
+        MUST(session_begin_for(w.core, "ann", "x", &who, text, &why));
+    before = event_newest(w.core);
+    audit_begin(&note);
+    MUST(session_begin_for(w.core, "ann", "x", &who, text, &why));
+    audit_end(w.core, true);
+    n = event_wait(w.core, before, 0, lines, ARRAY_LEN(lines), &gap, &newest, &why);
+    for (ssize_t i = 0; i < n; i++) {
+        if (str_eq(lines[i].type, "audit.change")) {
+            records++;
+            assert_non_null(strstr(lines[i].json, UUID_STR(&who.session)));
+        }
+        event_line_clear(&lines[i]);
+    }
+    assert_int_equal(records, 1);
+}
+
 static void the_owner_of_a_password_changes_it(void **state)
 {
     struct uuid id = make_user("ann", ROLE_VIEWER, PASSWORD);
@@ -460,6 +492,7 @@ int main(void)
         T(what_changes_a_user_ends_the_sessions),
         T(a_cookie_that_is_bent_is_nobodys),
         T(the_oldest_session_gives_way),
+        T(a_sign_in_is_recorded_as_what_it_began),
         T(the_owner_of_a_password_changes_it),
         T(a_link_sets_one_password_once),
         T(a_token_can_do_no_more_than_it_was_given_and_its_owner_may),
