@@ -240,14 +240,16 @@ bool users_sign_out(struct request *rq, struct err *err)
 
 bool sessions_end(struct request *rq, struct err *err)
 {
-    const struct uuid anybody = {0};
+    struct core *core = rq->api->config.core;
+    struct uuid id, user;
     struct origin origin;
-    struct uuid id;
+    uint64_t rights = 0;
 
     if (!uuid_parse(rq->ref, &id))
         return err_set(err, ERR_NOT_FOUND, "there is no session '%.64s'", rq->ref);
-    if (!origin_of(rq, &origin, err) ||
-        !session_end(rq->api->config.core, &id, &anybody, &origin, err))
+    if (!origin_of(rq, &origin, err) || !session_user(core, &id, &user, err) ||
+        !user_rights(core, UUID_STR(&user), &user, &rights, err) ||
+        !auth_may_give(rq, rights, err) || !session_end(core, &id, &user, &origin, err))
         return false;
     return origin.dry_run ? reply_dry_run(rq, NULL, NULL) : reply_empty(rq, 204);
 }

@@ -294,6 +294,24 @@ int64_t session_ends_ms(struct core *core, const struct uuid *id)
 
 /* ---- end ---- */
 
+static bool missing_fail(const struct uuid *id, struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "there is no session '%s'", UUID_STR(id));
+}
+
+bool session_user(struct core *core, const struct uuid *id, struct uuid *user, struct err *err)
+{
+    struct users *users = core->users;
+    struct session *s;
+
+    lock_take(&users->lock);
+    HASH_FIND(hh, users->sessions, id, sizeof *id, s);
+    if (s)
+        *user = s->user;
+    lock_drop(&users->lock);
+    return s || missing_fail(id, err);
+}
+
 bool session_end(struct core *core, const struct uuid *id, const struct uuid *user,
                  const struct origin *origin, struct err *err)
 {
@@ -307,8 +325,7 @@ bool session_end(struct core *core, const struct uuid *id, const struct uuid *us
     if (s && !uuid_is_zero(user) && !uuid_eq(&s->user, user))
         s = NULL;
     lock_drop(&users->lock);
-    ok = s ? origin->dry_run || end(core, s, err)
-           : err_set(err, ERR_NOT_FOUND, "there is no session '%s'", UUID_STR(id));
+    ok = s ? origin->dry_run || end(core, s, err) : missing_fail(id, err);
     lock_drop(&users->writing);
     return ok;
 }

@@ -23,6 +23,9 @@ bool session_check(struct core *core, const char *text, struct who *who, struct 
 /* What changes of this session carry in X-VMM-CSRF. */
 void session_csrf(const char *text, char out[SESSION_CSRF]);
 int64_t session_ends_ms(struct core *core, const struct uuid *id); /* 0: it is over */
+/* Whose it is; NOT_FOUND. */
+bool session_user(struct core *core, const struct uuid *id, struct uuid *user,
+                  struct err *err) MUST_USE;
 /* NOT_FOUND: no such session; 'user' (zero: anybody) is whose it must be. */
 bool session_end(struct core *core, const struct uuid *id, const struct uuid *user,
                  const struct origin *origin, struct err *err) MUST_USE;

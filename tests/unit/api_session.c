@@ -349,6 +349,20 @@ static void what_strangers_send_is_small(void **state)
     expect(*state, SIGN_IN, "", body, 413, "too-large");
 }
 
+#define ONLY(right) "Authorization: Bearer vmmd_only_" right "\r\n"
+
+/* Session n is that of the user whose role is n. */
+static void who_may_do_less_ends_no_sessions(void **state)
+{
+#define SESSION_OF(n) "DELETE /api/v1/sessions/0" n "000000-0000-0000-0000-000000000000"
+    expect(*state, "DELETE /api/v1/users/admin/sessions", ONLY("account-admin"), NULL, 403,
+           "forbidden");
+    expect(*state, SESSION_OF("3"), ONLY("account-admin"), NULL, 403, "forbidden");
+    expect(*state, SESSION_OF("1"), ONLY("account-admin"), NULL, 403, "forbidden");
+    expect(*state, "GET /api/v1/session", COOKIE(ANN), NULL, 200, NULL); /* it is not over */
+    expect(*state, SESSION_OF("3"), ADMIN, NULL, 204, NULL);
+}
+
 static void no_secret_is_in_the_trail(void **state)
 {
     expect(*state, SIGN_IN, "", GOOD, 201, NULL);
@@ -382,6 +396,7 @@ int main(void)
         TEST(an_old_password_is_asked_for),
         TEST(a_link_signs_in_with_a_new_password),
         TEST(what_strangers_send_is_small),
+        TEST(who_may_do_less_ends_no_sessions),
         TEST(no_secret_is_in_the_trail),
     };
 

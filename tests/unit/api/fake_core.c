@@ -43,7 +43,7 @@ struct core {
     bool last_dry_run;
     char idem_key[129], idem_route[128], idem_type[16];
     uint8_t idem_sha[32];
-    bool token_revoked, session_over;
+    bool token_revoked, token_narrowed, session_over;
     unsigned accounts;
     struct {
         uint64_t seq;
@@ -111,6 +111,15 @@ static inline void fake_revoke(struct core *c)
     c->token_revoked = true;
     c->accounts++;
     cond_wake_all(&c->changed);
+    lock_drop(&c->lock);
+}
+
+/* From now on tokens have no rights; who waits is not told. */
+static inline void fake_narrow(struct core *c)
+{
+    lock_take(&c->lock);
+    c->token_narrowed = true;
+    c->accounts++;
     lock_drop(&c->lock);
 }
 
