@@ -137,6 +137,18 @@ static bool reply_hook(struct request *rq, unsigned status, const char *ref, con
     return reply_json(rq, status, hook);
 }
 
+/* A webhook sends whatever the log has, the audit trail too: a way to read it. */
+static bool may_hear(const struct request *rq, struct err *err)
+{
+    const uint64_t needed = RIGHT_BIT(RIGHT_EVENT_READ) | RIGHT_BIT(RIGHT_AUDIT_READ);
+
+    return !(needed & ~rq->who.rights) ||
+           err_set(err, ERR_FORBIDDEN,
+                   "a webhook sends all events, the audit trail's too: %s has not both of the "
+                   "rights event-read and audit-read",
+                   rq->who.principal);
+}
+
 bool webhooks_create(struct request *rq, struct err *err)
 {
     CLEANUP(webhook_spec_clear) struct webhook_spec given = {0};
@@ -149,7 +161,7 @@ bool webhooks_create(struct request *rq, struct err *err)
     bool replay, ok;
 
     if (!decode(rq, &new_model, &body, &given, &types, err) || !request_origin(rq, &origin, err) ||
-        !idem_find(rq, &origin, "webhook", &replay, &id, err))
+        !may_hear(rq, err) || !idem_find(rq, &origin, "webhook", &replay, &id, err))
         return false;
     if (replay)
         return reply_hook(rq, 201, UUID_STR(&id), NULL, err);
@@ -182,7 +194,8 @@ bool webhooks_edit(struct request *rq, struct err *err)
     struct origin origin;
     bool ok;
 
-    if (!decode(rq, &edit_model, &body, &given, &types, err) || !request_origin(rq, &origin, err))
+    if (!decode(rq, &edit_model, &body, &given, &types, err) || !request_origin(rq, &origin, err) ||
+        !may_hear(rq, err))
         return false;
     if (is_null(body, "name") || is_null(body, "url"))
         return err_field(err, ERR_INVALID, is_null(body, "name") ? "/name" : "/url",

@@ -363,6 +363,17 @@ static void who_may_do_less_ends_no_sessions(void **state)
     expect(*state, SESSION_OF("3"), ADMIN, NULL, 204, NULL);
 }
 
+static void a_webhook_shows_no_more_than_one_may_see(void **state)
+{
+    static const char hook[] = "{\"name\":\"w\",\"url\":\"https://ci.example.org/\"}";
+
+    expect(*state, "POST /api/v1/webhooks", ONLY("webhook-admin"), hook, 403, "audit-read");
+    expect(*state, "PATCH /api/v1/webhooks/w", ONLY("webhook-admin"), "{\"types\":null}", 403,
+           "audit-read");
+    expect(*state, "DELETE /api/v1/webhooks/w", ONLY("webhook-admin"), NULL, 204, NULL);
+    expect(*state, "POST /api/v1/webhooks", ADMIN, hook, 201, NULL);
+}
+
 static void no_secret_is_in_the_trail(void **state)
 {
     expect(*state, SIGN_IN, "", GOOD, 201, NULL);
@@ -397,6 +408,7 @@ int main(void)
         TEST(a_link_signs_in_with_a_new_password),
         TEST(what_strangers_send_is_small),
         TEST(who_may_do_less_ends_no_sessions),
+        TEST(a_webhook_shows_no_more_than_one_may_see),
         TEST(no_secret_is_in_the_trail),
     };
 
