@@ -66,7 +66,7 @@ static void show_operation(struct stream *stream, json_t *item, int64_t until_ms
 
     if (!text || !uuid_parse(text, &id))
         return;
-    op = operation_wait(stream, &id, until_ms, &err);
+    op = operation_wait(stream, &id, until_ms, stream_is_known, &err);
     json_put(item, "operation", op);
     json_put_err(item, "error", &err);
 }

@@ -68,7 +68,7 @@ static bool has_ended(const json_t *op)
 }
 
 json_t *operation_wait(struct stream *stream, const struct uuid *id, int64_t until_ms,
-                       struct err *err)
+                       stream_still *still, struct err *err)
 {
     struct core *core = stream->api->config.core;
     CLEANUP(json_decrefp) json_t *op = NULL;
@@ -80,7 +80,7 @@ json_t *operation_wait(struct stream *stream, const struct uuid *id, int64_t unt
         slice_ends_ms = clock_mono_ms() + left;
         json_decrefp(&op);
         op = left ? job_wait(core, id, left, err) : job_show(core, id, err);
-        if (!op || !stream_is_known(stream, err))
+        if (!op || !still(stream, err))
             return NULL;
     } while (left && !has_ended(op) && clock_left_ms(slice_ends_ms) == 0);
     return TAKE(op);
@@ -88,10 +88,11 @@ json_t *operation_wait(struct stream *stream, const struct uuid *id, int64_t unt
 
 /* The same until that many seconds from now. */
 static json_t *wait_s_for(struct request *rq, struct stream *stream, const struct uuid *id,
-                          uint64_t wait_s, struct err *err)
+                          uint64_t wait_s, stream_still *still, struct err *err)
 {
     stream_init(stream, rq);
-    return operation_wait(stream, id, wait_s ? clock_mono_ms() + (int64_t)wait_s * 1000 : 0, err);
+    return operation_wait(stream, id, wait_s ? clock_mono_ms() + (int64_t)wait_s * 1000 : 0, still,
+                          err);
 }
 
 bool operation_reply(struct request *rq, const struct uuid *id, struct err *err)
@@ -101,7 +102,7 @@ bool operation_reply(struct request *rq, const struct uuid *id, struct err *err)
     json_t *op;
 
     idem_release(rq); /* who asks the same meanwhile need not wait as well */
-    op = wait_s_for(rq, &stream, id, wait_s, err);
+    op = wait_s_for(rq, &stream, id, wait_s, stream_is_known, err);
     if (!op)
         return false;
     if (wait_s && has_ended(op))
@@ -133,9 +134,8 @@ bool operations_get(struct request *rq, struct err *err)
     if (!request_query_u64(rq, "wait", 0, REQUEST_MAX_WAIT_S, 0, &wait_s, err) ||
         !operation_ref(rq, &id, err))
         return false;
-    op = wait_s_for(rq, &stream, &id, wait_s, err);
-    return op && (!wait_s || stream_may(&stream, err)) &&
-           request_show(rq, &schema_operation, TAKE(op), err);
+    op = wait_s_for(rq, &stream, &id, wait_s, stream_may, err);
+    return op && request_show(rq, &schema_operation, TAKE(op), err);
 }
 
 bool operations_cancel(struct request *rq, struct err *err)

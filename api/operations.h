@@ -18,9 +18,10 @@
  * Operation when it succeeded in time (for "vm.create" 201 with the VM), its error when it failed.
  */
 bool operation_reply(struct request *rq, const struct uuid *op, struct err *err) MUST_USE;
-/* The operation as it is when it has ended, or at 'until_ms' (monotonic; 0: now). UNAUTHENTICATED
- * when whoever waits is nobody any more. Owned by the caller. */
+/* The operation as it is when it has ended, or at 'until_ms' (monotonic; 0: now); 'still' tells
+ * whether whoever waits may go on: stream_is_known() for one they began, else stream_may(). Owned
+ * by the caller. */
 json_t *operation_wait(struct stream *stream, const struct uuid *id, int64_t until_ms,
-                       struct err *err) MUST_USE;
+                       stream_still *still, struct err *err) MUST_USE;
 /* The id in the request's path; NOT_FOUND when it is none. */
 bool operation_ref(const struct request *rq, struct uuid *id, struct err *err) MUST_USE;

@@ -27,6 +27,7 @@ void stream_forget(struct stream *stream);
  * 15 s, since tokens expire and objects change; that is no use of the session. Called before each
  * wait. */
 bool stream_goes_on(struct stream *stream);
+typedef bool stream_still(struct stream *stream, struct err *err);
 /* The latter alone, between a wait and what it has brought: UNAUTHENTICATED, FORBIDDEN, NOT_FOUND.
  */
 bool stream_may(struct stream *stream, struct err *err) MUST_USE;

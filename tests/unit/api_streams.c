@@ -226,6 +226,29 @@ static void what_is_revoked_ends_its_waits(void **state)
     expect_refused_wait(*state, "GET /api/v1/vms/hello/serial?wait=30");
 }
 
+static void *narrow_and_end(void *arg)
+{
+    struct core *core = arg;
+
+    fake_await_waiters(core, 1);
+    fake_narrow(core);
+    fake_job_becomes(core, "succeeded", "");
+    return NULL;
+}
+
+/* An operation that others began is told of to who may see it in the end. */
+static void a_wait_for_an_operation_ends_with_the_right(void **state)
+{
+    struct rig *rig = *state;
+    struct err err = {0};
+    pthread_t thread;
+
+    fake_job_becomes(rig->core, "running", "");
+    assert_true(thread_start(&thread, "narrow", narrow_and_end, rig->core, &err));
+    expect(rig, "GET /api/v1/operations/" OP_ID "?wait=30", OPERATOR, NULL, 403, "operation-read");
+    pthread_join(thread, NULL);
+}
+
 /* Others' rights are no reason to go. */
 static void who_may_still_listen_goes_on(void **state)
 {
@@ -327,6 +350,7 @@ int main(void)
         TEST(a_followed_console_goes_on),
         TEST(what_is_revoked_ends_its_streams_at_once),
         TEST(what_is_revoked_ends_its_waits),
+        TEST(a_wait_for_an_operation_ends_with_the_right),
         TEST(who_may_still_listen_goes_on),
         TEST(stopping_ends_streams_cleanly),
         cmocka_unit_test_setup_teardown(a_client_that_left_makes_room, start_for_one, rig_stop),
