@@ -6,6 +6,7 @@
 #include "api/operations.h"
 #include "api/rate.h"
 #include "api/server.h"
+#include "api/trail.h"
 #include "core/base/clock.h"
 #include "core/job/job.h"
 #include "core/vm/vm.h"
@@ -120,6 +121,25 @@ static json_t *act(struct request *rq, const struct bulk_args *args, const struc
                 : NULL;
 }
 
+/* What may not be is an item's error here, but for the audit trail a refusal as anywhere: one of a
+ * request. */
+static void note_refusal(struct request *rq, const json_t *done)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach (json_object_get(done, "items"), i, item) {
+        const json_t *error = json_object_get(item, "error");
+        struct err why = {0};
+
+        if (!str_eq(json_get_text(error, "code"), err_slug(ERR_FORBIDDEN)))
+            continue;
+        err_set(&why, ERR_FORBIDDEN, "%s", json_get_text(error, "detail"));
+        trail_refusal(rq, &why);
+        return;
+    }
+}
+
 bool vms_act_all(struct request *rq, struct err *err)
 {
     CLEANUP(args_clear) struct bulk_args args = {0};
@@ -137,8 +157,10 @@ bool vms_act_all(struct request *rq, struct err *err)
     if (!done)
         return idem_lost_race(rq, &origin, "batch", &none, err) && reply_repeated(rq, &origin, err);
     rate_owe(rq, operations_in(done));
-    if (!origin.dry_run)
+    if (!origin.dry_run) {
+        note_refusal(rq, done);
         return reply_items(rq, done, err);
+    }
     json_put_bool(done, "dry_run", true);
     return reply_json(rq, 200, done);
 }

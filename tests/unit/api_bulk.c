@@ -82,6 +82,19 @@ static void who_prefers_to_wait_sees_how_they_ended(void **state)
     assert_non_null(strstr(r.body, "\"state\":\"failed\""));
 }
 
+static void what_is_refused_is_noted_once(void **state)
+{
+    struct rig *rig = *state;
+    unsigned before = fake_trail.refused;
+
+    expect(rig, START, OPERATOR, "{\"vms\":[\"hello\",\"other\"]}", 200, OP_ID);
+    expect(rig, START "?dry_run=true", OPERATOR, "{\"vms\":[\"seen\"]}", 200, "forbidden");
+    assert_int_equal(fake_trail.refused, before);
+    expect(rig, START, OPERATOR, "{\"vms\":[\"hello\",\"seen\",\"seen\"]}", 200, "forbidden");
+    assert_int_equal(fake_trail.refused, before + 1);
+    assert_string_equal(fake_trail.principal, "token:operator");
+}
+
 #define STORY(name) cmocka_unit_test_setup_teardown(name, rig_start, rig_stop)
 
 int main(void)
@@ -92,6 +105,7 @@ int main(void)
         STORY(a_dry_run_shows_items_without_operations),
         STORY(a_repetition_shows_what_the_first_one_began),
         STORY(who_prefers_to_wait_sees_how_they_ended),
+        STORY(what_is_refused_is_noted_once),
     };
 
     return cmocka_run_group_tests_name("unit/api_bulk", tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* Bulk actions of fake_core.c's one VM: "hello" is acted on, others are not found; and templates.
- * Included after it. */
+/* Bulk actions of fake_core.c's one VM: "hello" is acted on, "seen" may only be seen, others are
+ * not found; and templates. Included after it. */
 #include "core/model/profile.h"
 #include "core/template/template.h"
 #include "core/vm/bulk.h"
@@ -8,7 +8,8 @@ static json_t *fake_item(const char *ref, bool dry_run)
 {
     json_t *item = json_object();
     struct err err = {0};
-    bool ok = is_hello(ref, &err);
+    bool ok =
+        str_eq(ref, "seen") ? err_set(&err, ERR_FORBIDDEN, "not for this VM") : is_hello(ref, &err);
 
     json_put(item, "vm", named(HELLO_ID));
     json_put_text(item, "operation", ok && !dry_run ? OP_ID : NULL);
