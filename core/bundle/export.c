@@ -37,7 +37,7 @@ bool bundle_pool(struct core *core, const char *ref, struct uuid *id, char root[
     const struct pool *pool;
 
     lock_take(&core->registry.lock);
-    pool = pool_find(core, ref);
+    pool = pool_named(core, ref);
     if (pool) {
         *id = pool->id;
         str_copy(root, NAME_MAX_BYTES + 1, pool->root);

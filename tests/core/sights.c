@@ -4,6 +4,7 @@
 
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/bundle/bundle.h"
 #include "core/disk/pool.h"
 #include "core/event/event.h"
 #include "core/job/job.h"
@@ -425,6 +426,24 @@ static void a_clone_needs_its_source_and_its_pool(void **state)
     assert_string_equal(world_vm(&w, "x", "labels.team"), "a");
 }
 
+static void a_bundle_goes_where_one_sees(void **state)
+{
+    const struct bundle_ask hidden = {.pool = "main"}, seen = {.pool = "spare"};
+    struct origin dry = world_admin;
+    json_t *plan = NULL;
+    struct uuid op;
+
+    make_three();
+    grant_label("team=a", ROLE_OPERATOR);
+    grant_pool("spare", RIGHT_BIT(RIGHT_STORAGE_READ));
+    dry.dry_run = true;
+    as_ann(RIGHT_DATA_READ);
+    MUST_FAIL(vm_export(w.core, "a1", &hidden, &dry, &op, &plan, &why), ERR_NOT_FOUND);
+    assert_string_equal(why.field, "/pool");
+    MUST(vm_export(w.core, "a1", &seen, &dry, &op, &plan, &why));
+    json_decref(plan);
+}
+
 static void a_disk_goes_where_nobody_gains_by_it(void **state)
 {
     CLEANUP(json_decrefp)
@@ -554,6 +573,7 @@ int main(void)
         TEST(going_back_does_not_carry_a_vm_over_a_border),
         TEST(going_back_to_a_disk_that_went_gives_no_rights),
         TEST(a_clone_needs_its_source_and_its_pool),
+        TEST(a_bundle_goes_where_one_sees),
         TEST(a_disk_goes_where_nobody_gains_by_it),
         TEST(one_verb_for_many_is_for_those_where_one_may),
         TEST(refusals_do_not_name_what_may_not_be_seen),
