@@ -238,10 +238,30 @@ struct upload *upload_begin(struct core *core, const struct upload_ask *ask, str
 
 /* ---- taking ---- */
 
+/* The kernel says once that it could not write something, and what it has in memory of it may still
+ * be read for a while: so it has not come. Room for the rest is asked for again, since a file that
+ * is made shorter loses what lies beyond its end. */
+static void take_back(struct upload *u)
+{
+    u->part.have_bytes -= u->unflushed;
+    u->unflushed = 0;
+    if (ftruncate(u->fd, (off_t)u->part.have_bytes) < 0) {
+        log_warn("an upload that could not be flushed is removed, as it cannot be made shorter: %s",
+                 strerror(errno));
+        (void)unlinkat(u->dir, u->part.entry, 0);
+        return;
+    }
+    (void)fallocate(u->fd, FALLOC_FL_KEEP_SIZE, 0, (off_t)u->part.total_bytes);
+}
+
 static bool flush(struct upload *u, struct err *err)
 {
+    if (!FAILPOINT("upload.flush", err) || !fs_sync(u->fd, "an upload", err)) {
+        take_back(u);
+        return false;
+    }
     u->unflushed = 0;
-    return fs_sync(u->fd, "an upload", err);
+    return true;
 }
 
 bool upload_add(struct upload *u, const void *data, size_t len, struct err *err)
@@ -275,7 +295,7 @@ static bool digest_file(struct upload *u, EVP_MD_CTX *md, uint8_t *block, struct
     return true;
 }
 
-/* As it lies on the disk, whoever brought which piece of it. */
+/* As it lies on the disk, whoever brought which piece of it, and not as memory has it. */
 static bool digest(struct upload *u, uint8_t out[SHA256_LEN], struct err *err)
 {
     CLEANUP(mem_freep) uint8_t *block = mem_alloc(BLOCK_BYTES);
@@ -283,6 +303,7 @@ static bool digest(struct upload *u, uint8_t out[SHA256_LEN], struct err *err)
     bool ok = (md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1) ||
               err_set(err, ERR_INTERNAL, "SHA-256 is not available");
 
+    (void)posix_fadvise(u->fd, 0, 0, POSIX_FADV_DONTNEED);
     ok = ok && digest_file(u, md, block, err);
     if (ok && EVP_DigestFinal_ex(md, out, NULL) != 1)
         ok = err_set(err, ERR_INTERNAL, "SHA-256 is not available");

@@ -363,7 +363,8 @@ static void what_nobody_goes_on_with_is_removed_after_a_week(void **state)
 static void whatever_fails_can_be_gone_on_with(void **state)
 {
     static const char *const points[] = {"upload.make=fail", "upload.write=fail:2",
-                                         "upload.flushed=fail", "upload.name=fail"};
+                                         "upload.flush=fail", "upload.flushed=fail",
+                                         "upload.name=fail"};
 
     for (unsigned i = 0; i < ARRAY_LEN(points); i++) {
         uint64_t at;
@@ -384,6 +385,20 @@ static void whatever_fails_can_be_gone_on_with(void **state)
     assert_image_is_whole(); /* it has its name: only the reply was lost */
 }
 
+/* The kernel says so once, and then shows what it could not write until it forgets it. */
+static void what_was_not_flushed_has_not_come(void **state)
+{
+    struct upload_ask last = piece(20000, SIZE - 20000);
+
+    assert_string_equal(give_from(0, 20000), "more");
+    failpoint_arm("upload.flush=fail");
+    assert_string_equal(give_from(20000, 40000), "internal");
+    failpoint_arm(NULL);
+    assert_int_equal(offset_of("web.img"), 20000);
+    last.sha256 = digest;
+    assert_string_equal(give(&last), "whole");
+    assert_image_is_whole();
+}
 #endif
 
 int main(void)
@@ -405,6 +420,7 @@ int main(void)
         T(what_nobody_goes_on_with_is_removed_after_a_week),
 #ifdef VMMD_FAILPOINTS
         T(whatever_fails_can_be_gone_on_with),
+        T(what_was_not_flushed_has_not_come),
 #endif
     };
 
