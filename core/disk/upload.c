@@ -41,6 +41,7 @@ struct upload {
     int dir, fd;
     struct part part;
     uint64_t unflushed;
+    bool counts;     /* a body is taken, of which there may be so many */
     bool is_checked; /* against … */
     uint8_t sha256[SHA256_LEN];
     const atomic_bool *no_more;
@@ -51,13 +52,16 @@ struct upload {
 static bool enlist(struct upload *u, struct err *err)
 {
     struct registry *registry = &u->core->registry;
-    bool taken = false;
+    bool taken = false, fits;
     unsigned n = 0;
 
     lock_take(&registry->lock);
-    for (struct upload *other = registry->uploads; other; other = other->next, n++)
+    for (struct upload *other = registry->uploads; other; other = other->next) {
         taken |= other->root == u->root && strcmp(other->name, u->name) == 0;
-    if (!taken && n < UPLOADS_AT_ONCE) {
+        n += other->counts;
+    }
+    fits = !u->counts || n < UPLOADS_AT_ONCE;
+    if (!taken && fits) {
         u->next = registry->uploads;
         registry->uploads = u;
     }
@@ -67,10 +71,10 @@ static bool enlist(struct upload *u, struct err *err)
                        "the image %.64s is being uploaded at the moment: one request at a time; a "
                        "connection that broke counts for half a minute",
                        u->name);
-    return n < UPLOADS_AT_ONCE || err_set(err, ERR_BUSY,
-                                          "%u uploads are under way, and there may not be more at "
-                                          "once: try again later",
-                                          UPLOADS_AT_ONCE);
+    return fits || err_set(err, ERR_BUSY,
+                           "%u uploads are under way, and there may not be more at once: try again "
+                           "later",
+                           UPLOADS_AT_ONCE);
 }
 
 static void delist(struct upload *u)
@@ -100,11 +104,12 @@ static void upload_closep(struct upload **upload)
     upload_close(*upload);
 }
 
-struct upload *upload_claim(struct core *core, unsigned root, const char *name, struct err *err)
+static struct upload *claim(struct core *core, unsigned root, const char *name, bool counts,
+                            struct err *err)
 {
     CLEANUP(upload_closep) struct upload *u = mem_alloc(sizeof *u);
 
-    *u = (struct upload){.core = core, .root = root, .dir = -1, .fd = -1};
+    *u = (struct upload){.core = core, .root = root, .dir = -1, .fd = -1, .counts = counts};
     if (!import_name_is_good(name)) {
         err_set(err, ERR_INVALID,
                 "the name of an image starts with a letter or digit, has up to %d letters, digits, "
@@ -114,6 +119,11 @@ struct upload *upload_claim(struct core *core, unsigned root, const char *name, 
     }
     str_copy(u->name, sizeof u->name, name);
     return enlist(u, err) ? TAKE(u) : NULL;
+}
+
+struct upload *upload_claim(struct core *core, unsigned root, const char *name, struct err *err)
+{
+    return claim(core, root, name, false, err);
 }
 
 /* ---- beginning ---- */
@@ -229,7 +239,7 @@ struct upload *upload_begin(struct core *core, const struct upload_ask *ask, str
 
     if (dir < 0)
         return NULL;
-    u = upload_claim(core, root, ask->name, err);
+    u = claim(core, root, ask->name, true, err);
     if (!u)
         return NULL;
     u->dir = TAKE_FD(dir);

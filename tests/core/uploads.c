@@ -284,6 +284,8 @@ static void one_body_an_image_and_eight_in_all(void **state)
     }
     ask.name = "other.img";
     assert_string_equal(give(&ask), "busy");
+    world_image_is_there(&w);
+    assert_string_equal(drop("there.qcow2"), "gone"); /* nobody keeps others from making room */
     upload_close(taken[0]);
     assert_string_equal(give(&ask), "more");
     for (unsigned i = 1; i < UPLOADS_AT_ONCE; i++)
