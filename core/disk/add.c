@@ -69,10 +69,12 @@ static char *root_of(struct core *core, const char *ref)
     return root;
 }
 
-/* The disk is as large as the image's, if it is not said to be larger. */
+/* The disk is as large as the image's, if it is not said to be larger. Whether what is said is a
+ * size at all, the disk's own rules say. */
 static bool decode_source(struct core *core, json_t *said, struct import *import, struct err *err)
 {
     const json_t *source = json_object_get(said, "source");
+    const bool sized = json_object_get(said, "size_bytes") != NULL;
     const uint64_t size = json_get_u64(said, "size_bytes", 0);
     CLEANUP(mem_freep) char *root = NULL;
 
@@ -86,7 +88,7 @@ static bool decode_source(struct core *core, json_t *said, struct import *import
                          "the image has a disk of %llu bytes, and it is not cut: leave size_bytes "
                          "out, or say more",
                          (unsigned long long)import->facts.virtual_bytes);
-    if (!size)
+    if (!sized)
         json_put_u64(said, "size_bytes",
                      import->facts.virtual_bytes < DISK_MIN ? DISK_MIN
                                                             : import->facts.virtual_bytes);

@@ -496,6 +496,13 @@ static void an_image_that_is_refused_leaves_nothing(void **state)
                         "invalid");
     assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":1048576}"),
                         "invalid"); /* smaller than the image's */
+    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":\"10G\"}"),
+                        "invalid");
+    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":-1}"),
+                        "invalid");
+    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":0}"), "invalid");
+    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":null}"),
+                        "invalid");
     assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\",\"root\":\"second\"}}"),
                         "not-found");
     assert_string_equal(add("{\"source\":{}}"), "invalid");
