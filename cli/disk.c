@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOK_MS 90000 /* the service looks into an image for 60 s before it answers */
+
 static bool disk_list_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool disk_show_run(struct cli *cli, struct fault *fault) MUST_USE;
 static bool disk_add_run(struct cli *cli, struct fault *fault) MUST_USE;
@@ -192,10 +194,12 @@ static bool disk_show_run(struct cli *cli, struct fault *fault)
 static bool post_disk(struct cli *cli, const json_t *body, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/vms/{}/disks", cli_word(cli, 0));
+    CLEANUP(json_decrefp) json_t *operation = NULL;
     CLEANUP(json_decrefp) json_t *end = NULL;
     const char *id;
 
-    if (!wait_post(cli, path, body, &end, fault) || !end)
+    operation = http_post_for(cli->http, path, body, LOOK_MS, fault);
+    if (!operation || !wait_follow(cli, operation, &end, fault) || !end)
         return !fault->exit;
     id = json_get_text(json_object_get(end, "result"), "disk");
     if (id && cli->output_given)
@@ -216,7 +220,7 @@ static bool disk_add_run(struct cli *cli, struct fault *fault)
 static bool check_import(struct cli *cli, const json_t *body, struct fault *fault)
 {
     CLEANUP(mem_freep) char *path = http_path("/vms/{}/disks?dry_run=true", cli_word(cli, 0));
-    CLEANUP(json_decrefp) json_t *reply = http_post(cli->http, path, body, fault);
+    CLEANUP(json_decrefp) json_t *reply = http_post_for(cli->http, path, body, LOOK_MS, fault);
 
     return reply && output_object(cli, json_object_get(reply, "plan"), plan_columns, fault);
 }

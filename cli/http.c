@@ -393,13 +393,22 @@ json_t *http_get(struct http *http, const char *path, struct fault *fault)
     return http_json(http, &request, fault);
 }
 
-json_t *http_post(struct http *http, const char *path, const json_t *body, struct fault *fault)
+json_t *http_post_for(struct http *http, const char *path, const json_t *body, int64_t timeout_ms,
+                      struct fault *fault)
 {
     CLEANUP(mem_freep) char *text = body ? json_write(body) : NULL;
-    struct http_request request = {
-        .method = "POST", .path = path, .body = text, .body_len = text ? strlen(text) : 0};
+    struct http_request request = {.method = "POST",
+                                   .path = path,
+                                   .body = text,
+                                   .body_len = text ? strlen(text) : 0,
+                                   .timeout_ms = timeout_ms};
 
     return http_json(http, &request, fault);
+}
+
+json_t *http_post(struct http *http, const char *path, const json_t *body, struct fault *fault)
+{
+    return http_post_for(http, path, body, 0, fault);
 }
 
 void http_reply_clear(struct http_reply *reply)

@@ -58,6 +58,9 @@ json_t *http_get(struct http *http, const char *path, struct fault *fault) MUST_
 /* 'body' is borrowed and may be NULL. */
 json_t *http_post(struct http *http, const char *path, const json_t *body,
                   struct fault *fault) MUST_USE;
+/* The same with a time limit, as in struct http_request. */
+json_t *http_post_for(struct http *http, const char *path, const json_t *body, int64_t timeout_ms,
+                      struct fault *fault) MUST_USE;
 
 void http_reply_clear(struct http_reply *reply); /* for CLEANUP(http_reply_clear) */
 /* The last header of that name, or NULL; owned by the caller. */
