@@ -14,7 +14,9 @@
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 struct request {
     struct core *core;
@@ -116,24 +118,36 @@ static bool name_is_free(struct request *r, struct err *err)
            err_field(err, ERR_EXISTS, "/name", "there is a VM named '%.63s' already", name);
 }
 
+/* A file that no disk knows may be all that is left of a VM (docs/recovery.md). */
+static bool file_is_there(const struct layer *layer)
+{
+    char name[FILE_NAME_BYTES];
+
+    layer_name(layer, name);
+    return layer->dir >= 0 && faccessat(layer->dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static bool ids_are_free(struct request *r, struct err *err)
 {
     const struct vm_copy *copy = &r->bundle.bundle.copy;
     struct err none = {0};
     CLEANUP(vm_drop) struct vm_hold hold = {r->core, vm_get_id(r->core, &copy->id, &none)};
     bool taken = hold.vm != NULL;
-    char vm[UUID_TEXT];
 
     lock_take(&r->core->registry.lock);
-    for (size_t i = 0; i < copy->n_disks; i++)
-        taken = taken || disk_find(r->core, &copy->disks[i].id);
+    taken = taken || bundle_clashes(r->core, copy);
     for (size_t i = 0; i < copy->n_files; i++)
         taken = taken || file_find(r->core, &copy->files[i].id);
     lock_drop(&r->core->registry.lock);
-    for (size_t i = 0; !taken && i < copy->n_snapshots; i++)
-        taken = snapshot_vm(r->core, UUID_STR(&copy->snapshots[i].id), vm, &none);
-    return !taken || err_field(err, ERR_EXISTS, "/identity",
-                               "the VM, or a disk, file or snapshot of it, is on this host");
+    if (taken)
+        return err_field(err, ERR_EXISTS, "/identity",
+                         "the VM, or a disk, file or snapshot of it, is on this host");
+    for (size_t i = 0; i < copy->n_files; i++)
+        if (opened_takes(&r->bundle, i) && file_is_there(&r->bundle.layers[i]))
+            return err_field(err, ERR_EXISTS, "/identity",
+                             "the file %s is in the pool already, and no disk knows it",
+                             UUID_STR(&copy->files[i].id));
+    return true;
 }
 
 /* What the machine that wrote it said of itself, as for a start from it. */

@@ -2,6 +2,7 @@
 #pragma once
 #include "core/bundle/bundle.h"
 #include "core/bundle/document.h"
+#include "core/core/parts.h"
 #include "core/disk/copy.h"
 #include "core/disk/pace.h"
 
@@ -59,6 +60,11 @@ struct turn {
 struct uuid turn_id(const struct turn *t, const struct uuid *old); /* zero stays zero */
 /* All ids, pools and MAC addresses in it. What memories were made with keeps its MAC addresses. */
 void turn_copy(const struct turn *t, struct vm_copy *copy);
+
+/* ---- identity.c ---- */
+/* Whether another VM than the copy's has a disk or a snapshot with one of its ids, or a snapshot
+ * with a disk of it. Whoever asks may not see that VM. */
+bool bundle_clashes(struct core *core, const struct vm_copy *copy) REQUIRES(core->registry.lock);
 
 /* ---- opened.c ---- */
 /* A bundle that is read and becomes a VM here. */

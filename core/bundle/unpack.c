@@ -347,6 +347,19 @@ static void follow(struct work *w, struct made *m)
     vm_now_defined(w->core, w->vm);
 }
 
+/* Of two imports that keep the same id of a snapshot the second one is seen here. */
+static struct lock defining = {PTHREAD_MUTEX_INITIALIZER};
+
+static bool ids_are_still_free(struct work *w, struct err *err)
+{
+    bool clashes;
+
+    lock_take(&w->core->registry.lock);
+    clashes = bundle_clashes(w->core, &w->bundle.bundle.copy);
+    lock_drop(&w->core->registry.lock);
+    return !clashes || err_set(err, ERR_EXISTS, "a disk or snapshot of it is on this host by now");
+}
+
 static bool define(struct work *w, struct err *err)
 {
     const struct vm_copy *copy = &w->bundle.bundle.copy;
@@ -357,10 +370,12 @@ static bool define(struct work *w, struct err *err)
     make_all(w, &m);
     lock_take(&w->vm->writing);
     stand(w, &copy->stands_on, &copy->memory, copy->memory_leaves);
-    ok = write_all(w, &m, err);
+    lock_take(&defining);
+    ok = ids_are_still_free(w, err) && write_all(w, &m, err);
     if (ok)
         follow(w, &m);
-    else
+    lock_drop(&defining);
+    if (!ok)
         stand(w, &none, &none, NULL);
     lock_drop(&w->vm->writing);
     return ok;

@@ -117,6 +117,20 @@ static bool may_become(struct core *core, struct vm *vm, const struct snapshot *
     return sight_may_become(core, &before, &after, err);
 }
 
+/* A snapshot that a stranger described may name a disk that is another VM's. */
+bool revert_takes_own(struct core *core, const struct vm *vm, const struct snapshot *s,
+                      struct err *err)
+{
+    for (size_t i = 0; i < s->n_disks; i++) {
+        const struct disk *disk = disk_find(core, &s->disks[i].disk);
+        if (disk && !uuid_eq(&disk->vm, &vm->id))
+            return err_set(err, ERR_WRONG_STATE,
+                           "the snapshot %s has the disk %s, which is another VM's by now", s->name,
+                           UUID_STR(&disk->id));
+    }
+    return true;
+}
+
 bool revert_check(struct core *core, struct vm *vm, const char *snapshot, bool start,
                   struct err *err)
 {
@@ -128,7 +142,7 @@ bool revert_check(struct core *core, struct vm *vm, const char *snapshot, bool s
     s = snapshot_need(core, vm, snapshot, err);
     if (s)
         image = s->memory;
-    may = s && may_become(core, vm, s, err);
+    may = s && revert_takes_own(core, vm, s, err) && may_become(core, vm, s, err);
     lock_drop(&core->registry.lock);
     return may && (uuid_is_zero(&image) || check_memory(core, vm, &image, start, err));
 }

@@ -21,6 +21,7 @@
 #include "core/disk/space.h"
 #include "core/ram/expand.h"
 #include "core/ram/image.h"
+#include "core/snap/reverting.h"
 #include "core/snap/tree.h"
 #include "core/vm/kinds.h"
 #include "core/vm/registry.h"
@@ -381,6 +382,18 @@ static void apply(struct work *w, struct vm_spec *spec, const struct change *c)
     lock_drop(&w->core->registry.lock);
 }
 
+static bool takes_own(struct work *w, struct err *err)
+{
+    struct snapshot *s;
+    bool ok;
+
+    lock_take(&w->core->registry.lock);
+    s = snapshot_get(w->vm, &w->id);
+    ok = !s || revert_takes_own(w->core, w->vm, s, err); /* spec_of() says that it is gone */
+    lock_drop(&w->core->registry.lock);
+    return ok;
+}
+
 static bool commit(struct work *w, struct err *err)
 {
     CLEANUP(change_clear) struct change c = {0};
@@ -388,7 +401,7 @@ static bool commit(struct work *w, struct err *err)
     bool ok;
 
     lock_take(&w->vm->writing);
-    spec = spec_of(w, err);
+    spec = takes_own(w, err) ? spec_of(w, err) : NULL;
     if (spec) {
         find_old(w, &c);
         plan_disks(w, spec, &c);

@@ -152,6 +152,15 @@ static bool name_is_free(struct registry *r, const char *name)
     return find(r, name) == NULL;
 }
 
+static bool id_is_free(struct registry *r, const struct uuid *id) REQUIRES(r->lock);
+static bool id_is_free(struct registry *r, const struct uuid *id)
+{
+    struct vm *vm;
+
+    HASH_FIND(by_id, r->vms_by_id, id, sizeof *id, vm);
+    return vm == NULL;
+}
+
 static bool refuse_name(const char *name, struct err *err)
 {
     return err_field(err, ERR_EXISTS, "/name",
@@ -163,7 +172,7 @@ struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *s
 {
     struct registry *r = &core->registry;
     struct vm *vm = mem_alloc(sizeof *vm);
-    bool taken;
+    bool taken, known;
 
     vm->id = *id;
     vm->spec = *spec;
@@ -174,7 +183,8 @@ struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *s
     lock_init(&vm->writing);
     *spec = (struct vm_spec){0};
     lock_take(&r->lock);
-    taken = !name_is_free(r, vm->name);
+    known = !id_is_free(r, id);
+    taken = known || !name_is_free(r, vm->name);
     if (!taken) {
         vm->listed = true;
         HASH_ADD(by_id, r->vms_by_id, id, sizeof vm->id, vm);
@@ -184,7 +194,10 @@ struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *s
     lock_drop(&r->lock);
     if (!taken)
         return vm;
-    (void)refuse_name(vm->name, err);
+    if (known)
+        err_field(err, ERR_EXISTS, "/identity", "the VM is on this host");
+    else
+        (void)refuse_name(vm->name, err);
     vm_free(vm);
     return NULL;
 }

@@ -19,8 +19,8 @@ struct vm_hold { /* CLEANUP(vm_drop) struct vm_hold h = {core, vm} */
 };
 void vm_drop(struct vm_hold *hold);
 
-/* A new VM in the table, with one reference for the caller. EXISTS when the name is taken. Takes
- * '*spec'. */
+/* A new VM in the table, with one reference for the caller. EXISTS when the name or the id is
+ * taken. Takes '*spec'. */
 struct vm *vm_enlist(struct core *core, const struct uuid *id, struct vm_spec *spec,
                      struct err *err) MUST_USE;
 void vm_delist(struct core *core, struct vm *vm);
