@@ -102,6 +102,22 @@ static bool snapshot_agrees(const struct copy_snapshot *s, struct err *err)
                          "the snapshot %s has other disks than its configuration says", s->name);
 }
 
+/* An archived one is expanded to what its file is said to be: to no more than its machine had. */
+static bool memory_agrees(const struct vm_copy *copy, const struct copy_memory *m, struct err *err)
+{
+    CLEANUP(vm_spec_clear) struct vm_spec spec = {0};
+    const struct copy_file *file = vm_copy_file(copy, &m->file);
+
+    if (!model_decode(&vm_model, m->spec, MODEL_STORED, &spec, err)) {
+        spec = (struct vm_spec){0};
+        return false;
+    }
+    return (file && file->size_bytes == spec.memory_bytes) ||
+           err_set(err, ERR_INVALID,
+                   "the memory image %s is said to be of another size than its machine's memory",
+                   UUID_STR(&m->file));
+}
+
 static bool specs_are_fine(const struct vm_copy *copy, struct err *err)
 {
     bool ok = spec_is_fine(copy->spec, copy->spec, err);
@@ -110,7 +126,8 @@ static bool specs_are_fine(const struct vm_copy *copy, struct err *err)
         ok = spec_is_fine(copy->snapshots[i].spec, copy->spec, err) &&
              snapshot_agrees(&copy->snapshots[i], err);
     for (size_t i = 0; ok && i < copy->n_memories; i++)
-        ok = spec_is_fine(copy->memories[i].spec, copy->spec, err);
+        ok = spec_is_fine(copy->memories[i].spec, copy->spec, err) &&
+             memory_agrees(copy, &copy->memories[i], err);
     return ok;
 }
 

@@ -205,7 +205,9 @@ static bool copy_extras(struct work *w, struct err *err)
 
 /* ---- 5 ---- */
 
-static struct ram_image *facts_of(const struct copy_memory *m)
+/* Room for expanding an archived one is put by for all that it can be: what it was on the disk is
+ * a stranger's word. */
+static struct ram_image *facts_of(const struct copy_memory *m, const struct copy_file *file)
 {
     struct ram_image *facts = mem_alloc(sizeof *facts);
 
@@ -218,7 +220,7 @@ static struct ram_image *facts_of(const struct copy_memory *m)
                                 .took_ms = m->took_ms,
                                 .created_ms = (int64_t)m->created_ms,
                                 .packed_bytes = m->packed_bytes,
-                                .plain_bytes = m->plain_bytes};
+                                .plain_bytes = m->packed_bytes ? file->size_bytes : 0};
     for (int way = MEMORY_BACKGROUND; way <= MEMORY_STILL; way++)
         if (str_eq(ram_way_text((enum memory_way)way), m->way))
             facts->way = (enum memory_way)way;
@@ -277,7 +279,8 @@ static void make_all(const struct work *w, struct made *m)
     m->snapshots = mem_array(m->n_snapshots + 1, sizeof *m->snapshots);
     for (size_t i = 0; i < m->n_facts; i++) {
         const struct copy_memory *memory = vm_copy_memory(copy, &copy->files[i].id);
-        m->facts[i] = memory && opened_takes(&w->bundle, i) ? facts_of(memory) : NULL;
+        m->facts[i] =
+            memory && opened_takes(&w->bundle, i) ? facts_of(memory, &copy->files[i]) : NULL;
     }
     for (size_t i = 0; i < m->n_snapshots; i++)
         m->snapshots[i] = snapshot_of(w, &copy->snapshots[i]);

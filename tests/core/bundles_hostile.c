@@ -69,14 +69,32 @@ static void path_for_an_id(json_t *v)
     json_put_text(at(v, "files", 0), "file", "../../../../etc/passwd");
 }
 
+/* Two overlays, each on the other: a raw file would be refused for having a parent at all. */
 static void circle(json_t *v)
 {
-    json_t *vm = json_object_get(v, "vm"), *file;
-    size_t i;
+    json_t *vm = json_object_get(v, "vm"), *file, *pair[2];
+    size_t i, n = 0;
 
     json_array_foreach (json_object_get(vm, "files"), i, file)
-        if (!str_eq(json_get_text(file, "role"), "memory"))
-            json_put_text(file, "parent", json_get_text(at(vm, "files", 0), "id"));
+        if (str_eq(json_get_text(file, "format"), "qcow2") && n < ARRAY_LEN(pair))
+            pair[n++] = file;
+    assert_int_equal(n, ARRAY_LEN(pair));
+    for (i = 0; i < n; i++)
+        json_put_text(pair[i], "parent", json_get_text(pair[1 - i], "id"));
+}
+
+/* Archived it would be expanded to what the document says, and that is more than the machine has.
+ */
+static void large_memory(json_t *v)
+{
+    json_t *vm = json_object_get(v, "vm"), *one;
+    size_t i;
+
+    json_array_foreach (json_object_get(vm, "files"), i, one)
+        if (str_eq(json_get_text(one, "role"), "memory"))
+            json_put_u64(one, "size_bytes", 1ull << 40);
+    json_array_foreach (json_object_get(vm, "memories"), i, one)
+        json_put_u64(one, "packed_bytes", 1);
 }
 
 static void many_processors(json_t *v)
@@ -137,6 +155,7 @@ static void no_document_of_a_stranger_makes_a_vm(void **state)
         {"another size", "invalid", other_size},
         {"a path for an id", "invalid", path_for_an_id},
         {"a circle", "invalid", circle},
+        {"a memory larger than its machine's", "invalid", large_memory},
         {"too many processors", "invalid", many_processors},
         {"a snapshot's odd configuration", "invalid", odd_snapshot},
         {"a snapshot without a disk", "invalid", snapshot_without_a_disk},
@@ -162,6 +181,29 @@ static void no_document_of_a_stranger_makes_a_vm(void **state)
     }
     write_document("web", sound);
     assert_string_equal(import_named("web", "web2"), "succeeded");
+}
+
+/* Room is put by for what the memory can be, whatever the document says that it was. */
+static void what_a_memory_is_expanded_to_is_not_the_documents(void **state)
+{
+    CLEANUP(json_decrefp) json_t *v = NULL, *s = NULL;
+    struct err err = {0};
+    uint64_t size = 0;
+    json_t *one;
+    size_t i;
+
+    assert_string_equal(export_to("web", "main", NULL), "succeeded");
+    v = document("web");
+    json_array_foreach (json_object_get(json_object_get(v, "vm"), "memories"), i, one) {
+        json_put_u64(one, "packed_bytes", 1);
+        json_put_u64(one, "plain_bytes", 1);
+        size = json_get_u64(json_object_get(one, "spec"), "memory_bytes", 0);
+    }
+    write_document("web", v);
+    assert_string_equal(import_named("web", "web2"), "succeeded");
+    s = snapshot_show(w.core, "web2", "b", &err);
+    assert_true(size > 0);
+    assert_int_equal(json_get_u64(json_object_get(s, "memory"), "plain_bytes", 0), size);
 }
 
 static bool go_on(void *ctx, uint64_t bytes, struct err *err)
@@ -220,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(no_document_of_a_stranger_makes_a_vm),
         T(no_image_of_a_stranger_leads_elsewhere),
+        T(what_a_memory_is_expanded_to_is_not_the_documents),
     };
 
     return cmocka_run_group_tests_name("core/bundles_hostile", tests, NULL, NULL);
