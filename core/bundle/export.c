@@ -113,8 +113,17 @@ static json_t *plan_json(const struct request *r, json_t *blockers)
 
 /* ---- submitting ---- */
 
+static bool is_running(const struct vm *vm, void *ctx)
+{
+    return vm->run == VM_RUNNING || vm->run == VM_PAUSED;
+}
+
+/* Under vm->writing, so that it stays what it is until the VM is held. */
 static bool make_request(struct request *r, struct err *err)
 {
+    if (vm_is(r->core, r->vm, is_running, NULL) != r->runs)
+        return err_set(err, ERR_WRONG_STATE, "%s was started or ended meanwhile: export it again",
+                       r->vm->name);
     if (!bundle_pool(r->core, r->ask->pool, &r->pool, r->root, err))
         return false;
     str_copy(r->name, sizeof r->name, r->ask->name ? r->ask->name : r->vm->name);
@@ -142,11 +151,6 @@ static bool submit(struct request *r, const struct origin *origin, struct uuid *
     json_put(args, "take", json_incref(r->taking.args));
     return vm_submit(r->core, r->vm, VM_VERB_EXPORT, args, origin, op, taking_plan_rows, &r->taking,
                      err);
-}
-
-static bool is_running(const struct vm *vm, void *ctx)
-{
-    return vm->run == VM_RUNNING || vm->run == VM_PAUSED;
 }
 
 bool vm_export(struct core *core, const char *ref, const struct bundle_ask *ask,

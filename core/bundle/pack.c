@@ -250,12 +250,20 @@ static bool is_released(struct work *w, struct err *err)
            !err_set(err, ERR_CANCELLED, "the export had ended before");
 }
 
+static bool is_live(const struct vm *vm, void *ctx)
+{
+    return vm_run_is_live(vm->run);
+}
+
+/* Of one that was off when it was asked for, its files are copied as they are. */
 static bool take(struct work *w, struct err *err)
 {
     struct taking *t = &w->taking;
 
     if (!t->args)
-        return true;
+        return !vm_is(w->core, w->vm, is_live, NULL) ||
+               err_set(err, ERR_WRONG_STATE, "%s was started meanwhile: export it again",
+                       VM_NAME(w->core, w->vm));
     if (str_eq(job_step_reached(w->job), "copy"))
         return uuid_parse(json_get_text(t->args, "snapshot"), &t->id) ||
                err_set(err, ERR_INTERNAL, "the operation has no snapshot");
