@@ -182,6 +182,14 @@ static void print_findings(struct cli *cli, const json_t *plan)
                 json_get_text(one, "detail"), json_get_text(one, "remedy"));
 }
 
+/* Whole for programs; of a table the findings are the lines. */
+static bool output_findings(struct cli *cli, const json_t *plan, struct fault *fault)
+{
+    if (cli->output == OUTPUT_JSON || cli->output == OUTPUT_JSONL || cli->output == OUTPUT_YAML)
+        return output_object(cli, plan, plan_columns, fault);
+    return output_list(cli, json_object_get(plan, "findings"), finding_columns, fault);
+}
+
 static bool import_check(struct cli *cli, const char *path, const json_t *body, struct fault *fault)
 {
     CLEANUP(json_decrefp) json_t *reply = ask_plan(cli, path, body, fault);
@@ -189,9 +197,10 @@ static bool import_check(struct cli *cli, const char *path, const json_t *body, 
 
     if (!reply)
         return false;
-    if (cli->output_given)
-        return output_object(cli, plan, finding_columns, fault);
-    print_findings(cli, plan);
+    if (!cli->output_given)
+        print_findings(cli, plan);
+    else if (!output_findings(cli, plan, fault))
+        return false;
     return json_array_size(json_object_get(plan, "blockers")) == 0 ||
            fault_set(fault, CLI_FAILED, "%s cannot be imported like that", cli_word(cli, 0));
 }

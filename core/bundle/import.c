@@ -83,6 +83,26 @@ static void look_at_media(struct request *r, json_t *spec)
     }
 }
 
+/* Of its disks alone: with a memory it is memory_fits() that says it. */
+static void look_at_snapshots_media(struct request *r, const struct copy_snapshot *s)
+{
+    const json_t *drive;
+    size_t i;
+
+    if (!uuid_is_zero(&s->memory))
+        return;
+    json_array_foreach (json_object_get(s->spec, "cdroms"), i, drive) {
+        const char *name = json_get_text(drive, "media");
+        CLEANUP(mem_freep) char *detail = NULL;
+        if (!name || medium_is_there(r, name))
+            continue;
+        detail = str_format("there is no ISO file '%.127s' here: gone back to the snapshot %.63s "
+                            "the VM starts once it is there, or CD drive %zu is emptied",
+                            name, s->name, i);
+        find(r, "media", "changes", detail, "put the file into the folder media of a pool root");
+    }
+}
+
 static bool make_spec(struct request *r, struct err *err)
 {
     const struct vm_copy *copy = &r->bundle.bundle.copy;
@@ -98,6 +118,8 @@ static bool make_spec(struct request *r, struct err *err)
         if (i < VM_DISKS_MAX && uuid_parse(json_get_text(one, "id"), &ids[i]))
             json_object_del(one, "id");
     look_at_media(r, spec);
+    for (i = 0; i < copy->n_snapshots; i++)
+        look_at_snapshots_media(r, &copy->snapshots[i]);
     if (!vm_spec_decode(spec, &r->spec, err)) {
         r->spec = (struct vm_spec){0};
         return false;
@@ -150,6 +172,20 @@ static bool ids_are_free(struct request *r, struct err *err)
     return true;
 }
 
+/* A guest that goes on has its media in its drives: none can be taken out meanwhile. */
+static bool has_media(struct request *r, const struct vm_spec *spec, struct err *err)
+{
+    for (size_t i = 0; i < spec->n_cdroms; i++) {
+        const char *name = spec->cdroms[i].media;
+        if (name && !medium_is_there(r, name))
+            return err_set(err, ERR_UNSUPPORTED,
+                           "the guest's memory was written with the ISO file '%.127s' in CD drive "
+                           "%zu, which is not here: put it into the folder media of a pool root",
+                           name, i);
+    }
+    return true;
+}
+
 /* What the machine that wrote it said of itself, as for a start from it. */
 static bool memory_fits(struct request *r, const struct copy_memory *m, struct err *err)
 {
@@ -162,7 +198,8 @@ static bool memory_fits(struct request *r, const struct copy_memory *m, struct e
         *spec = (struct vm_spec){0};
         return false;
     }
-    return host_choose_accel(r->core, (enum vm_accel)spec->accel, &accel, reason, err) &&
+    return has_media(r, spec, err) &&
+           host_choose_accel(r->core, (enum vm_accel)spec->accel, &accel, reason, err) &&
            (!backend->memory_fits || backend->memory_fits(m->made, spec, accel, err));
 }
 

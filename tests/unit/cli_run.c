@@ -410,6 +410,25 @@ static void doctor_leaves_pool_roots_out_that_are_yet_to_be_made(void **state)
     }
 }
 
+static void what_stands_in_an_imports_way_is_the_exit_code(void **state)
+{
+    static const struct step refused[] = {
+        {.line = "POST /api/v1/vms/actions/import?dry_run=true",
+         .status = 200,
+         .body = "{\"plan\":{\"blockers\":[{\"code\":\"exists\"}],\"findings\":[{\"code\":\"name\","
+                 "\"effect\":\"blocks\",\"detail\":\"taken\",\"remedy\":\"another\"}]}}"}};
+    static const struct step fine[] = {{.line = "POST /api/v1/vms/actions/import?dry_run=true",
+                                        .status = 200,
+                                        .body = "{\"plan\":{\"blockers\":[],\"findings\":[]}}"}};
+
+    assert_int_equal(RUN("vm|import|web|-p|main|--check", refused), CLI_FAILED);
+    assert_int_equal(RUN("vm|import|web|-p|main|--check|-o|json", refused), CLI_FAILED);
+    assert_non_null(strstr(out, "\"blockers\""));
+    assert_int_equal(RUN("vm|import|web|-p|main|--check|-o|csv", refused), CLI_FAILED);
+    assert_string_equal(out, "code,effect,detail,remedy\r\nname,blocks,taken,another\r\n");
+    assert_int_equal(RUN("vm|import|web|-p|main|--check|-o|json", fine), CLI_OK);
+}
+
 static void devices_are_listed_by_kind(void **state)
 {
 #define INVENTORY                                                                                  \
@@ -569,6 +588,7 @@ int main(void)
         cmocka_unit_test(doctor_leaves_pool_roots_out_that_are_yet_to_be_made),
         cmocka_unit_test(doctor_shows_what_is_well_on_demand),
         cmocka_unit_test(doctor_looks_by_itself_when_the_service_is_down),
+        cmocka_unit_test(what_stands_in_an_imports_way_is_the_exit_code),
         cmocka_unit_test(devices_are_listed_by_kind),
         cmocka_unit_test(a_new_token_stands_alone_on_stdout),
         cmocka_unit_test(a_disk_is_limited_by_the_number_it_has_in_its_vm),
