@@ -46,3 +46,5 @@ void bundle_list(struct core *core, const struct query *query, struct strbuf *ou
 /* The first of that name in any root. NOT_FOUND. Blocks until its files' names are gone. */
 bool bundle_remove(struct core *core, const char *name, const struct origin *origin,
                    struct err *err) MUST_USE;
+/* At a start, once all operations are known: removes what exports that have ended could not. */
+void bundles_sweep(struct core *core);

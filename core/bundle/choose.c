@@ -93,7 +93,7 @@ bool bundle_choose(struct core *core, const struct vm *vm, const struct bundle_c
     }
     if (ok && drop_unneeded(out->vm, err)) {
         text = json_write(out->vm);
-        if (vm_copy_read(text, strlen(text), &out->copy, err))
+        if (vm_copy_read(text, strlen(text), &out->copy, err) && bundle_fits(out, err))
             return true;
     }
     bundle_clear(out);

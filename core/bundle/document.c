@@ -13,6 +13,7 @@
 #define NUMBER_MAX   INT64_MAX
 #define FILES_MAX    8192
 #define DIGEST_CHARS 64
+#define ENTRY_BYTES  256 /* of a file or an extra in the text, at most */
 
 static const char *const extra_kinds[] = {"nvram", "nvram-secure-boot", "picture", NULL};
 
@@ -272,6 +273,23 @@ bool bundle_read(const char *text, size_t len, struct bundle *out, struct err *e
         return true;
     bundle_clear(out);
     return false;
+}
+
+/* As pack.c writes it, with what is not known yet at its longest. */
+bool bundle_fits(const struct bundle *b, struct err *err)
+{
+    const size_t entries = b->copy.n_files + BUNDLE_EXTRA_KINDS * (b->copy.n_snapshots + 1);
+    CLEANUP(json_decrefp) json_t *json = json_object();
+    CLEANUP(mem_freep) char *text = NULL;
+
+    json_object_set(json, "vm", b->vm);
+    text = json_dumps(json, JSON_INDENT(1));
+    return strlen(text) + (entries + 1) * ENTRY_BYTES <= BUNDLE_MAX ||
+           err_set(
+               err, ERR_UNSUPPORTED,
+               "what is to be said of it is longer than %u MiB: export it without snapshots, or "
+               "delete some",
+               BUNDLE_MAX >> 20);
 }
 
 json_t *bundle_json(const struct bundle *bundle)

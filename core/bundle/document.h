@@ -8,8 +8,8 @@
 #define BUNDLE_VERSION    1
 #define BUNDLE_FOLDER     "vmmd-bundles" /* in a pool root: <name>/ */
 #define BUNDLE_DOCUMENT   "bundle.json"
-#define BUNDLE_MAX        COPY_MAX
-#define BUNDLE_EXTRA_MAX  (8u << 20) /* bytes of one file that is no disk and no memory */
+#define BUNDLE_MAX        (16u << 20) /* bytes of it; every list of bundles reads them all */
+#define BUNDLE_EXTRA_MAX  (8u << 20)  /* bytes of one file that is no disk and no memory */
 #define BUNDLE_NAME_BYTES 96
 
 struct bundle_file { /* as the copy's file of the same place in its list */
@@ -40,6 +40,8 @@ struct bundle {
  * each file is needed, and there is no more of anything than a VM has. INVALID with what is wrong,
  * UNSUPPORTED when a newer vmmd wrote it. Nothing is owned by '*out' then. */
 bool bundle_read(const char *text, size_t len, struct bundle *out, struct err *err) MUST_USE;
+/* Whether the document will be no longer than one that is read. UNSUPPORTED with what to do. */
+bool bundle_fits(const struct bundle *bundle, struct err *err) MUST_USE;
 /* The document without 'copy'; owned by the caller. */
 json_t *bundle_json(const struct bundle *bundle);
 void bundle_clear(struct bundle *bundle); /* for CLEANUP */

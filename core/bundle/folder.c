@@ -2,19 +2,23 @@
  * that begins with a dot and is not shown. Whatever lies in a folder may be anybody's. */
 #include "core/base/failpoint.h"
 #include "core/base/fs.h"
+#include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/bundle/inside.h"
 #include "core/core/parts.h"
 #include "core/disk/folders.h"
+#include "core/job/job.h"
 #include "core/model/field.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define OPEN_FLAGS (O_RDONLY | O_NONBLOCK | O_NOCTTY)
+#define PART_ENDING ".part"
+#define OPEN_FLAGS  (O_RDONLY | O_NONBLOCK | O_NOCTTY)
 
 int bundles_folder(struct core *core, const char *root, struct err *err)
 {
@@ -112,16 +116,80 @@ static void remove_files(int dir)
         closedir(list);
 }
 
+static bool is_a_folder(int dir, const char *name)
+{
+    struct stat st;
+
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
 bool bundle_folder_remove(int folder, const char *name, struct err *err)
 {
     struct err ignored = {0};
     CLEANUP(closep) int dir = fs_open(folder, name, O_RDONLY | O_DIRECTORY, 0, &ignored);
 
-    if (dir >= 0 && !fs_remove(dir, BUNDLE_DOCUMENT, err))
+    if (dir >= 0 && !is_a_folder(dir, BUNDLE_DOCUMENT) && !fs_remove(dir, BUNDLE_DOCUMENT, err))
         return false;
     if (dir >= 0)
         remove_files(dir);
     return fs_remove_tree(folder, name, err);
+}
+
+/* ---- what exports have left ---- */
+
+void bundle_part_name(const struct uuid *job, char out[BUNDLE_NAME_BYTES])
+{
+    snprintf(out, BUNDLE_NAME_BYTES, ".%s" PART_ENDING, UUID_STR(job));
+}
+
+static bool is_part_name(const char *name, struct uuid *job)
+{
+    char id[UUID_TEXT];
+
+    if (name[0] != '.' || strlen(name) != UUID_TEXT + strlen(PART_ENDING) ||
+        !str_eq(name + UUID_TEXT, PART_ENDING))
+        return false;
+    str_copy(id, sizeof id, name + 1);
+    return uuid_parse(id, job);
+}
+
+/* One that nobody here knows may be another host's, which shares the folder. */
+static bool is_left(struct core *core, const struct uuid *job)
+{
+    struct err ignored = {0};
+    CLEANUP(json_decrefp) json_t *shown = job_show(core, job, &ignored);
+
+    return shown && json_get_text(shown, "ended_at");
+}
+
+static void sweep_one(struct core *core, int folder, const char *name)
+{
+    struct err err = {0};
+    struct uuid job;
+
+    if (!is_part_name(name, &job))
+        return;
+    if (!is_left(core, &job))
+        log_info("%s/%s is no ended export's: it stays", BUNDLE_FOLDER, name);
+    else if (bundle_folder_remove(folder, name, &err))
+        log_info("removed %s/%s, which an export had left", BUNDLE_FOLDER, name);
+    else
+        log_warn("%s/%s stays, which an export has left: %s", BUNDLE_FOLDER, name, err.detail);
+}
+
+void bundles_sweep(struct core *core)
+{
+    for (unsigned i = 0; i < host_roots(); i++) {
+        struct err ignored = {0};
+        int fd = folder_open(core, i, BUNDLE_FOLDER, &ignored);
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        if (!dir)
+            closep(&fd);
+        for (struct dirent *e; dir && (e = readdir(dir));)
+            sweep_one(core, dirfd(dir), e->d_name);
+        if (dir)
+            closedir(dir);
+    }
 }
 
 static bool record_removal(struct core *core, const char *name, struct err *err)

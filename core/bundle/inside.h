@@ -20,6 +20,8 @@ char *bundle_text(int dir, size_t *len, struct err *err) MUST_USE;
 int bundle_file_open(int dir, const char *name, uint64_t bytes, struct err *err) MUST_USE;
 /* With all that is in it, bundle.json first; what is missing already is success. */
 bool bundle_folder_remove(int folder, const char *name, struct err *err) MUST_USE;
+/* Of the folder while that operation writes it. */
+void bundle_part_name(const struct uuid *job, char out[BUNDLE_NAME_BYTES]);
 
 #define DIGEST_TEXT (2 * COPY_DIGEST_BYTES + 1) /* as it is in the document */
 

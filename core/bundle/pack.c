@@ -39,7 +39,7 @@ struct work {
     struct uuid pool;
     const char *root, *name;
     int folder, dir; /* of all bundles; of the one that is made */
-    char part[UUID_TEXT + 8];
+    char part[BUNDLE_NAME_BYTES];
     struct bundle bundle;
     struct pace pace;
     uint64_t done, total;
@@ -63,7 +63,7 @@ static bool begin(struct work *w, struct err *err)
     w->folder = w->dir = -1;
     w->root = json_get_text(args, "root");
     w->name = json_get_text(args, "name");
-    snprintf(w->part, sizeof w->part, ".%s.part", UUID_STR(job_id(w->job)));
+    bundle_part_name(job_id(w->job), w->part);
     w->vm = vm_get_id(w->core, job_object(w->job), err);
     if (!w->vm)
         return false;
@@ -356,7 +356,9 @@ static void settle(struct core *core, struct job *job, bool ok)
     struct err err = {0};
 
     if (begin(&w, &err) && !ok) {
-        err_ignore(bundle_folder_remove(w.folder, w.part, &err), &err);
+        if (!bundle_folder_remove(w.folder, w.part, &err))
+            log_warn("%s/%s of the pool root %s stays until the next start: %s", BUNDLE_FOLDER,
+                     w.part, w.root, err.detail);
         if (is_published(&w)) /* it has failed all the same: its name was not flushed */
             err_ignore(bundle_folder_remove(w.folder, w.name, &err), &err);
     }

@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/bundle/bundle.h"
 #include "core/core/janitor.h"
 #include "core/core/parts.h"
 #include "core/disk/disks.h"
@@ -104,6 +105,7 @@ struct core *core_open(const struct core_config *config, struct err *err)
     vms_sweep(core);
     files_settle(core);
     disks_sweep(core);
+    bundles_sweep(core);
     core->copies = copies_start(core, err);
     if (!core->copies) {
         core_close(core);

@@ -3,6 +3,8 @@
  * shown in tests/integration/bundles.c. */
 #include "tests/core/bundling.h"
 
+#include "core/bundle/document.h"
+
 static json_t *list(void)
 {
     struct err err = {0};
@@ -123,6 +125,72 @@ static void a_folder_that_lacks_something_is_broken(void **state)
     assert_true(bundle_remove(w.core, "web", &world_admin, &(struct err){0}));
     assert_int_equal(count(), 0);
     assert_int_equal(access("/etc/passwd", F_OK), 0);
+}
+
+static void a_folder_where_the_document_is_goes_too(void **state)
+{
+    CLEANUP(mem_freep) char *text = NULL;
+
+    assert_string_equal(export_to("web", "main", NULL), "succeeded");
+    text = in_bundle("web", "bundle.json");
+    assert_int_equal(unlink(text), 0);
+    assert_int_equal(mkdir(text, 0755), 0);
+    assert_string_equal(shown("state"), "broken");
+    assert_true(bundle_remove(w.core, "web", &world_admin, &(struct err){0}));
+    assert_int_equal(count(), 0);
+}
+
+/* Every list reads the documents of all folders. */
+static void a_document_without_end_is_not_read(void **state)
+{
+    CLEANUP(mem_freep) char *path = NULL, *blanks = mem_alloc(17 << 20);
+    FILE *file;
+
+    assert_string_equal(export_to("web", "main", NULL), "succeeded");
+    path = in_bundle("web", "bundle.json");
+    memset(blanks, ' ', 17 << 20);
+    file = fopen(path, "ae");
+    assert_int_equal(fwrite(blanks, 1, 17 << 20, file), 17 << 20);
+    assert_int_equal(fclose(file), 0);
+    assert_string_equal(shown("state"), "broken");
+}
+
+/* ... and so none is made. */
+static void a_document_without_end_is_not_made(void **state)
+{
+    CLEANUP(mem_freep) char *notes = mem_alloc(BUNDLE_MAX + 1);
+    CLEANUP(json_decrefp) json_t *vm = json_object();
+    const struct bundle b = {.vm = vm};
+    struct err err = {0};
+
+    assert_true(bundle_fits(&b, &err));
+    memset(notes, 'n', BUNDLE_MAX);
+    json_put_text(vm, "notes", notes);
+    assert_false(bundle_fits(&b, &err));
+    assert_int_equal(err.code, ERR_UNSUPPORTED);
+}
+
+/* What an export that could not remove its folder has left goes at the next start; that of
+ * somebody unknown, who may be writing still, stays. */
+static void what_an_export_left_goes_at_a_start(void **state)
+{
+    CLEANUP(mem_freep) char *own = NULL, *other = NULL, *in_own = NULL;
+    CLEANUP(json_decrefp) json_t *v = NULL;
+    CLEANUP(mem_freep) char *name = NULL;
+
+    assert_string_equal(export_to("web", "main", NULL), "succeeded");
+    v = document("web");
+    name = str_format(".%s.part", json_get_text(v, "operation"));
+    own = in_bundle(name, "");
+    in_own = in_bundle(name, "half.raw");
+    other = in_bundle(".00000000-0000-4000-8000-000000000001.part", "");
+    assert_int_equal(mkdir(own, 0755), 0);
+    assert_int_equal(close(open(in_own, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)), 0);
+    assert_int_equal(mkdir(other, 0755), 0);
+    world_restart(&w);
+    assert_int_equal(access(own, F_OK), -1);
+    assert_int_equal(access(other, F_OK), 0);
+    assert_int_equal(count(), 1);
 }
 
 /* ---- made of one ---- */
@@ -304,6 +372,50 @@ static void what_differs_is_said_beforehand(void **state)
     assert_string_equal(import_named("../web", NULL), "not-found");
 }
 
+static char *medium(void)
+{
+    return str_format("%s/root-main/media/install.iso", w.dir);
+}
+
+/* Off with the medium in its drive, a snapshot of its disks with it too; then saved. */
+static void export_with_a_medium(void)
+{
+    CLEANUP(mem_freep) char *path = medium();
+    CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+
+    assert_int_equal(write(fd, "iso", 3), 3);
+    world_create(&w, "cd", "\"cdroms\":[{\"media\":\"install.iso\"}]," DISKS);
+    assert_string_equal(world_take(&w, "cd", "off"), "succeeded");
+    assert_string_equal(export_to("cd", "main", "off"), "succeeded");
+    assert_string_equal(world_act(&w, "cd", VM_VERB_START), "succeeded");
+    assert_string_equal(world_act(&w, "cd", VM_VERB_SAVE), "succeeded");
+    assert_string_equal(export_to("cd", "main", "saved"), "succeeded");
+    assert_int_equal(unlink(path), 0);
+}
+
+/* An empty drive is fine for a boot, and for nobody who goes on from a memory. */
+static void a_medium_that_is_missing_is_said(void **state)
+{
+    const struct import_ask saved = {.bundle = "saved", .pool = "main", .name = "cd2"};
+    const struct import_ask dropped = {
+        .bundle = "saved", .pool = "main", .name = "cd2", .drop_memory = true};
+    const struct import_ask off = {.bundle = "off", .pool = "main", .name = "cd3"};
+    CLEANUP(json_decrefp) json_t *plan = NULL, *without = NULL, *of_off = NULL;
+
+    export_with_a_medium();
+    plan = import_plan(&saved);
+    assert_string_equal(effect_of(plan, "memory"), "blocks");
+    assert_string_equal(import_as(&saved), "unsupported");
+    without = import_plan(&dropped);
+    assert_string_equal(effect_of(without, "memory"), "");
+    assert_string_equal(effect_of(without, "media"), "changes");
+    assert_string_equal(import_as(&dropped), "succeeded");
+    assert_string_equal(world_act(&w, "cd2", VM_VERB_START), "succeeded");
+    of_off = import_plan(&off);
+    assert_int_equal(json_array_size(json_object_get(of_off, "findings")), 2);
+    assert_string_equal(import_as(&off), "succeeded");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -313,6 +425,11 @@ int main(void)
         T(a_name_is_taken_once),
         T(a_dry_run_says_what_stands_in_the_way),
         T(a_folder_that_lacks_something_is_broken),
+        T(a_folder_where_the_document_is_goes_too),
+        T(a_document_without_end_is_not_read),
+        T(a_document_without_end_is_not_made),
+        T(what_an_export_left_goes_at_a_start),
+        T(a_medium_that_is_missing_is_said),
         T(a_vm_of_a_bundle_is_what_it_was),
         T(an_imported_vm_is_exported_again),
         T(one_that_comes_back_may_keep_its_ids),
