@@ -8,9 +8,12 @@
 #include "core/port/image.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SILENCE_MS 1000
 
 static char *program; /* set before there are threads */
 
@@ -34,13 +37,27 @@ static bool judge(const struct pack_report *r, struct err *err)
     }
 }
 
+/* Between two reports somebody may have asked it to end. */
+static bool await_report(int fd, image_tell *tell, void *ctx, struct err *err)
+{
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+
+    while (poll(&one, 1, SILENCE_MS) <= 0)
+        if (!tell(ctx, 0, err))
+            return false;
+    return true;
+}
+
 /* Until it is over, or not wanted any more. */
 static bool listen_to(int fd, image_tell *tell, void *ctx, struct err *err)
 {
     struct pack_report r;
 
     for (;;) {
-        ssize_t n = read(fd, &r, sizeof r);
+        ssize_t n;
+        if (!await_report(fd, tell, ctx, err))
+            return false;
+        n = read(fd, &r, sizeof r);
         if (n < 0 && errno == EINTR)
             continue;
         if (n != (ssize_t)sizeof r || r.version != 1)
@@ -63,7 +80,7 @@ static bool run(char *const argv[], int from, int to, image_tell *tell, void *ct
     if (!tool_start(program, argv, given, ARRAY_LEN(given), &report, &pid, err))
         return false;
     ok = listen_to(report, tell, ctx, err);
-    tool_end(pid, !ok);
+    tool_end(pid, true); /* it has flushed before it says that it is done; it need not end */
     return ok;
 }
 
