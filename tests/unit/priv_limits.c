@@ -2,6 +2,7 @@
  * kernel's, since a host has controllers in one version only. */
 #include "tests/lib/harness.h"
 
+#include "backends/qemu/limits.h"
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +151,62 @@ static void the_second_version_has_all_controllers(void **state)
     tree_remove(&t);
 }
 
+static uint64_t number_in(int dir, const char *name)
+{
+    char text[32] = "";
+    CLEANUP(closep) int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0 && read(fd, text, sizeof text - 1) > 0);
+    return strtoull(text, NULL, 10);
+}
+
+/* With all its memory in use, and what QEMU takes for it, a guest of any size is not slowed down.
+ */
+static void a_guest_may_use_all_its_memory_at_full_speed(void **state)
+{
+    struct vm_spec spec = {.vcpus = 1, .video = {.model = VIDEO_NONE}};
+    struct priv_limits wanted = {0};
+    struct tree t;
+    struct err err = {0};
+    int guest;
+
+    tree_make(&t, "cgroup2 cgroup2 rw\n");
+    make(t.base_path, "probe", v2_files);
+    limits_open(&t.l, t.base, t.mounts, "base");
+    for (uint64_t bytes = 1ull << 30; bytes <= 4ull << 40; bytes *= 2) {
+        CLEANUP(mem_freep) char *name = str_format("guest-%" PRIu64, bytes >> 30);
+        make(t.base_path, name, v2_files);
+        guest = openat(t.base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        spec.memory_bytes = bytes;
+        wanted.memory_bytes = limits_of(&spec, VM_ACCEL_KVM).memory_bytes;
+        assert_true(limits_set(&t.l, guest, &vm, &wanted, &err));
+        assert_true(number_in(guest, "memory.high") >= bytes + bytes / 200 + (64ull << 20));
+        assert_true(number_in(guest, "memory.high") < number_in(guest, "memory.max"));
+        close(guest);
+    }
+    tree_remove(&t);
+}
+
+/* BFQ reads a file of its own, other schedulers the common one. */
+static void a_disks_share_is_written_for_every_scheduler(void **state)
+{
+    static const char *const both[] = {"io.weight", "io.bfq.weight", NULL};
+    struct tree t;
+    struct err err = {0};
+    int guest;
+
+    tree_make(&t, "cgroup2 cgroup2 rw\n");
+    make(t.base_path, "probe", both);
+    limits_open(&t.l, t.base, t.mounts, "base");
+    assert_int_equal(t.l.way[PRIV_LIMIT_IO], PRIV_LIMIT_V2);
+    guest = openat(t.base, "probe", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(limits_set(&t.l, guest, &vm, &all, &err));
+    assert_file(t.base_path, "probe/io.weight", "5000");
+    assert_file(t.base_path, "probe/io.bfq.weight", "545");
+    close(guest);
+    tree_remove(&t);
+}
+
 static void no_limit_is_written_as_one(void **state)
 {
     static const struct priv_limits nothing;
@@ -244,6 +302,8 @@ int main(void)
         cmocka_unit_test(a_controller_is_found_in_the_hierarchy_that_has_it),
         cmocka_unit_test(what_is_no_mount_is_not_found),
         cmocka_unit_test(the_second_version_has_all_controllers),
+        cmocka_unit_test(a_guest_may_use_all_its_memory_at_full_speed),
+        cmocka_unit_test(a_disks_share_is_written_for_every_scheduler),
         cmocka_unit_test(no_limit_is_written_as_one),
         cmocka_unit_test(what_no_version_has_is_left_out),
         cmocka_unit_test(the_first_version_serves_where_the_second_has_none),

@@ -26,6 +26,7 @@
 #define SWEEP_MOST  64
 #define FOLDER_NAME (UUID_TEXT + 8)
 #define VALUE_SIZE  48
+#define SLOW_MOST   (64ull << 20)
 
 /* As the kernel calls them. */
 static const char *const controllers[] = {[PRIV_LIMIT_CPU] = "cpu",
@@ -78,10 +79,14 @@ static void memory_max(const struct priv_limits *wanted, char out[VALUE_SIZE])
     put(out, wanted->memory_bytes);
 }
 
-/* From there on the kernel takes back what it can, and the guest becomes slow before it dies. */
+/* From there on the kernel takes back what it can, and the guest becomes slow before it dies. What
+ * lies above does not grow with the guest: it must stay within what QEMU has beside the guest's
+ * memory, or a large guest that uses its memory is slow for ever. */
 static void memory_high(const struct priv_limits *wanted, char out[VALUE_SIZE])
 {
-    put(out, wanted->memory_bytes - wanted->memory_bytes / 32);
+    uint64_t slow = wanted->memory_bytes / 32;
+
+    put(out, wanted->memory_bytes - (slow < SLOW_MOST ? slow : SLOW_MOST));
 }
 
 static void io_weight(const struct priv_limits *wanted, char out[VALUE_SIZE])
@@ -105,7 +110,8 @@ static void pids_max(const struct priv_limits *wanted, char out[VALUE_SIZE])
         str_copy(out, VALUE_SIZE, "max");
 }
 
-/* Every file of a controller is needed, but of two with 'or' one: the first that is there. */
+/* Every file of a controller is needed, but of two with 'or' one. Each that is there is written:
+ * which of them is read depends on the scheduler of each disk. */
 enum need { NEEDED, OR_NEXT, OR_BEFORE };
 
 static const struct knob {
@@ -356,15 +362,11 @@ static bool turn(const struct knob *k, int dir, const struct priv_limits *wanted
 static bool set_one(enum priv_limit limit, enum priv_limit_way way, int dir,
                     const struct priv_limits *wanted, struct err *err)
 {
-    bool missing = false;
-
     for (size_t i = 0; i < ARRAY_LEN(knobs); i++) {
         const struct knob *k = &knobs[i];
         if (k->limit != limit || k->way != way)
             continue;
-        if (k->need == OR_NEXT && (missing = !has_file(dir, k->file)))
-            continue;
-        if (k->need == OR_BEFORE && !missing)
+        if (k->need != NEEDED && !has_file(dir, k->file))
             continue;
         if (!turn(k, dir, wanted, err))
             return false;
