@@ -302,11 +302,54 @@ static void a_flood_of_states_has_to_wait(void **state)
     assert_in_range(said, FLOOD_STATES / 2, FLOOD_STATES);
     assert_in_range(rig.w.events.last, 2 * said - 1, 2 * said); /* none was lost */
     assert_true(rig.w.qmp.sock >= 0);
-    assert_in_range(qmp_tick(&rig.w, clock_mono_ms()), clock_mono_ms() + 1,
-                    clock_mono_ms() + FLOOD_DEAF_MS);
+    assert_true(rig.w.flood.deaf_until_ms > 0);
+    assert_true(qmp_tick(&rig.w, rig.w.flood.deaf_until_ms - 1) == rig.w.flood.deaf_until_ms);
     rig.w.flood.deaf_until_ms = 0; /* the time is over */
     assert_true(say_often("{\"event\":\"STOP\"}\n", 1) == 1);
     rig_clear(&rig);
+}
+
+/* As many as fit into what is read at once must not come through with the last that is free. */
+static void a_flood_in_large_pieces_has_to_wait_as_well(void **state)
+{
+    static const char line[] = "{\"event\":\"RESUME\"}\n{\"event\":\"STOP\"}\n";
+    struct strbuf text = {0};
+    int64_t began, took;
+    unsigned lines = 0;
+
+    for (; text.len < 16384; lines += 2)
+        strbuf_add(&text, line, sizeof line - 1);
+    rig_start(&rig);
+    began = clock_mono_ms();
+    rig_qemu_says(&rig, text.data);
+    took = clock_mono_ms() - began;
+    assert_in_range(rig.w.events.last, FLOOD_STATES,
+                    FLOOD_STATES + FLOOD_PIECE / FLOOD_STATE_BYTES +
+                        FLOOD_STATES_PER_S * took / 1000 + 1);
+    assert_true(rig.w.events.last < lines);
+    assert_true(rig.w.flood.deaf_until_ms > 0);
+    rig_clear(&rig);
+    strbuf_clear(&text);
+}
+
+/* Whatever QEMU says at once, in an hour there are no more than the bound. */
+static void what_was_too_much_is_paid_for(void **state)
+{
+    struct flood f = {0};
+    unsigned taken = 0;
+
+    for (int64_t now = 1000; now < 3601000; now += 10) {
+        size_t at_once = flood_piece(&f, now) / FLOOD_STATE_BYTES;
+        if (flood_is_deaf(&f, now))
+            continue;
+        for (size_t i = 0; i < at_once; i++)
+            taken += flood_takes(&f, true, now);
+    }
+    assert_in_range(taken, FLOOD_STATES_PER_S * 3500,
+                    FLOOD_STATES + FLOOD_STATES_PER_S * 3600 + 100);
+    assert_false(flood_is_deaf(&f, 3601000 + 10000));
+    (void)flood_piece(&f, 3601000 + 600000); /* after a while all is as it was */
+    assert_int_equal(f.states.left, FLOOD_STATES);
 }
 
 static void a_flood_of_anything_else_is_dropped(void **state)
@@ -341,6 +384,8 @@ int main(void)
         cmocka_unit_test(large_events_are_cut_and_old_ones_dropped),
         cmocka_unit_test(qemu_cannot_speak_in_the_workers_name),
         cmocka_unit_test(a_flood_of_states_has_to_wait),
+        cmocka_unit_test(a_flood_in_large_pieces_has_to_wait_as_well),
+        cmocka_unit_test(what_was_too_much_is_paid_for),
         cmocka_unit_test(a_flood_of_anything_else_is_dropped),
     };
 

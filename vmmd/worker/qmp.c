@@ -24,7 +24,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PIECE      16384
+#define PIECE      (FLOOD_PIECE + FLOOD_STATES * FLOOD_STATE_BYTES)
 #define MAX_VALUES 400000 /* in one answer */
 
 void qmp_open(struct worker *w, int sock)
@@ -293,7 +293,8 @@ static bool take_lines(struct worker *w)
 static void receive(struct worker *w)
 {
     char piece[PIECE];
-    ssize_t n = recv(w->qmp.sock, piece, sizeof piece, MSG_DONTWAIT);
+    size_t most = flood_piece(&w->flood, clock_mono_ms());
+    ssize_t n = recv(w->qmp.sock, piece, most, MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
