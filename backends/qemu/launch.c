@@ -139,19 +139,32 @@ static struct machine *launch_in(int sock, const struct machine_plan *plan,
     return NULL;
 }
 
+/* What is written to a file in memory counts as QEMU's, and nobody can tell how much that will be.
+ */
+static bool choose_limits(const struct machine_plan *plan, struct host_limits *limits,
+                          struct err *err)
+{
+    *limits = limits_of(plan->spec, plan->accel);
+    if (!plan_is_in_memory(plan))
+        return true;
+    limits->memory_bytes = 0;
+    return !plan->spec->require_limits ||
+           err_field(err, ERR_UNSUPPORTED, "/require_limits",
+                     "a disk lies in memory (tmpfs), so that the VM's memory cannot be limited: "
+                     "move it to another pool, or set require_limits to false");
+}
+
 static bool launch(const struct machine_plan *plan, const struct machine_owner *owner,
                    struct machine **out, struct err *err)
 {
-    struct host_limits limits = limits_of(plan->spec, plan->accel);
+    struct host_limits limits;
     const struct host_wants wants = {.kvm = plan->accel == VM_ACCEL_KVM,
                                      .net = plan->spec->n_nics && passt_is_there()};
     CLEANUP(closep) int sock = -1;
     struct err swept = {0};
 
     *out = NULL;
-    if (plan_is_in_memory(plan))
-        limits.memory_bytes = 0; /* nobody can tell how much the files will take of it */
-    if (!sweep_remains(&plan->vm, err))
+    if (!choose_limits(plan, &limits, err) || !sweep_remains(&plan->vm, err))
         return false;
     if (FAILPOINT_AROUND("qemu.spawn",
                          host_worker_spawn(&plan->vm, plan->slot, wants, &limits, &sock, err), err))

@@ -31,7 +31,7 @@ bool plan_is_in_memory(const struct machine_plan *plan)
     struct statfs fs;
 
     for (size_t i = 0; i < plan->n_disks; i++)
-        for (size_t k = 0; k < plan->disks[i].n_fds; k++)
+        for (size_t k = plan->disks[i].leaf_stays_empty; k < plan->disks[i].n_fds; k++)
             if (fstatfs(plan->disks[i].fds[k], &fs) == 0 && fs.f_type == TMPFS_MAGIC)
                 return true;
     return false;

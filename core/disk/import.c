@@ -180,7 +180,8 @@ static struct plan_disk *make_disk(struct import *import, int overlay, uint64_t 
                                .files = mem_array(2, sizeof *disk->files),
                                .fds = mem_array(2, sizeof *disk->fds),
                                .base_formats = mem_array(2, sizeof *disk->base_formats),
-                               .n_fds = 2};
+                               .n_fds = 2,
+                               .leaf_stays_empty = true};
     disk->files[0] = uuid_new();
     disk->files[1] = uuid_new();
     disk->fds[0] = overlay;

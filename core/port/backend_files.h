@@ -14,9 +14,9 @@ struct plan_disk {
     struct uuid *files; /* n_fds file ids; the nodes are named after them. NULL: no snapshots */
     int *fds;           /* leaf first (O_RDWR), then bases (O_RDONLY); taken by start() */
     size_t n_fds;
-    int *base_formats; /* n_fds - 1 × enum disk_format; NULL: all qcow2 */
-    uint64_t
-        base_bytes; /* the lowest is raw and ends here, whatever its file has behind it; 0: no */
+    int *base_formats;   /* n_fds - 1 × enum disk_format; NULL: all qcow2 */
+    uint64_t base_bytes; /* the lowest is raw and ends here, whatever its file has behind; 0: no */
+    bool leaf_stays_empty; /* nothing is ever written to it: where it lies costs nobody memory */
 };
 
 /* A new file that a disk writes to from now on, on top of the one it wrote to. */
