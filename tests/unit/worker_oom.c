@@ -4,6 +4,7 @@
 #include "vmmd/worker/oom.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define V2 "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 #define HYBRID                                                                                     \
@@ -46,6 +47,39 @@ static void in_a_container_a_part_of_the_hierarchy_is_mounted(void **state)
                  "/sys/fs/cgroup/memory", "/x", "memory.oom_control");
 }
 
+static bool is_own(const char *cgroup)
+{
+    struct oom_place place;
+
+    assert_true(oom_find(cgroup, HYBRID, &place));
+    return oom_is_own(&place);
+}
+
+/* The group of a container, say, has a limit as well, and may have reached it a hundred times. */
+static void a_group_that_vmmd_did_not_make_is_not_the_vms(void **state)
+{
+    assert_true(is_own("0::/vmm.slice/vmmd-workers.service/vm-3-0b5ee8e5/guest\n"));
+    assert_true(is_own("4:memory:/vmmd-77/vm-0b5ee8e5-0000-4000-8000-000000000000\n"));
+    assert_false(is_own("0::/vmm.slice/vmmd-workers.service/vm-3-0b5ee8e5\n"));
+    assert_false(is_own("0::/vmm.slice/vmmd-workers.service\n"));
+    assert_false(is_own("0::/guest\n"));
+    assert_false(is_own("0::/\n"));
+    assert_false(is_own("4:memory:/\n"));
+    assert_false(is_own("4:memory:/jobs/b\n"));
+    assert_false(is_own("4:memory:/vm-12\n"));
+}
+
+/* The test's own group is nobody's VM. */
+static void without_a_group_of_its_own_no_limit_was_hit(void **state)
+{
+    struct oom o = {.fd = -1, .hits = -1};
+
+    oom_watch(&o, getpid());
+    assert_int_equal(o.hits, -1);
+    assert_false(oom_was_limit(&o));
+    oom_close(&o);
+}
+
 static void what_cannot_be_read_is_no_place(void **state)
 {
     struct oom_place place;
@@ -74,6 +108,8 @@ int main(void)
         cmocka_unit_test(one_hierarchy_has_it_in_the_groups_events),
         cmocka_unit_test(many_hierarchies_have_it_with_the_memory_controller),
         cmocka_unit_test(in_a_container_a_part_of_the_hierarchy_is_mounted),
+        cmocka_unit_test(a_group_that_vmmd_did_not_make_is_not_the_vms),
+        cmocka_unit_test(without_a_group_of_its_own_no_limit_was_hit),
         cmocka_unit_test(what_cannot_be_read_is_no_place),
         cmocka_unit_test(the_counter_is_found_among_others),
     };

@@ -3,6 +3,7 @@
 #include "vmmd/worker/oom.h"
 
 #include "core/base/fs.h"
+#include "core/base/id.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 
@@ -94,6 +95,19 @@ bool oom_find(const char *cgroup, const char *mountinfo, struct oom_place *out)
     return find_in(cgroup, mountinfo, true, out) || find_in(cgroup, mountinfo, false, out);
 }
 
+/* As vmmd/priv/leaf.h and limits.h name them: vm-<slot>-<uuid>/guest, and vm-<uuid> in v1. */
+bool oom_is_own(const struct oom_place *place)
+{
+    const char *last = strrchr(place->group, '/'), *above;
+
+    if (!last)
+        return false;
+    if (place->v1)
+        return str_starts(last, "/vm-") && strlen(last) == strlen("/vm-") + UUID_TEXT - 1;
+    above = memrchr(place->group, '/', (size_t)(last - place->group));
+    return str_eq(last, "/guest") && above && str_starts(above, "/vm-");
+}
+
 uint64_t oom_parse(const char *text, const char *word)
 {
     size_t len = strlen(word);
@@ -171,7 +185,7 @@ void oom_watch(struct oom *o, pid_t pid)
     if (o->fd < 0)
         return;
     o->before = count(o->fd, "oom_kill");
-    o->hits = open_hits(&place);
+    o->hits = oom_is_own(&place) ? open_hits(&place) : -1;
     o->v1 = place.v1;
 }
 

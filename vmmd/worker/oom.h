@@ -11,7 +11,7 @@
 struct oom {
     int fd; /* the file with the counter; -1: the host has none */
     uint64_t before;
-    int hits; /* the file that says how often the group's own limit was hit, or -1 */
+    int hits; /* the file that says how often the VM's own limit was hit; -1: it has none */
     bool v1;
 };
 
@@ -19,7 +19,7 @@ struct oom {
  * one, oom_struck() is false. */
 void oom_watch(struct oom *o, pid_t pid);
 bool oom_struck(const struct oom *o);
-/* Was it the limit of the group itself, not the memory of the host or of what lies above? */
+/* Was it the limit of the VM itself, not the memory of the host or of what lies above? */
 bool oom_was_limit(const struct oom *o);
 void oom_close(struct oom *o);
 
@@ -32,5 +32,8 @@ struct oom_place {
 };
 /* From the texts of /proc/self/cgroup and /proc/self/mountinfo. Pure. */
 bool oom_find(const char *cgroup, const char *mountinfo, struct oom_place *out);
+/* Is that group a VM's own, with the limit that vmmd gave it? Else it is that of the daemon, of its
+ * container, or of the host, and the VM has no limit. Pure. */
+bool oom_is_own(const struct oom_place *place);
 /* What 'word' ("oom_kill") counts in the text of such a file; 0 when it is not there. Pure. */
 uint64_t oom_parse(const char *text, const char *word);
