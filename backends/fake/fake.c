@@ -465,7 +465,7 @@ static bool fake_limit(struct machine *m, const struct vm_spec *spec, struct err
     if (ok)
         print_done(m, "cpu %u%%\r\n", spec->limits.cpu_percent);
     lock_drop(&m->lock);
-    return ok;
+    return ok && FAILPOINT("fake.limit.done", err);
 }
 
 static bool fake_set_vcpus(struct machine *m, unsigned wanted, unsigned *now, struct err *err)

@@ -159,7 +159,7 @@ bool vm_limits_eq(const struct vm_limits *a, const struct vm_limits *b)
            a->io_weight == b->io_weight && a->pids == b->pids;
 }
 
-static bool pids_suffice(const struct vm_spec *spec, struct err *err)
+bool vm_limits_suffice(const struct vm_spec *spec, struct err *err)
 {
     unsigned least = PIDS_MIN + 2 * vm_spec_max_vcpus(spec);
 
@@ -186,7 +186,7 @@ bool vm_spec_rules(const struct vm_spec *spec, struct err *err)
 {
     static bool (*const rules[])(const struct vm_spec *, struct err *) = {
         memory_is_whole, max_vcpus_suffice, topology_fits, firmware_fits,   boot_fits,
-        ide_fits,        nics_fit,          heads_fit,     disks_are_whole, pids_suffice,
+        ide_fits,        nics_fit,          heads_fit,     disks_are_whole, vm_limits_suffice,
     };
 
     for (size_t i = 0; i < ARRAY_LEN(rules); i++)

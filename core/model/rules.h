@@ -10,6 +10,8 @@ bool disk_size_rules(int format, uint64_t size_bytes, struct err *err) MUST_USE;
 bool disk_limits_rules(const struct disk_limits *limits, struct err *err) MUST_USE;
 /* Do they differ in nothing that a running machine can be told? */
 bool vm_limits_eq(const struct vm_limits *a, const struct vm_limits *b);
+/* INVALID: QEMU would not find the threads it needs for this many processors. */
+bool vm_limits_suffice(const struct vm_spec *spec, struct err *err) MUST_USE;
 bool disk_limits_eq(const struct disk_limits *a, const struct disk_limits *b);
 /* Processors the board has room for: cpu.max_vcpus, at least vcpus. */
 unsigned vm_spec_max_vcpus(const struct vm_spec *spec);

@@ -180,7 +180,8 @@ static void change_limits(struct core *core, struct work *w, const struct backen
     }
 }
 
-/* What memory it may take waits for the next start. */
+/* What memory it may take waits for the next start, and all of it where the machine that runs has
+ * more processors than so few threads are for. What was written in part is taken back. */
 static void limit_guest(struct work *w, const struct backend *backend, struct machine *machine)
 {
     struct vm_limits was = w->active->limits;
@@ -188,12 +189,18 @@ static void limit_guest(struct work *w, const struct backend *backend, struct ma
 
     w->active->limits = w->wanted->limits;
     w->active->limits.memory_extra_bytes = was.memory_extra_bytes;
+    if (!vm_limits_suffice(w->active, &err)) {
+        w->active->limits = was;
+        note(w, &err);
+        return;
+    }
     if (FAILPOINT("vm.live.guest", &err) && backend->limit(machine, w->active, &err)) {
         w->changed = true;
         return;
     }
-    w->active->limits = was;
     note(w, &err);
+    w->active->limits = was;
+    err_ignore(backend->limit(machine, w->active, &err), &err);
 }
 
 /* The row is old: memory tells how many processors there are, and of the media that were changed

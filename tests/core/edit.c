@@ -467,6 +467,52 @@ static void a_limit_that_could_not_be_set_is_pending_with_the_reason(void **stat
     assert_string_equal(world_vm(&w, "web", "pending"), "null");
 }
 
+/* On the fake machine's terminal. */
+static void await_words(const char *words)
+{
+    char text[4096] = "";
+    uint64_t offset = 0, end;
+    struct err err = {0};
+
+    for (size_t len = 0; !strstr(text, words); text[len] = 0) {
+        ssize_t n = vm_serial_read(w.core, "web", 0, &offset, text + len, sizeof text - 1 - len,
+                                   5000, &end, &err);
+        if (n <= 0)
+            fail_msg("'%s' was not said, only: %s", words, text);
+        len += (size_t)n;
+        offset += (uint64_t)n;
+    }
+}
+
+static void limits_that_were_set_in_part_are_taken_back(void **state)
+{
+    struct err err;
+
+    world_create(&w, "web", "\"limits\":{\"cpu_percent\":50}");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    fail_at("fake.limit.done");
+    assert_null(edit("web", "{\"limits\":{\"cpu_percent\":150}}", &err));
+    fail_nowhere();
+    assert_non_null(strstr(world_vm(&w, "web", "pending"), "150"));
+    assert_non_null(strstr(world_vm(&w, "web", "pending_reason"), "fake.limit.done"));
+    await_words("cpu 150%\r\ncpu 50%\r\n");
+}
+
+/* As many as the VM has at its next start would need less. */
+static void threads_suffice_for_the_processors_that_run(void **state)
+{
+    struct err err;
+
+    world_create(&w, "web", "\"cpu\":{\"max_vcpus\":64}");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_null(edit("web", "{\"cpu\":{\"max_vcpus\":2},\"limits\":{\"pids\":140}}", &err));
+    assert_non_null(strstr(world_vm(&w, "web", "pending"), "140"));
+    assert_non_null(strstr(world_vm(&w, "web", "pending_reason"), "threads"));
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "pending"), "null");
+}
+
 /* The host of these tests has no controllers. */
 static void what_the_host_cannot_enforce_is_told(void **state)
 {
@@ -542,6 +588,8 @@ int main(void)
         STORY(a_medium_that_is_gone_does_not_stand_in_the_way_of_other_edits),
         STORY(media_are_listed_page_by_page),
         STORY(limits_are_changed_while_it_runs),
+        STORY(limits_that_were_set_in_part_are_taken_back),
+        STORY(threads_suffice_for_the_processors_that_run),
         STORY(a_limit_that_could_not_be_set_is_pending_with_the_reason),
         STORY(what_the_host_cannot_enforce_is_told),
         STORY(limits_that_nobody_enforces_are_refused_when_they_are_required),

@@ -207,6 +207,28 @@ static void a_disks_share_is_written_for_every_scheduler(void **state)
     tree_remove(&t);
 }
 
+/* As the kernel of v1 does with what is more than the group above has. */
+static void what_the_kernel_finds_too_much_is_said_to_be(void **state)
+{
+    static const char *const files[] = {"cpu.weight", NULL};
+    CLEANUP(mem_freep) char *link = NULL;
+    struct tree t;
+    struct err err = {0};
+    int guest;
+
+    tree_make(&t, "cgroup2 cgroup2 rw\n");
+    make(t.base_path, "probe", files);
+    link = str_format("%s/probe/cpu.max", t.base_path);
+    assert_int_equal(symlink("/proc/self/oom_score_adj", link), 0); /* takes one number only */
+    limits_open(&t.l, t.base, t.mounts, "base");
+    guest = openat(t.base, "probe", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_false(limits_set(&t.l, guest, &vm, &all, &err));
+    assert_int_equal(err.code, ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.detail, "cpu.max: the group that vmmd lives in allows less"));
+    close(guest);
+    tree_remove(&t);
+}
+
 static void no_limit_is_written_as_one(void **state)
 {
     static const struct priv_limits nothing;
@@ -304,6 +326,7 @@ int main(void)
         cmocka_unit_test(the_second_version_has_all_controllers),
         cmocka_unit_test(a_guest_may_use_all_its_memory_at_full_speed),
         cmocka_unit_test(a_disks_share_is_written_for_every_scheduler),
+        cmocka_unit_test(what_the_kernel_finds_too_much_is_said_to_be),
         cmocka_unit_test(no_limit_is_written_as_one),
         cmocka_unit_test(what_no_version_has_is_left_out),
         cmocka_unit_test(the_first_version_serves_where_the_second_has_none),

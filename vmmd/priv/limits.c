@@ -355,7 +355,13 @@ static bool turn(const struct knob *k, int dir, const struct priv_limits *wanted
     char value[VALUE_SIZE];
 
     k->value(wanted, value);
-    return write_text(dir, k->file, value) || err_errno(err, errno, "write %s", k->file);
+    if (write_text(dir, k->file, value))
+        return true;
+    return errno == EINVAL ? err_set(err, ERR_UNSUPPORTED,
+                                     "the kernel refuses %s in %s: the group that vmmd lives in "
+                                     "allows less than that",
+                                     value, k->file)
+                           : err_errno(err, errno, "write %s", k->file);
 }
 
 /* All knobs of one controller. */
