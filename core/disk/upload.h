@@ -38,7 +38,7 @@ void upload_close(struct upload *upload);
 /* Removes unfinished ones that nobody has gone on with. The janitor calls it. */
 void uploads_sweep(struct core *core);
 
-/* Keeps others from an image while it is removed: BUSY while a body of it is being taken. To be closed
- * with upload_close(). */
+/* Keeps others from an image while it is removed: BUSY while a body of it is being taken. To be
+ * closed with upload_close(). */
 struct upload *upload_claim(struct core *core, unsigned root, const char *name,
                             struct err *err) MUST_USE;

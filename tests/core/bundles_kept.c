@@ -99,11 +99,13 @@ static void as_a_stranger(struct who *who)
 {
     const struct user_spec spec = {.name = "ann", .role = ROLE_NONE};
     const struct grant_spec grant = {.label = "team=ann", .role = ROLE_OPERATOR};
+    const struct grant_spec pool = {.pool = "main", .rights = RIGHT_BIT(RIGHT_STORAGE_READ)};
     struct err err = {0};
     struct uuid id, ignored;
 
     assert_true(user_create(w.core, &spec, &world_admin, &id, &err));
     assert_true(grant_create(w.core, "ann", &grant, &world_admin, &ignored, &err));
+    assert_true(grant_create(w.core, "ann", &pool, &world_admin, &ignored, &err));
     assert_true(user_is(w.core, &id, who, &err));
     sight_begin(who, RIGHT_VM_CREATE);
 }

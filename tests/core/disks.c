@@ -1,7 +1,6 @@
 /* Disks that come, grow and go on the fake backend: what there is afterwards, in the configuration,
  * in the pools and in the machine, and what a restart of the daemon makes of it. That a guest sees
  * it is shown with a real one: tests/integration/disks.c. */
-#include "tests/lib/points.h"
 #include "tests/lib/world_acts.h"
 #include "tests/lib/world_disks.h"
 
@@ -11,10 +10,8 @@
 #include "core/base/str.h"
 #include "core/core/parts.h"
 #include "core/disk/change.h"
-#include "core/disk/imports.h"
 #include "core/disk/pool.h"
 #include "core/disk/space.h"
-#include "core/job/job.h"
 #include "core/snap/snap.h"
 
 #include <fcntl.h>
@@ -163,8 +160,7 @@ static void every_bus_and_format_has_its_say(void **state)
 
 static void a_pool_says_which_format_new_disks_have(void **state)
 {
-    CLEANUP(json_decrefp)
-    json_t *patch = json_pack("{s:s}", "default_format", "raw"), *pool = NULL;
+    CLEANUP(json_decrefp) json_t *patch = json_pack("{s:s}", "default_format", "raw"), *pool = NULL;
     struct err err = {0};
 
     pool = pool_edit(w.core, "main", patch, &world_admin, &err);
@@ -439,127 +435,6 @@ static void what_operations_put_by_is_not_there_for_others(void **state)
     assert_false(space_check(w.core, &pool, 64 * MIB, NULL, &err));
 }
 
-#ifndef VMMD_TSAN /* vmmd-inspect may make too few calls for the thread sanitizer to live */
-static void an_image_is_imported_and_stays_where_it_is(void **state)
-{
-    uint64_t size;
-
-    assert_true(world_disk_import_one(&w));
-    assert_int_equal(world_disks(&w, &size), 2);
-    assert_int_equal(size, 2 * MIB);
-    assert_int_equal(world_files(&w), 2);
-    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\",\"format\":\"qcow2\"},"
-                            "\"size_bytes\":4194304,\"format\":\"vhdx\"}"),
-                        "succeeded");
-    assert_int_equal(world_disks(&w, &size), 3);
-    assert_int_equal(size, 4 * MIB);
-}
-
-static json_t *plan(const char *body, struct err *err)
-{
-    CLEANUP(json_decrefp) json_t *json = json_loads(body, 0, NULL);
-
-    *err = (struct err){0};
-    return disk_import_plan(w.core, "web", json, &world_admin, err);
-}
-
-static void a_dry_run_shows_what_an_image_is(void **state)
-{
-    struct err err;
-    CLEANUP(json_decrefp) json_t *v = NULL;
-
-    world_image_is_there(&w);
-    v = plan("{\"source\":{\"file\":\"there.qcow2\"},\"format\":\"raw\",\"size_bytes\":4194304}",
-             &err);
-    assert_non_null(v);
-    assert_string_equal(json_get_text(v, "image_format"), "qcow2");
-    assert_string_equal(json_get_text(v, "format"), "raw");
-    assert_string_equal(json_get_text(v, "pool"), "main");
-    assert_int_equal(json_get_u64(v, "image_bytes", 0), 2 * MIB);
-    assert_int_equal(json_get_u64(v, "size_bytes", 0), 4 * MIB);
-    assert_null(plan("{\"source\":{\"file\":\"there.qcow2\",\"format\":\"vhdx\"}}", &err));
-    assert_int_equal(err.code, ERR_INVALID);
-    assert_null(plan("{\"source\":{\"file\":\"none.qcow2\"}}", &err));
-    assert_int_equal(err.code, ERR_NOT_FOUND);
-    assert_null(plan("{\"size_bytes\":1048576}", &err));
-    assert_string_equal(err.field, "/source");
-    assert_int_equal(world_disks(&w, NULL), 1);
-    assert_int_equal(world_files(&w), 1);
-    assert_string_equal(world_vm(&w, "web", "job"), "null");
-}
-
-static void an_image_that_is_refused_leaves_nothing(void **state)
-{
-    world_image_is_there(&w);
-    assert_string_equal(add("{\"source\":{\"file\":\"none.qcow2\"}}"), "not-found");
-    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\",\"format\":\"vmdk\"}}"),
-                        "invalid");
-    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":1048576}"),
-                        "invalid"); /* smaller than the image's */
-    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":\"10G\"}"),
-                        "invalid");
-    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":-1}"),
-                        "invalid");
-    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":0}"), "invalid");
-    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\"},\"size_bytes\":null}"),
-                        "invalid");
-    assert_string_equal(add("{\"source\":{\"file\":\"there.qcow2\",\"root\":\"second\"}}"),
-                        "not-found");
-    assert_string_equal(add("{\"source\":{}}"), "invalid");
-    assert_string_equal(add("{\"source\":7}"), "invalid");
-    assert_int_equal(world_disks(&w, NULL), 1);
-    assert_int_equal(world_files(&w), 1);
-}
-
-#ifdef VMMD_FAILPOINTS
-static void an_import_that_fails_leaves_nothing(void **state)
-{
-    world_image_is_there(&w);
-    failpoint_arm("import.mirror=fail");
-    assert_string_not_equal(add("{\"source\":{\"file\":\"there.qcow2\"}}"), "succeeded");
-    failpoint_arm(NULL);
-    assert_int_equal(world_disks(&w, NULL), 1);
-    assert_int_equal(world_files(&w), 1);
-    assert_string_equal(world_vm(&w, "web", "job"), "null");
-}
-
-static const char *drop_image(void)
-{
-    struct err err = {0};
-
-    return import_remove(w.core, "main", "there.qcow2", &world_admin, &err) ? "gone"
-                                                                            : err_slug(err.code);
-}
-
-/* Held where the copy would begin: its image is kept for it, and a cancellation takes all back. */
-static void an_import_that_is_cancelled_leaves_nothing(void **state)
-{
-    CLEANUP(mem_freep) char *path = str_format("%s/points", w.dir);
-    CLEANUP(json_decrefp)
-    json_t *body = json_loads("{\"source\":{\"file\":\"there.qcow2\"}}", 0, NULL);
-    const struct point copying = {"import.mirror", 1};
-    const char *while_read;
-    struct err err = {0};
-
-    world_image_is_there(&w);
-    points_open(path);
-    points_arm(&copying, false);
-    assert_true(disk_add(w.core, "web", body, &world_admin, &op, &err));
-    assert_true(points_reached(20000));
-    while_read = drop_image();
-    assert_true(job_cancel(w.core, &op, &world_admin, &err));
-    points_release();
-    points_close();
-    assert_string_equal(while_read, "busy");
-    assert_string_equal(world_outcome(&w, true, &op, &err), "cancelled");
-    assert_int_equal(world_disks(&w, NULL), 1);
-    assert_int_equal(world_files(&w), 1);
-    assert_string_equal(world_vm(&w, "web", "job"), "null");
-    assert_string_equal(drop_image(), "gone");
-}
-#endif
-#endif
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -586,15 +461,6 @@ int main(void)
         T(a_pool_that_is_short_of_space_says_so),
         T(a_quota_limits_what_its_disks_promise),
         T(what_operations_put_by_is_not_there_for_others),
-#ifndef VMMD_TSAN
-        T(an_image_is_imported_and_stays_where_it_is),
-        T(a_dry_run_shows_what_an_image_is),
-        T(an_image_that_is_refused_leaves_nothing),
-#ifdef VMMD_FAILPOINTS
-        T(an_import_that_fails_leaves_nothing),
-        T(an_import_that_is_cancelled_leaves_nothing),
-#endif
-#endif
     };
 
     return cmocka_run_group_tests_name("core/disks", tests, NULL, NULL);

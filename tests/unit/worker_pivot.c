@@ -45,17 +45,14 @@ static void qemu_says_job(const char *job, const char *status)
 {
     char text[200];
 
-    snprintf(text, sizeof text,
-             "{\"event\":\"JOB_STATUS_CHANGE\",\"data\":{\"id\":\"%s\",\"status\":\"%s\"}}\r\n",
-             job, status);
+    snprintf(text, sizeof text, "{\"event\":\"%s\",\"data\":{\"id\":\"%s\",\"status\":\"%s\"}}\r\n",
+             "JOB_STATUS_CHANGE", job, status);
     rig_qemu_says(&rig, text);
 }
 
-/* Its deadline is drawn up, not the clock put forward: what waits beside it (the next look) stays. */
-static void time_runs_out(void)
+static void time_runs_out(void) /* for the switch alone: the next look is not due by it */
 {
-    rig.w.pivot.deadline_ms = clock_mono_ms();
-    pivot_tick(&rig.w, clock_mono_ms());
+    pivot_tick(&rig.w, rig.w.pivot.deadline_ms = clock_mono_ms());
 }
 
 /* QEMU is told 'command' about 'job', and answers 'rest'. */
