@@ -23,7 +23,8 @@ static struct {
     char name[64]; /* "" when disarmed, "#" to count all */
     char action[8];
     uint64_t at;
-    bool few; /* only the first passages of each name count */
+    bool few;  /* only the first passages of each name count */
+    bool stay; /* it fires from then on */
     unsigned hits, passed;
     struct {
         char name[64];
@@ -56,6 +57,7 @@ static void arm(const char *spec)
         copy[1] = 0;
     str_copy(armed.name, sizeof armed.name, copy);
     str_copy(armed.action, sizeof armed.action, equals + 1);
+    armed.stay = strcmp(armed.action, "break") == 0;
 }
 
 void failpoint_arm(const char *spec)
@@ -147,7 +149,7 @@ bool failpoint(const char *name, struct err *err)
     counted = counts(name);
     armed.passed += counted;
     fire = counted && (armed.name[0] == '#' || strcmp(armed.name, name) == 0) &&
-           ++armed.hits == armed.at;
+           (++armed.hits == armed.at || (armed.stay && armed.hits > armed.at));
     die = fire && strcmp(armed.action, "kill") == 0;
     pthread_mutex_unlock(&mutex);
     if (die) {

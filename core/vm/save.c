@@ -412,6 +412,15 @@ static void take_back(struct saving *s)
     ram_image_drop(s->core, &s->image);
 }
 
+/* Whoever comes next finds what is there, and finds that it has failed; the guest need not stand
+ * still until then. */
+static void let_it_fail(struct saving *s)
+{
+    struct err err = {0};
+
+    err_ignore(end(s, true, &err), &err);
+}
+
 /* It is saved, and QEMU did not go: if it does not now, the next start of the VM sees to it. */
 static void end_late(struct saving *s)
 {
@@ -434,6 +443,8 @@ static void settle(struct core *core, struct job *job, bool ok)
             end_late(&s);
         else if (job_undo(job))
             take_back(&s);
+        else
+            let_it_fail(&s);
     }
     space_release(core, job_id(job));
     vm_unclaim(core, hold.vm, job_id(job));

@@ -41,6 +41,18 @@ static void a_named_point_fails_at_its_nth_passage_and_only_then(void **state)
     assert_int_equal(failpoint_passed(), 2);
 }
 
+static void one_that_breaks_fails_from_then_on(void **state)
+{
+    struct err err = {0};
+
+    failpoint_arm("one=break:3");
+    assert_true(operation(&err)); /* passes it twice */
+    assert_false(operation(&err));
+    assert_false(operation(&err));
+    failpoint_arm(NULL);
+    assert_true(operation(&err));
+}
+
 static void all_points_can_be_walked_by_number(void **state)
 {
     static const char *const specs[] = {"#1=fail", "#2=fail", "#3=fail"};
@@ -186,6 +198,7 @@ int main(void)
 #ifdef VMMD_FAILPOINTS
         cmocka_unit_test(disarmed_points_let_all_pass_and_are_counted),
         cmocka_unit_test(a_named_point_fails_at_its_nth_passage_and_only_then),
+        cmocka_unit_test(one_that_breaks_fails_from_then_on),
         cmocka_unit_test(all_points_can_be_walked_by_number),
         cmocka_unit_test(a_killing_point_ends_the_process),
         cmocka_unit_test(a_broken_spec_arms_nothing),
