@@ -92,6 +92,21 @@ static bool define(struct work *w, struct err *err)
     return ok;
 }
 
+/* A snapshot's variables go with it, and may have gone before they were copied: a VM without any
+ * would not find what it boots. */
+static bool had_variables(struct work *w, struct err *err)
+{
+    bool gone;
+
+    if (w->taking.vm)
+        return true;
+    lock_take(&w->core->registry.lock);
+    gone = w->vm->spec.firmware.type == FIRMWARE_UEFI && !snapshot_get(w->from, &w->snapshot);
+    lock_drop(&w->core->registry.lock);
+    return !gone || err_set(err, ERR_NOT_FOUND,
+                            "the snapshot was deleted before its firmware's variables were copied");
+}
+
 static bool make_files(struct work *w, struct err *err)
 {
     CLEANUP(closep) int dir = vm_dir_make(w->core, w->vm, err);
@@ -99,7 +114,7 @@ static bool make_files(struct work *w, struct err *err)
     return dir >= 0 && FAILPOINT("vm.clone.files", err) && disks_make(w->core, &w->vm->id, err) &&
            (!w->taking.vm || taking_prepare(&w->taking, err)) &&
            FAILPOINT("vm.clone.variables", err) &&
-           nvram_hand_over(w->core, w->from, &w->snapshot, w->vm, err);
+           nvram_hand_over(w->core, w->from, &w->snapshot, w->vm, err) && had_variables(w, err);
 }
 
 /* The snapshot and the new VM are recorded together, unless the clone is a full one. */

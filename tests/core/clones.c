@@ -1,6 +1,7 @@
 /* Clones on the fake backend: which files there are, whose they are and which lies on which,
  * whoever goes first, and what a restart makes of it. That the data is right is shown with a real
  * guest: tests/integration/clones.c. */
+#include "tests/lib/points.h"
 #include "tests/lib/world_acts.h"
 
 #include "core/base/clock.h"
@@ -433,6 +434,43 @@ static void a_clone_is_looked_at_beside_edits_of_its_source(void **state)
     who_clear(&who);
 }
 
+#ifdef VMMD_FAILPOINTS
+/* What becomes of a clone whose snapshot goes before its operation has come to the variables. */
+static const char *outlived_by_a_clone_of(const char *vm)
+{
+    const struct point before = {.name = "vm.clone.variables", .nth = 1};
+    const struct clone_ask ask = {.name = "two", .snapshot = "a"};
+    CLEANUP(mem_freep) char *path = str_format("%s/points", w.dir);
+    struct err err = {0};
+    struct uuid op, id;
+
+    assert_string_equal(world_take(&w, vm, "a"), "succeeded");
+    points_open(path);
+    points_arm(&before, false);
+    assert_true(vm_clone(w.core, vm, &ask, &world_admin, &op, &id, &err));
+    assert_true(points_reached(20000));
+    assert_string_equal(world_drop(&w, vm, "a"), "succeeded");
+    points_release();
+    points_close();
+    return world_outcome(&w, true, &op, &err);
+}
+
+static void a_clone_is_not_left_without_its_firmwares_variables(void **state)
+{
+    world_create(&w, "uefi", DISKS ",\"firmware\":{\"type\":\"uefi\"}");
+    assert_string_equal(outlived_by_a_clone_of("uefi"), "not-found");
+    assert_false(world_has_vm(&w, "two"));
+    assert_int_equal(world_files(&w),
+                     2 + 2 + 2); /* "web", "uefi", and what the clone kept from being merged */
+}
+
+static void a_clone_that_has_no_variables_needs_its_snapshot_no_more(void **state)
+{
+    assert_string_equal(outlived_by_a_clone_of("web"), "succeeded");
+    start("two");
+}
+#endif
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -452,6 +490,10 @@ int main(void)
         T(all_that_stands_in_the_way_is_listed),
         T(a_dry_run_changes_nothing),
         T(a_clone_is_looked_at_beside_edits_of_its_source),
+#ifdef VMMD_FAILPOINTS
+        T(a_clone_is_not_left_without_its_firmwares_variables),
+        T(a_clone_that_has_no_variables_needs_its_snapshot_no_more),
+#endif
     };
 
     return cmocka_run_group_tests_name("core/clones", tests, NULL, NULL);
