@@ -399,6 +399,7 @@ static bool write_gone(struct core *core, const struct uuid *id, struct err *err
 /* Unlinks the pool from memory; NULL when it is not there or still holds disks. */
 static struct pool *take_out(struct core *core, const char *ref, bool dry_run, struct err *err)
 {
+    char name[NAME_MAX_BYTES + 1] = "";
     struct pool **at, *pool;
     unsigned disks, files;
 
@@ -406,6 +407,8 @@ static struct pool *take_out(struct core *core, const char *ref, bool dry_run, s
     pool = pool_find(core, ref);
     disks = pool ? pool->n_disks : 0;
     files = pool ? pool->n_files : 0;
+    if (pool)
+        str_copy(name, sizeof name, pool->name);
     for (at = &core->registry.pools; pool && !files && !dry_run && *at; at = &(*at)->next) {
         if (*at == pool) {
             *at = pool->next;
@@ -417,12 +420,12 @@ static struct pool *take_out(struct core *core, const char *ref, bool dry_run, s
         pool_missing_fail(ref, err);
     else if (disks)
         err_set(err, ERR_IN_USE, "%u disks lie in the pool %s: delete or move them first", disks,
-                pool->name);
+                name);
     else if (files)
         err_set(err, ERR_IN_USE,
                 "%u files in the pool %s are used by clones or snapshots of disks elsewhere: make "
                 "the clones independent (flatten) or delete them first",
-                files, pool->name);
+                files, name);
     return files ? NULL : pool;
 }
 
