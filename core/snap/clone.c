@@ -205,6 +205,19 @@ static bool check_source(struct request *r, struct err *err)
 
 /* ---- submitting ---- */
 
+/* A file that its snapshot has left is written to by now, or will be. */
+static bool still_has(struct request *r, const struct uuid *file) REQUIRES(r->core->registry.lock);
+static bool still_has(struct request *r, const struct uuid *file)
+{
+    const struct snapshot *s;
+    bool has = uuid_is_zero(&r->snapshot);
+
+    s = has ? NULL : snapshot_get(r->from, &r->snapshot);
+    for (size_t i = 0; s && i < s->n_disks; i++)
+        has |= uuid_eq(&s->disks[i].file, file);
+    return has && file_find(r->core, file);
+}
+
 /* In one go with the check of the source: who removes files later sees these. */
 static bool enlist_disks(struct request *r, struct vm *vm, struct err *err)
 {
@@ -213,8 +226,7 @@ static bool enlist_disks(struct request *r, struct vm *vm, struct err *err)
     lock_take(&r->core->registry.lock);
     ok = source_is_free(r, err);
     for (size_t i = 0; ok && i < vm->spec.n_disks; i++)
-        ok = file_find(r->core, &r->parents[i]) ||
-             err_set(err, ERR_NOT_FOUND, "the snapshot is gone");
+        ok = still_has(r, &r->parents[i]) || err_set(err, ERR_NOT_FOUND, "the snapshot is gone");
     for (size_t i = 0; ok && i < vm->spec.n_disks; i++)
         disk_enlist_on(r->core, vm, i, &r->parents[i]);
     lock_drop(&r->core->registry.lock);
