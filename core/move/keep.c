@@ -4,6 +4,7 @@
 #include "core/base/fs.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/lent.h"
 #include "core/move/inside.h"
 
 #include <errno.h>
@@ -40,7 +41,7 @@ static void drop_gone(struct move *m)
     lock_take(&m->core->registry.lock);
     for (size_t i = 0; i < m->n; i++) {
         const struct file *file = file_find(m->core, &m->files[i].from.id);
-        if (file && file->state == FILE_TRASH)
+        if (file && file->state == FILE_TRASH && !file_is_lent(m->core, file))
             m->files[kept++] = m->files[i];
     }
     m->n = kept;

@@ -16,6 +16,7 @@
 #include "core/base/str.h"
 #include "core/disk/copy.h"
 #include "core/disk/disks.h"
+#include "core/disk/lent.h"
 #include "core/disk/space.h"
 #include "core/move/inside.h"
 #include "core/snap/tree.h"
@@ -73,7 +74,7 @@ bool vm_move_storage(struct core *core, const char *ref, const struct move_reque
         else if (first.code)
             *err = first;
         else
-            ok = submit(&m, request, origin, op, err);
+            ok = FAILPOINT("move.planned", err) && submit(&m, request, origin, op, err);
     }
     lock_drop(&hold.vm->writing);
     return ok;
@@ -147,6 +148,21 @@ static enum move_end move_leaves(struct move *m, struct err *err)
                                     : MOVE_FAILED;
 }
 
+/* The VM was nobody's until the operation had it: what a clone was made of since the plan stays
+ * where it is, and so does what that lies on. */
+static bool none_is_lent(struct move *m, struct err *err)
+{
+    bool lent = false;
+
+    lock_take(&m->core->registry.lock);
+    for (size_t i = 0; i < m->n; i++) {
+        const struct file *file = file_find(m->core, &m->files[i].from.id);
+        lent |= file && !move_is_image(&m->files[i]) && file_is_lent(m->core, file);
+    }
+    lock_drop(&m->core->registry.lock);
+    return !lent || err_set(err, ERR_BUSY, "a clone was made of it meanwhile: try again");
+}
+
 /* From a step that an earlier daemon reached. */
 static enum move_end move_files(struct move *m, struct err *err)
 {
@@ -162,7 +178,7 @@ static enum move_end move_files(struct move *m, struct err *err)
     }
     pace_begin(&m->pace, m->core, m->vm, m->job);
     count(m);
-    if (!step && (!job_step(m->job, "copy", err)))
+    if (!step && (!none_is_lent(m, err) || !job_step(m->job, "copy", err)))
         return MOVE_FAILED;
     if ((!step || str_eq(step, "copy")) && !copy_all(m, false, err))
         return MOVE_FAILED;

@@ -10,6 +10,7 @@
 #include "core/base/thread.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
+#include "core/move/move.h"
 #include "core/snap/clone.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
@@ -464,6 +465,52 @@ static void a_clone_is_not_left_without_its_firmwares_variables(void **state)
                      2 + 2 + 2); /* "web", "uefi", and what the clone kept from being merged */
 }
 
+struct moving {
+    struct uuid op;
+    struct err err;
+    bool ok;
+};
+
+static void *move_web(void *ctx)
+{
+    const struct move_request request = {.pool = "away", .format = -1, .keep_source = true};
+    struct moving *moving = ctx;
+    json_t *plan = NULL;
+
+    moving->err = (struct err){0};
+    moving->ok =
+        vm_move_storage(w.core, "web", &request, &world_admin, &moving->op, &plan, &moving->err);
+    return NULL;
+}
+
+/* Between the plan, which had the snapshot's files move, and the VM's being held for it. */
+static void a_clone_that_is_made_beside_the_plan_of_a_move_keeps_its_files(void **state)
+{
+    const struct point planned = {.name = "move.planned", .nth = 1};
+    CLEANUP(mem_freep) char *path = str_format("%s/points", w.dir);
+    struct moving moving = {0};
+    pthread_t mover;
+    struct err err = {0};
+    struct uuid id;
+
+    assert_true(pool_create(w.core, "away", "second", &world_admin, &id, &err));
+    assert_string_equal(world_take(&w, "web", "a"), "succeeded");
+    points_open(path);
+    points_arm(&planned, false);
+    assert_true(thread_start(&mover, "mover", move_web, &moving, &err));
+    assert_true(points_reached(20000));
+    assert_string_equal(clone_from("web", "a", "two"), "succeeded");
+    points_release();
+    pthread_join(mover, NULL);
+    points_close();
+    assert_string_equal(world_outcome(&w, moving.ok, &moving.op, &moving.err), "busy");
+    move_web(&moving);
+    assert_string_equal(world_outcome(&w, moving.ok, &moving.op, &moving.err), "succeeded");
+    world_restart(&w);
+    start("web");
+    start("two");
+}
+
 static void a_clone_that_has_no_variables_needs_its_snapshot_no_more(void **state)
 {
     assert_string_equal(outlived_by_a_clone_of("web"), "succeeded");
@@ -493,6 +540,7 @@ int main(void)
 #ifdef VMMD_FAILPOINTS
         T(a_clone_is_not_left_without_its_firmwares_variables),
         T(a_clone_that_has_no_variables_needs_its_snapshot_no_more),
+        T(a_clone_that_is_made_beside_the_plan_of_a_move_keeps_its_files),
 #endif
     };
 
