@@ -18,6 +18,7 @@
 #include "core/disk/disks.h"
 #include "core/disk/file.h"
 #include "core/disk/lent.h"
+#include "core/disk/space.h"
 #include "core/port/image.h"
 #include "core/snap/cloning.h"
 #include "core/snap/convert.h"
@@ -122,19 +123,15 @@ static bool check_room(struct request *r, struct err *err)
 {
     CLEANUP(closep) int dir = export_folder(r->core, r->root, err);
     CLEANUP(mem_freep) struct layer *chain = NULL;
-    uint64_t total, free_bytes, needed = 0;
+    uint64_t needed = 0;
     size_t n;
 
-    if (dir < 0 || !fs_space(dir, &total, &free_bytes, err))
+    if (dir < 0)
         return false;
     chain = chain_of_leaf(r->core, &r->overlay.parent, &n);
     for (size_t i = 0; i < n; i++)
         needed += layer_allocated(&chain[i]);
-    return needed <= free_bytes ||
-           err_set(err, ERR_NO_SPACE,
-                   "the export may take %llu MiB, and the pool root %s has %llu MiB free",
-                   (unsigned long long)(needed >> 20), r->root,
-                   (unsigned long long)(free_bytes >> 20));
+    return space_check_root(r->core, r->root, dir, needed, err) || err_prefix(err, "the export");
 }
 
 static bool write_rows(struct store_txn *txn, void *ctx, struct err *err)
