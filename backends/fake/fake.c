@@ -35,6 +35,7 @@
 #define PAUSED    0xf9a825 /* amber */
 
 int64_t fake_tick_ms = 1000;
+_Atomic(uint64_t) fake_in_memory_bytes;
 
 /* ---- under the lock ---- */
 
@@ -238,6 +239,7 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
     bool ok;
 
     *m = (struct machine){.vm = plan->vm, .owner = *owner, .commit_fd = plan->commit_fd};
+    fake_in_memory_bytes = plan->in_memory_bytes;
     lock_init(&m->lock);
     cond_init(&m->changed);
     if (spec) {

@@ -8,6 +8,8 @@
 /* How often a running fake machine prints a line: 1000. Tests have less patience. Set before
  * start(). */
 extern int64_t fake_tick_ms;
+/* What the plan of the last one that was started says of files in memory. */
+extern _Atomic(uint64_t) fake_in_memory_bytes;
 /* Copies that end by a pivot wait for space. */
 extern _Atomic(bool) fake_full; /* ... and no memory image finds space */
 /* Memory images that are being written get no further. */

@@ -219,7 +219,8 @@ static bool begin_mirror(struct machine *m, const struct machine_mirror *mirror,
 {
     struct top top;
 
-    if (!can_pivot(m, err) || !layers_top(m, mirror->disk, &top, err))
+    if (!can_pivot(m, err) || !machine_may_write(m, mirror->chain->fds[0], err) ||
+        !layers_top(m, mirror->disk, &top, err))
         return false;
     drop_chain(m, mirror->chain);
     if (add_copy(m, mirror, &top, err))

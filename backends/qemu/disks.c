@@ -205,6 +205,8 @@ static bool add(struct machine *m, const struct plan_disk *disk, struct err *err
                        "the bus virtio, scsi, usb or nvme");
     if (!machine_disk_is_there(m, disk->position, &there, err) || there)
         return there;
+    if (!machine_may_write(m, disk->fds[0], err))
+        return false;
     drop_nodes(m, disk); /* of an attempt that was cut off */
     if (add_nodes(m, disk, err) && add_device(m, disk, err))
         return true;

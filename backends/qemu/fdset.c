@@ -2,6 +2,7 @@
  * and is found only when it is opened with exactly the access mode the descriptor has. */
 #include "backends/qemu/machine.h"
 
+#include "core/base/fs.h"
 #include "core/base/str.h"
 
 bool fdset_lend(struct machine *m, int fd, const char *owner, unsigned *set, struct err *err)
@@ -22,6 +23,14 @@ bool fdset_lend_within(struct machine *m, int64_t wait_ms, int fd, const char *o
     *set = (unsigned)number;
     return number < UINT32_MAX ||
            err_set(err, ERR_HYPERVISOR, "QEMU took a descriptor and did not say where");
+}
+
+bool machine_may_write(const struct machine *m, int fd, struct err *err)
+{
+    return !m->memory_limited || !fs_is_in_memory(fd) ||
+           err_set(err, ERR_UNSUPPORTED,
+                   "the pool lies in memory (tmpfs), and what a running VM writes there counts as "
+                   "its own memory, which is limited: stop the VM first");
 }
 
 void fdset_take_back(struct machine *m, unsigned set)

@@ -133,8 +133,11 @@ static struct machine *launch_in(int sock, const struct machine_plan *plan,
 
     seen_forget(&plan->vm);
     if (restore_can(plan, err) && say_hello(link, err) && send_launch(link, plan, &reply, err) &&
-        restore_state(link, plan, err))
+        restore_state(link, plan, err)) {
+        if (plan->in_memory_bytes) /* there is room for it */
+            json_put_bool(reply, "memory_limited", false);
         return machine_new(&plan->vm, owner, link, reply, plan->commit_fd >= 0, err);
+    }
     link_free(link);
     return NULL;
 }
@@ -145,6 +148,7 @@ static bool choose_limits(const struct machine_plan *plan, struct host_limits *l
                           struct err *err)
 {
     *limits = limits_of(plan->spec, plan->accel);
+    limits->memory_bytes += plan->in_memory_bytes;
     if (!plan_is_in_memory(plan))
         return true;
     limits->memory_bytes = 0;

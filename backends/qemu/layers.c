@@ -106,8 +106,8 @@ bool layers_plug(struct machine *m, const struct machine_overlay *overlay, struc
 
     file_node_name(&overlay->file, node);
     layers_drop(m, node);
-    return layers_top(m, overlay->disk, top, err) && fdset_lend(m, overlay->fd, node, &set, err) &&
-           FAILPOINT("qemu.snapshot.node", err) &&
+    return machine_may_write(m, overlay->fd, err) && layers_top(m, overlay->disk, top, err) &&
+           fdset_lend(m, overlay->fd, node, &set, err) && FAILPOINT("qemu.snapshot.node", err) &&
            layers_qmp(m, "blockdev-add",
                       disk_layer_json(node, "qcow2", set, false, top->direct, NULL), err);
 }
@@ -188,7 +188,7 @@ bool layers_make_writable(struct machine *m, const char *node, int fd, struct er
 {
     unsigned set;
 
-    return fd < 0 || (layers_set_of(m, node, &set, err) &&
+    return fd < 0 || (machine_may_write(m, fd, err) && layers_set_of(m, node, &set, err) &&
                       link_qmp(m->link, "add-fd",
                                json_pack("{s:i,s:s}", "fdset-id", (int)set, "opaque", node), &fd, 1,
                                QMP_MS, NULL, err));

@@ -48,6 +48,7 @@ struct machine *machine_new(const struct uuid *vm, const struct machine_owner *o
     m->link = link;
     m->qemu_pid = pid_of(reply);
     m->can_pivot = can_pivot;
+    m->memory_limited = json_get_bool(reply, "memory_limited", false);
     atomic_store(&m->pivoting, json_get_bool(reply, "pivoting", false));
     lock_init(&m->changing);
     if (link_watch(link, &sink, err))

@@ -30,6 +30,8 @@ struct machine {
     atomic_bool pausing; /* a STOP that comes now is ours */
     atomic_bool killing; /* an end that comes now is ours */
 
+    bool memory_limited;  /* more than it was given ends QEMU, and what it writes to files in memory
+                           * counts; constant */
     bool can_pivot;       /* its worker has a commit log; constant */
     atomic_bool pivoting; /* until the worker says that it is over */
 
@@ -90,6 +92,9 @@ void screen_explain(unsigned head, struct err *err);
  * set. */
 bool fdset_lend(struct machine *m, int fd, const char *owner, unsigned *set,
                 struct err *err) MUST_USE;
+/* Before a file is lent to be written to. UNSUPPORTED when it lies in memory and what the machine
+ * may take is limited. */
+bool machine_may_write(const struct machine *m, int fd, struct err *err) MUST_USE;
 /* All that this owner lent. */
 void fdset_take_back_all(struct machine *m, const char *owner);
 void fdset_take_back(struct machine *m, unsigned set); /* as far as QEMU answers */

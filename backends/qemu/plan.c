@@ -2,9 +2,9 @@
  */
 #include "backends/qemu/plan.h"
 
+#include "core/base/fs.h"
+
 #include <fcntl.h>
-#include <linux/magic.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /* O_DIRECT is asked of the file system through the descriptor itself; QEMU sets the flag anew. */
@@ -28,11 +28,9 @@ bool plan_is_direct(const struct plan_disk *disk)
 
 bool plan_is_in_memory(const struct machine_plan *plan)
 {
-    struct statfs fs;
-
     for (size_t i = 0; i < plan->n_disks; i++)
         for (size_t k = plan->disks[i].leaf_stays_empty; k < plan->disks[i].n_fds; k++)
-            if (fstatfs(plan->disks[i].fds[k], &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+            if (fs_is_in_memory(plan->disks[i].fds[k]))
                 return true;
     return false;
 }

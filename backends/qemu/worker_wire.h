@@ -24,14 +24,16 @@ enum worker_type {
                        *  "phase","status":"running|paused|…"(QEMU's run state, "" before LAUNCH),
                        *  "events":last seq,"serial_end":bytes,"held":bool,
                        *  "commit_log":bool (it can pivot),"pivoting":bool,"memory":bool (it can
-                       *  write memory images),"memory_image":uuid of one or null}; events after n
-                       *  follow as EVENT frames */
-    WORKER_LAUNCH, /* struct worker_launch as JSON (below) + descriptors -> {"qemu_pid":n} once QMP
-                    *  answers and the jail is sealed; the guest has not run an instruction */
-    WORKER_QMP,    /* {"execute":"…","arguments":{…}} + descriptors -> QMP's "return" value */
-    WORKER_INPUT,  /* raw bytes for the first serial port -> {"serial_end":n} */
-    WORKER_KILL,   /* {} -> {} when QEMU is gone and the exit record is published */
-    WORKER_HOLD,   /* {"on":bool}: keep QEMU after a guest's power-off (a storage job runs) */
+                       *  write memory images),"memory_limited":bool (the kernel ends a QEMU that
+                       *  takes more than it was given),"memory_image":uuid of one or null}; events
+                       *  after n follow as EVENT frames */
+    WORKER_LAUNCH,    /* struct worker_launch as JSON (below) + descriptors ->
+                       *  {"qemu_pid":n,"memory_limited":bool} once QMP answers and the jail is sealed;
+                       *  the guest has not run an instruction */
+    WORKER_QMP,   /* {"execute":"…","arguments":{…}} + descriptors -> QMP's "return" value */
+    WORKER_INPUT, /* raw bytes for the first serial port -> {"serial_end":n} */
+    WORKER_KILL,  /* {} -> {} when QEMU is gone and the exit record is published */
+    WORKER_HOLD,  /* {"on":bool}: keep QEMU after a guest's power-off (a storage job runs) */
     WORKER_INPUT_PORT, /* u32 port and raw bytes for it -> {"serial_end":n} */
     WORKER_PIVOT, /* {"jobs":["…",…],"record":{"job":uuid,"leaves":[{"disk":uuid,"file":uuid},…]}}:
                    *  the block jobs switch their disks together, and the record goes into the

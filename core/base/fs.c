@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 void closep(int *fd)
@@ -251,6 +253,13 @@ bool fs_space(int fd, uint64_t *total_bytes, uint64_t *free_bytes, struct err *e
     *total_bytes = (uint64_t)s.f_blocks * s.f_frsize;
     *free_bytes = (uint64_t)s.f_bavail * s.f_frsize;
     return true;
+}
+
+bool fs_is_in_memory(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
 }
 
 bool fs_lock(int fd, struct err *err)

@@ -38,5 +38,7 @@ bool fs_remove_large(int dirfd, const char *name, struct err *err) MUST_USE;
 bool fs_remove_tree(int dirfd, const char *name, struct err *err) MUST_USE;
 /* Bytes of the file system that 'fd' lies on: in all, and free for an unprivileged writer. */
 bool fs_space(int fd, uint64_t *total_bytes, uint64_t *free_bytes, struct err *err) MUST_USE;
+/* Does the file lie in memory (tmpfs)? What is written to it counts as its writer's memory. */
+bool fs_is_in_memory(int fd);
 /* A whole-file OFD write lock, kept as long as 'fd' (and its duplicates) live. BUSY if taken. */
 bool fs_lock(int fd, struct err *err) MUST_USE;

@@ -103,7 +103,7 @@ static bool begin(struct work *w, struct err *err)
 static bool grow_off(struct work *w, struct err *err)
 {
     const struct backend *backend = core_backend(w->vm->backend);
-    struct machine *helper = helper_start(w->core, w->vm, &w->disk.leaf, err);
+    struct machine *helper = helper_start(w->core, w->vm, &w->disk.leaf, 0, err);
     bool ok;
 
     if (!helper)

@@ -220,7 +220,9 @@ static bool convert(struct core *core, struct job *job, struct vm *shadow, struc
                                          "damaged, or was made to be; nothing was imported"};
     bool ok;
 
-    order.helper = helper_start_on(core, shadow, disk, import_file_max(layer->size_bytes), err);
+    order.helper =
+        helper_start_on(core, shadow, disk, helper_in_memory(layer->dir, layer->size_bytes),
+                        import_file_max(layer->size_bytes), err);
     if (!order.helper)
         return false;
     order.fd = layer_open(layer, O_RDWR, err);

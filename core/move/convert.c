@@ -78,7 +78,8 @@ bool move_convert(struct move *m, const struct move_file *f, struct err *err)
 
     if (!layer_make(m->core, &f->to, err))
         return false;
-    at.helper = helper_start(m->core, m->vm, &f->from.id, err);
+    at.helper = helper_start(m->core, m->vm, &f->from.id,
+                             helper_in_memory(f->to.dir, f->to.size_bytes), err);
     if (!at.helper)
         return false;
     ok = FAILPOINT_AROUND("move.convert", mirror(m, f, &at, err), err);

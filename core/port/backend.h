@@ -55,6 +55,9 @@ struct machine_plan {
     int memory_fd; /* O_RDONLY, at no position in particular */
     /* ... which memory_made() said this of; NULL: the devices are where a cold start puts them */
     const char *memory_made;
+    /* So much may be written to files in memory (tmpfs) that the machine is given later: its limit
+     * of memory has room for it. 0: nothing */
+    uint64_t in_memory_bytes;
     uint64_t file_max_bytes; /* no file grows further by its writing; 0: they may */
 };
 
@@ -128,7 +131,9 @@ struct backend {
     bool (*limit)(struct machine *machine, const struct vm_spec *spec, struct err *err) MUST_USE;
     /* Puts a medium into a CD drive, or takes it out (fd -1); 'fd' is taken. */
     bool (*media)(struct machine *machine, unsigned drive, int fd, struct err *err) MUST_USE;
-    /* All disks write to their overlays from one moment on, or none does. The guest goes on. */
+    /* All disks write to their overlays from one moment on, or none does. The guest goes on.
+     * UNSUPPORTED, here and wherever a file to write to is given: it lies in memory, and what the
+     * machine may take of that is limited. */
     bool (*snapshot)(struct machine *machine, const struct machine_overlay *overlays, size_t n,
                      struct err *err) MUST_USE;
     /* Whether the disk writes to this file. */

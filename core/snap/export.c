@@ -268,7 +268,8 @@ static int make_part(struct work *w, uint64_t size_bytes, struct err *err)
 static bool fill(struct work *w, const struct layer *overlay, int fd, struct err *err)
 {
     struct vm *shadow = helper_shadow(w->core, job_id(w->job), w->vm_backend);
-    struct machine *helper = helper_start(w->core, shadow, &overlay->id, err);
+    struct machine *helper = helper_start(w->core, shadow, &overlay->id,
+                                          helper_in_memory(w->dir, overlay->size_bytes), err);
     const struct convert order = {.core = w->core,
                                   .job = w->job,
                                   .shadow = shadow,

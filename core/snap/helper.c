@@ -10,6 +10,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/import.h"
 #include "core/vm/registry.h"
 
 #include <errno.h>
@@ -81,9 +82,14 @@ static bool make_log(struct core *core, const struct vm *vm, struct machine_plan
     return plan->qemu_log_fd >= 0 || err_errno(err, errno, "make room for QEMU's log");
 }
 
+uint64_t helper_in_memory(int dir, uint64_t size_bytes)
+{
+    return fs_is_in_memory(dir) ? import_file_max(size_bytes) : 0;
+}
+
 /* 'disk' is what the helper has; its descriptors are closed. */
 static struct machine *start_on(struct core *core, struct vm *vm, struct plan_disk *disk,
-                                uint64_t file_max_bytes,
+                                uint64_t in_memory_bytes, uint64_t file_max_bytes,
                                 bool (*logs)(struct core *core, const struct vm *vm,
                                              struct machine_plan *plan, struct err *err),
                                 struct err *err)
@@ -94,6 +100,7 @@ static struct machine *start_on(struct core *core, struct vm *vm, struct plan_di
                                 .accel = VM_ACCEL_TCG,
                                 .disks = disk,
                                 .n_disks = 1,
+                                .in_memory_bytes = in_memory_bytes,
                                 .file_max_bytes = file_max_bytes,
                                 MACHINE_PLAN_NO_FDS};
     struct machine *machine = NULL;
@@ -110,6 +117,7 @@ static struct machine *start_on(struct core *core, struct vm *vm, struct plan_di
 }
 
 static struct machine *start(struct core *core, struct vm *vm, const struct uuid *leaf,
+                             uint64_t in_memory_bytes,
                              bool (*logs)(struct core *core, const struct vm *vm,
                                           struct machine_plan *plan, struct err *err),
                              struct err *err)
@@ -118,27 +126,27 @@ static struct machine *start(struct core *core, struct vm *vm, const struct uuid
     struct machine *machine = NULL;
 
     if (disk_open_chain(core, leaf, disk, err))
-        machine = start_on(core, vm, disk, 0, logs, err);
+        machine = start_on(core, vm, disk, in_memory_bytes, 0, logs, err);
     disks_close(disk, 1);
     return machine;
 }
 
 struct machine *helper_start(struct core *core, struct vm *vm, const struct uuid *leaf,
-                             struct err *err)
+                             uint64_t in_memory_bytes, struct err *err)
 {
-    return start(core, vm, leaf, open_logs, err);
+    return start(core, vm, leaf, in_memory_bytes, open_logs, err);
 }
 
 struct machine *helper_start_reading(struct core *core, struct vm *vm, const struct uuid *leaf,
                                      struct err *err)
 {
-    return start(core, vm, leaf, make_log, err);
+    return start(core, vm, leaf, 0, make_log, err);
 }
 
 struct machine *helper_start_on(struct core *core, struct vm *vm, struct plan_disk *disk,
-                                uint64_t file_max_bytes, struct err *err)
+                                uint64_t in_memory_bytes, uint64_t file_max_bytes, struct err *err)
 {
-    return start_on(core, vm, disk, file_max_bytes, open_logs, err);
+    return start_on(core, vm, disk, in_memory_bytes, file_max_bytes, open_logs, err);
 }
 
 void helper_stop(struct core *core, struct vm *vm, struct machine *machine)

@@ -168,7 +168,7 @@ bool merge_stream(struct core *core, struct vm *vm, struct pace *pace, const str
 
     if (vm_is(core, vm, is_live, NULL))
         return stream(&w, from, child, err);
-    w.at.helper = helper_start(core, vm, &child->id, err);
+    w.at.helper = helper_start(core, vm, &child->id, 0, err);
     if (!w.at.helper)
         return false;
     ok = stream(&w, from, child, err);
@@ -346,7 +346,7 @@ bool merge_commit(struct core *core, struct vm *vm, struct pace *pace,
     if (vm_is(core, vm, is_live, NULL))
         return uuid_is_zero(&down->disk) ? commit_frozen(&w, down, err)
                                          : commit_leaf(&w, down, err);
-    w.at.helper = helper_start(core, vm, &down->top.id, err);
+    w.at.helper = helper_start(core, vm, &down->top.id, 0, err);
     if (!w.at.helper)
         return false;
     ok = commit_still(&w, down, err);

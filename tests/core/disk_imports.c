@@ -4,14 +4,19 @@
 #include "tests/lib/world_acts.h"
 #include "tests/lib/world_disks.h"
 
+#include "backends/fake/fake.h"
 #include "core/base/failpoint.h"
+#include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/core/parts.h"
+#include "core/disk/import.h"
 #include "core/disk/imports.h"
 #include "core/disk/pool.h"
 #include "core/job/job.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifndef VMMD_TSAN /* vmmd-inspect may make too few calls for the thread sanitizer to live */
@@ -57,6 +62,26 @@ static void an_image_is_imported_and_stays_where_it_is(void **state)
                         "succeeded");
     assert_int_equal(world_disks(&w, &size), 3);
     assert_int_equal(size, 4 * MIB);
+}
+
+static int setup_in_memory(void **state)
+{
+    char *dir = str_dup("/dev/shm/vmmd-test-XXXXXX");
+
+    assert_non_null(mkdtemp(dir));
+    world_make_in(&w, dir);
+    world_create(&w, "web", DISKS);
+    return 0;
+}
+
+/* Else the kernel would end what copies. */
+static void a_copy_to_memory_has_room_for_it(void **state)
+{
+    CLEANUP(closep) int dir = open(w.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    fake_in_memory_bytes = 7;
+    assert_true(world_disk_import_one(&w));
+    assert_int_equal(fake_in_memory_bytes, fs_is_in_memory(dir) ? import_file_max(2 * MIB) : 0);
 }
 
 static json_t *plan(const char *body, struct err *err)
@@ -174,6 +199,9 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(an_image_is_imported_and_stays_where_it_is),
+        T(a_copy_to_memory_has_room_for_it),
+        cmocka_unit_test_setup_teardown(a_copy_to_memory_has_room_for_it, setup_in_memory,
+                                        teardown),
         T(a_dry_run_shows_what_an_image_is),
         T(a_size_that_is_none_is_refused),
         T(an_image_that_is_refused_leaves_nothing),

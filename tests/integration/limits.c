@@ -10,9 +10,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 30000
@@ -161,8 +164,61 @@ static void a_qemu_that_takes_too_much_memory_is_ended_alone(void **state)
     rig_act(&rig, "bystander", "stop");
 }
 
+/* ---- a pool in memory ---- */
+
+static void mount_second(struct rig *r)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/second", r->dir);
+
+    assert_int_equal(mkdir(path, 0755), 0);
+    assert_int_equal(mount("second", path, "tmpfs", 0, "size=64m,mode=0777"), 0);
+}
+
+static void unmount_second(struct rig *r)
+{
+    CLEANUP(mem_freep) char *path = str_format("%s/second", r->dir);
+
+    assert_int_equal(umount(path), 0);
+}
+
+static void assert_not_while_it_runs(const char *path, const char *body)
+{
+    int status;
+    CLEANUP(json_decrefp) json_t *refusal = rig_call(&rig, "POST", path, body, &status);
+    CLEANUP(mem_freep) char *text = json_write(refusal);
+
+    if (status < 400 || !strstr(text, "lies in memory"))
+        fail_msg("%s: %d %s", path, status, text);
+    rig_await(&rig, "web", "running", NULL, 0);
+}
+
+/* What it writes there would count as its own, until the kernel ends it. */
+static void a_limited_guest_gets_no_disk_in_memory(void **state)
+{
+    static const char *const disk =
+        "{\"size_bytes\":1048576,\"bus\":\"virtio\",\"pool\":\"second\"}";
+    static const char *const away = "{\"pool\":\"second\"}";
+    pid_t qemu;
+
+    if (!v1_memory)
+        skip();
+    rig_create_tiny(&rig, "web");
+    rig_act(&rig, "web", "start");
+    assert_not_while_it_runs("/api/v1/vms/web/disks", disk);
+    assert_not_while_it_runs("/api/v1/vms/web/actions/move-storage", away);
+    rig_act(&rig, "web", "stop");
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/disks", disk, 200));
+    rig_act(&rig, "web", "start"); /* it has no limit now */
+    qemu = qemu_beside(0);
+    assert_true(number(qemu, "memory", "memory.limit_in_bytes", NULL) > 1ull << 60);
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/disks", disk, 200));
+    json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/actions/move-storage", away, 200));
+    rig_act(&rig, "web", "stop");
+}
+
 static int setup(void **state)
 {
+    rig = (struct rig){.before = mount_second, .after = unmount_second};
     rig_make(&rig, 0);
     v1_cpu = is_v1("cpu");
     v1_memory = is_v1("memory");
@@ -180,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_guest_is_held_to_its_share_of_a_processor),
         cmocka_unit_test(a_qemu_that_takes_too_much_memory_is_ended_alone),
+        cmocka_unit_test(a_limited_guest_gets_no_disk_in_memory),
     };
     const char *why;
 
@@ -188,5 +245,7 @@ int main(void)
                       geteuid() ? "needs root: a user has no cgroups here" : why);
         return 0;
     }
+    assert_int_equal(unshare(CLONE_NEWNS), 0);
+    assert_int_equal(mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL), 0);
     return cmocka_run_group_tests_name("integration/limits", tests, setup, teardown);
 }

@@ -38,6 +38,7 @@ struct peer {
     int refuse;           /* ... are answered by ERROR */
     int hang_up;          /* ... end the conversation */
     const char *hello;    /* reply to HELLO */
+    const char *launched; /* ... to LAUNCH; NULL: an empty one */
     json_t *heard;        /* payload of the last HELLO */
     uint64_t replay_from; /* after HELLO: RESET events from here … */
     uint64_t replay_to;   /* … to here */
@@ -138,8 +139,10 @@ static inline bool peer_answer(struct peer *p, struct frame *f)
         peer_hello(p, f);
         return true;
     }
-    if (type == WORKER_LAUNCH)
+    if (type == WORKER_LAUNCH) {
         p->launch_fds = f->head.n_fds;
+        reply = p->launched ? p->launched : reply;
+    }
     if (type == WORKER_QMP)
         reply = peer_qmp(p, f);
     peer_text(p, WORKER_OK, f->head.id, reply);
@@ -192,6 +195,7 @@ static struct {
     char *dir;         /* holds the VMs' run directories */
     struct peer *peer; /* what host_worker_spawn() starts */
     unsigned kills;
+    struct host_limits limits; /* of the last one that was started */
 } helper;
 
 bool host_worker_spawn(const struct uuid *vm, uint32_t slot, struct host_wants wants,
@@ -199,6 +203,7 @@ bool host_worker_spawn(const struct uuid *vm, uint32_t slot, struct host_wants w
 {
     if (!helper.peer)
         return err_set(err, ERR_UNSUPPORTED, "no user namespaces");
+    helper.limits = *limits;
     *sock = peer_start(helper.peer);
     return true;
 }

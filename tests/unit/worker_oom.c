@@ -77,7 +77,18 @@ static void without_a_group_of_its_own_no_limit_was_hit(void **state)
     oom_watch(&o, getpid());
     assert_int_equal(o.hits, -1);
     assert_false(oom_was_limit(&o));
+    assert_false(o.limited);
     oom_close(&o);
+}
+
+/* A group of v1 without one says the largest number of pages there is. */
+static void a_limit_is_a_number_that_can_be_reached(void **state)
+{
+    assert_true(oom_is_limit("1073741824\n"));
+    assert_true(oom_is_limit("0\n"));
+    assert_false(oom_is_limit("max\n"));
+    assert_false(oom_is_limit("9223372036854771712\n"));
+    assert_false(oom_is_limit(""));
 }
 
 static void what_cannot_be_read_is_no_place(void **state)
@@ -110,6 +121,7 @@ int main(void)
         cmocka_unit_test(in_a_container_a_part_of_the_hierarchy_is_mounted),
         cmocka_unit_test(a_group_that_vmmd_did_not_make_is_not_the_vms),
         cmocka_unit_test(without_a_group_of_its_own_no_limit_was_hit),
+        cmocka_unit_test(a_limit_is_a_number_that_can_be_reached),
         cmocka_unit_test(what_cannot_be_read_is_no_place),
         cmocka_unit_test(the_counter_is_found_among_others),
     };

@@ -202,7 +202,8 @@ void launch_sealed(struct worker *w)
         /* it is started with -S; its own answer follows */
         status_set(w, w->from_image ? "inmigrate" : "prelaunch");
     status_refresh(w);
-    text = str_format("{\"qemu_pid\":%d}", (int)w->jail.qemu_pid);
+    text = str_format("{\"qemu_pid\":%d,\"memory_limited\":%s}", (int)w->jail.qemu_pid,
+                      w->oom.limited ? "true" : "false");
     daemon_reply(w, &w->launch.from, text);
     w->launch.from = (struct request){0};
 }

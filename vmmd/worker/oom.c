@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define MAX_TEXT (1u << 20)
+#define V1_NONE  (1ull << 62)
 
 /* ---- the place ---- */
 
@@ -108,6 +109,14 @@ bool oom_is_own(const struct oom_place *place)
     return str_eq(last, "/guest") && above && str_starts(above, "/vm-");
 }
 
+bool oom_is_limit(const char *text)
+{
+    char *end;
+    unsigned long long bytes = strtoull(text, &end, 10); /* v2 says "max", v1 a number */
+
+    return end > text && bytes < V1_NONE;
+}
+
 uint64_t oom_parse(const char *text, const char *word)
 {
     size_t len = strlen(word);
@@ -162,13 +171,23 @@ static uint64_t count(int fd, const char *word)
 }
 
 /* Beside the counter, in the group where that was found. */
-static int open_hits(const struct oom_place *place)
+static int open_beside(const struct oom_place *place, const char *name)
 {
     char path[1400];
 
-    snprintf(path, sizeof path, "%s%s/%s", place->top, place->group,
-             place->v1 ? "memory.failcnt" : place->file);
+    snprintf(path, sizeof path, "%s%s/%s", place->top, place->group, name);
     return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static void look_at_own(struct oom *o, const struct oom_place *place)
+{
+    CLEANUP(closep) int fd = open_beside(place, place->v1 ? "memory.limit_in_bytes" : "memory.max");
+    char text[1024] = "";
+
+    o->hits = open_beside(place, place->v1 ? "memory.failcnt" : place->file);
+    if (fd >= 0)
+        read_counter(fd, text);
+    o->limited = oom_is_limit(text);
 }
 
 void oom_watch(struct oom *o, pid_t pid)
@@ -185,8 +204,9 @@ void oom_watch(struct oom *o, pid_t pid)
     if (o->fd < 0)
         return;
     o->before = count(o->fd, "oom_kill");
-    o->hits = oom_is_own(&place) ? open_hits(&place) : -1;
     o->v1 = place.v1;
+    if (oom_is_own(&place))
+        look_at_own(o, &place);
 }
 
 bool oom_struck(const struct oom *o)

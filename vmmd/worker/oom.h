@@ -13,6 +13,7 @@ struct oom {
     uint64_t before;
     int hits; /* the file that says how often the VM's own limit was hit; -1: it has none */
     bool v1;
+    bool limited; /* the VM has a limit of its own */
 };
 
 /* Finds the counter of the group of process 'pid' and remembers what it says. Never fails: without
@@ -35,5 +36,7 @@ bool oom_find(const char *cgroup, const char *mountinfo, struct oom_place *out);
 /* Is that group a VM's own, with the limit that vmmd gave it? Else it is that of the daemon, of its
  * container, or of the host, and the VM has no limit. Pure. */
 bool oom_is_own(const struct oom_place *place);
+/* Is there a limit, by the text of the file that has it? Pure. */
+bool oom_is_limit(const char *text);
 /* What 'word' ("oom_kill") counts in the text of such a file; 0 when it is not there. Pure. */
 uint64_t oom_parse(const char *text, const char *word);

@@ -62,6 +62,7 @@ static json_t *describe(const struct worker *w)
     json_put_bool(body, "commit_log", w->recorder.log >= 0);
     json_put_bool(body, "pivoting", w->pivot.ask != NULL);
     json_put_bool(body, "memory", w->split.program >= 0);
+    json_put_bool(body, "memory_limited", w->oom.limited);
     json_put_text(body, "memory_image", w->memory.ask ? UUID_STR(&w->memory.ask->image) : NULL);
     return body;
 }
