@@ -4,6 +4,7 @@
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/disks.h"
+#include "core/disk/space.h"
 #include "core/model/profile.h"
 #include "core/ram/expand.h"
 #include "core/ram/image.h"
@@ -149,6 +150,50 @@ static bool check_depth(struct request *r, struct err *err)
                    "the new VM's disks would lie on %zu files, more than QEMU can open: delete "
                    "some snapshots first",
                    files);
+}
+
+/* All that a disk lies on. */
+static uint64_t bytes_below(struct request *r, size_t disk)
+{
+    CLEANUP(mem_freep) struct layer *chain = NULL;
+    uint64_t bytes = 0;
+    size_t n;
+
+    chain = chain_of_leaf(r->core, &r->parents[disk], &n);
+    for (size_t i = 0; i < n; i++)
+        bytes += layer_allocated(&chain[i]);
+    return bytes;
+}
+
+/* 'at' is the first of the disks in its pool. */
+static bool check_room_in_pool(struct request *r, size_t at, struct err *err)
+{
+    const char *ref = r->spec.disks[at].pool;
+    uint64_t bytes = 0;
+    struct pool *pool;
+    struct uuid id;
+
+    for (size_t i = at; i < r->spec.n_disks; i++)
+        if (str_eq(r->spec.disks[i].pool, ref))
+            bytes += bytes_below(r, i);
+    lock_take(&r->core->registry.lock);
+    pool = pool_find(r->core, ref);
+    id = pool ? pool->id : (struct uuid){0};
+    lock_drop(&r->core->registry.lock);
+    return !bytes || space_check(r->core, &id, bytes, "/pool", err);
+}
+
+/* A full one has copies of all that. */
+static bool check_room(struct request *r, struct err *err)
+{
+    for (size_t i = 0; r->ask->full && i < r->spec.n_disks; i++) {
+        size_t first = 0;
+        while (!str_eq(r->spec.disks[first].pool, r->spec.disks[i].pool))
+            first++;
+        if (first == i && !check_room_in_pool(r, i, err))
+            return false;
+    }
+    return true;
 }
 
 static bool check_name_is_free(struct request *r, struct err *err)
@@ -334,7 +379,7 @@ static bool take_and_submit(struct request *r, const struct origin *origin, stru
     taking_name(r->core, r->from, "clone", r->ask->name, name);
     ok = vm_claim(r->core, r->from, VM_VERB_CLONE, &claim, r->kind->name, err);
     if (ok) {
-        ok = make_spec(r, err) && check_depth(r, err) &&
+        ok = make_spec(r, err) && check_depth(r, err) && check_room(r, err) &&
              taking_plan(r->core, r->from, name, "", &r->taking, err) &&
              (origin->dry_run || submit(r, origin, op, id, err));
         if (!ok)
@@ -366,8 +411,9 @@ bool vm_clone(struct core *core, const char *ref, const struct clone_ask *ask,
     if (!ask->snapshot)
         ok = take_and_submit(&r, origin, op, id, err);
     else
-        ok = make_spec(&r, err) && check_depth(&r, err) && plan_image(&r, err) &&
-             check_source(&r, err) && (origin->dry_run || submit(&r, origin, op, id, err));
+        ok = make_spec(&r, err) && check_depth(&r, err) && check_room(&r, err) &&
+             plan_image(&r, err) && check_source(&r, err) &&
+             (origin->dry_run || submit(&r, origin, op, id, err));
     if (!ok)
         *op = *id = (struct uuid){0};
     return ok;
@@ -397,6 +443,7 @@ static bool look_at_spec(struct request *r, json_t *blockers, struct err *err)
         return true;
     }
     look(blockers, check_depth(r, &why), &why);
+    look(blockers, check_room(r, &why), &why);
     if (r->ask->snapshot) {
         look(blockers, plan_image(r, &why), &why);
         return true;
@@ -411,12 +458,8 @@ static uint64_t bytes_of(struct request *r)
 {
     uint64_t bytes = ram_expand_bytes(r->core, &r->memory);
 
-    for (size_t i = 0; r->ask->full && r->parents && i < r->spec.n_disks; i++) {
-        size_t n;
-        CLEANUP(mem_freep) struct layer *chain = chain_of_leaf(r->core, &r->parents[i], &n);
-        for (size_t k = 0; k < n; k++)
-            bytes += layer_allocated(&chain[k]);
-    }
+    for (size_t i = 0; r->ask->full && r->parents && i < r->spec.n_disks; i++)
+        bytes += bytes_below(r, i);
     return bytes;
 }
 

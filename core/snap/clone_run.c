@@ -170,8 +170,11 @@ static bool step_to_copy(struct work *w, struct err *err)
 /* The other VM is held until it is on record that nothing of it is to be undone any more. */
 static bool make(struct work *w, struct err *err)
 {
-    if (!str_eq(job_step_reached(w->job), "copy") &&
-        (!link_up(w, err) || (w->full && !step_to_copy(w, err))))
+    const bool again = str_eq(job_step_reached(w->job), "copy");
+
+    if (w->full && !flatten_reserve(w->core, w->vm, w->job, again, err))
+        return false;
+    if (!again && (!link_up(w, err) || (w->full && !step_to_copy(w, err))))
         return false;
     if (w->taking.vm)
         vm_unclaim(w->core, w->from, job_id(w->job));

@@ -9,6 +9,11 @@ bool clone_source_is_free(const struct vm *vm, struct err *err) MUST_USE;
 /* Streams into every file of the VM that lies on another's all that is below; a failure leaves what
  * is done. CANCELLED when the job of 'pace' is asked to end. For clone_run.c and flatten.c. */
 bool flatten_vm(struct core *core, struct vm *vm, struct pace *pace, struct err *err) MUST_USE;
+/* Puts by what that may take, in all pools concerned: space_release() is the job's settle().
+ * 'again': it has a part of it already, which counts as well; then it only puts by what fits.
+ * NO_SPACE. */
+bool flatten_reserve(struct core *core, const struct vm *vm, struct job *job, bool again,
+                     struct err *err) MUST_USE;
 
 /* ---- clone_memory.c: an image of the clone's own that it goes on with: that of a full one in
  * another pool is a copy, that of any is expanded from an archived one ---- */

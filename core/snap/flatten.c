@@ -12,6 +12,7 @@
 #include "core/base/str.h"
 #include "core/disk/disks.h"
 #include "core/disk/lent.h"
+#include "core/disk/space.h"
 #include "core/snap/cloning.h"
 #include "core/snap/merge.h"
 #include "core/vm/kinds.h"
@@ -93,13 +94,58 @@ bool flatten_vm(struct core *core, struct vm *vm, struct pace *pace, struct err 
     return true;
 }
 
+/* ---- room ---- */
+
+/* What lies below the file, when that is another VM's. */
+static uint64_t bytes_below(struct core *core, const struct layer *file)
+{
+    CLEANUP(mem_freep) struct layer *below = NULL;
+    uint64_t bytes = 0;
+    size_t n;
+
+    below = chain_of_leaf(core, &file->parent, &n);
+    for (size_t i = 0; i < n && !uuid_eq(&below[0].vm, &file->vm); i++)
+        bytes += layer_allocated(&below[i]);
+    return bytes;
+}
+
+bool flatten_reserve(struct core *core, const struct vm *vm, struct job *job, bool again,
+                     struct err *err)
+{
+    CLEANUP(mem_freep) struct layer *files = NULL;
+    CLEANUP(mem_freep) uint64_t *bytes = NULL;
+    size_t n;
+
+    files = layers_of_vm(core, &vm->id, &n);
+    bytes = mem_array(n + 1, sizeof *bytes);
+    for (size_t i = 0; i < n; i++) {
+        size_t first = 0; /* in that pool */
+        while (!uuid_eq(&files[first].pool, &files[i].pool))
+            first++;
+        bytes[first] += bytes_below(core, &files[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct err none = {0};
+        if (bytes[i] &&
+            !space_reserve(core, &files[i].pool, job_id(job), bytes[i], "/pool", &none) && !again) {
+            *err = none;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the operation ---- */
+
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
+    const bool again = job_step_reached(job) != NULL;
     struct pace pace;
     bool ok;
 
-    if (!hold.vm)
+    if (!hold.vm || !flatten_reserve(core, hold.vm, job, again, err) ||
+        (!again && !job_step(job, "copy", err)))
         return false;
     pace_begin_at_once(&pace, core, hold.vm, job);
     ok = flatten_vm(core, hold.vm, &pace, err);
@@ -113,6 +159,7 @@ static void settle(struct core *core, struct job *job, bool ok)
     struct err err = {0};
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), &err)};
 
+    space_release(core, job_id(job));
     if (hold.vm)
         vm_unclaim(core, hold.vm, job_id(job));
 }
