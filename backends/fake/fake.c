@@ -231,6 +231,8 @@ static bool open_logs(struct machine *m, struct err *err)
     return true;
 }
 
+void (*fake_has_started)(const struct uuid *vm, const struct machine_owner *owner);
+
 static bool fake_start(const struct machine_plan *plan, const struct machine_owner *owner,
                        struct machine **out, struct err *err)
 {
@@ -258,6 +260,8 @@ static bool fake_start(const struct machine_plan *plan, const struct machine_own
     plan_close(plan, true);
     if (ok && open_logs(m, err) && thread_start(&m->thread, "vm-fake", live, m, err)) {
         *out = m;
+        if (fake_has_started)
+            fake_has_started(&plan->vm, owner);
         return true;
     }
     fake_free(m);

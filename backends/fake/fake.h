@@ -1,6 +1,7 @@
 /* The fake backend's knobs. */
 #pragma once
 #include "core/base/id.h"
+#include "core/port/backend.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,6 +11,8 @@
 extern int64_t fake_tick_ms;
 /* What the plan of the last one that was started says of files in memory. */
 extern _Atomic(uint64_t) fake_in_memory_bytes;
+/* Called by start() with the machine that it is about to return; NULL: nothing. */
+extern void (*fake_has_started)(const struct uuid *vm, const struct machine_owner *owner);
 /* Copies that end by a pivot wait for space. */
 extern _Atomic(bool) fake_full; /* ... and no memory image finds space */
 /* Memory images that are being written get no further. */

@@ -67,6 +67,7 @@ struct vm {
     const char *job_kind;     /* of that job */
     struct machine *machine;  /* NULL unless live */
     unsigned machine_users;   /* calls under way into it */
+    unsigned arriving;        /* calls under way that will say whether there is one */
     bool ending;              /* an exit is being settled */
     bool applying;            /* an edit is being applied to the machine: live.c */
     bool look_again;          /* the machine may be more than 'active' says */

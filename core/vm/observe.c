@@ -305,16 +305,23 @@ struct exit_case {
     struct machine_event event;
 };
 
+static bool has_arrived(const struct vm *vm, void *ctx)
+{
+    return vm->arriving == 0;
+}
+
 static bool machine_is_idle(const struct vm *vm, void *ctx)
 {
     return vm->machine_users == 0;
 }
 
-/* Takes the machine out of the VM once no call is under way in it, and ends watching. */
+/* Takes the machine out of the VM once it is there, and no call is under way in it, and ends
+ * watching. */
 static void release_machine(struct core *core, struct vm *vm)
 {
     struct machine *machine;
 
+    (void)vm_wait(core, vm, has_arrived, NULL, INT64_MAX / 4);
     while (!vm_wait(core, vm, machine_is_idle, NULL, clock_mono_ms() + 1000))
         if (atomic_load(&core->closing))
             break;

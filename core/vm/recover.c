@@ -185,7 +185,7 @@ static void record_absence(struct core *core, struct vm *vm, const struct machin
 }
 
 /* One attempt. False: it lives but does not answer. */
-static bool take_up(struct core *core, struct vm *vm)
+static bool look_for(struct core *core, struct vm *vm)
 {
     const struct machine_owner owner = {vm_machine_event, core};
     struct machine_report report = {0};
@@ -208,6 +208,16 @@ static bool take_up(struct core *core, struct vm *vm)
         record_absence(core, vm, &report.ended);
     }
     return true;
+}
+
+static bool take_up(struct core *core, struct vm *vm)
+{
+    bool answered;
+
+    vm_arrives(core, vm);
+    answered = look_for(core, vm);
+    vm_has_arrived(core, vm);
+    return answered;
 }
 
 struct later {

@@ -388,6 +388,21 @@ void vm_machine_done(struct core *core, struct vm *vm)
     lock_drop(&core->registry.lock);
 }
 
+void vm_arrives(struct core *core, struct vm *vm)
+{
+    lock_take(&core->registry.lock);
+    vm->arriving++;
+    lock_drop(&core->registry.lock);
+}
+
+void vm_has_arrived(struct core *core, struct vm *vm)
+{
+    lock_take(&core->registry.lock);
+    vm->arriving--;
+    cond_wake_all(&core->registry.changed);
+    lock_drop(&core->registry.lock);
+}
+
 bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, void *ctx), void *ctx)
 {
     bool is;

@@ -106,6 +106,11 @@ bool vm_is(struct core *core, struct vm *vm, bool (*so)(const struct vm *vm, voi
 bool vm_wait(struct core *core, struct vm *vm, bool (*done)(const struct vm *vm, void *ctx),
              void *ctx, int64_t deadline_mono_ms);
 
+/* Around a call that makes a machine, or looks for one, up to where 'machine' has it: an exit that
+ * it tells of meanwhile is settled after that. */
+void vm_arrives(struct core *core, struct vm *vm);
+void vm_has_arrived(struct core *core, struct vm *vm);
+
 /* Gives a helper (core/snap) the lowest uid slot that nobody has: vm->helper_slot. */
 bool vm_slot_take(struct core *core, struct vm *vm, uint32_t *slot, struct err *err) MUST_USE;
 /* Ends whatever of a VM's worker still lives; and removes its run directory, the exit record in it.

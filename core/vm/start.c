@@ -328,17 +328,18 @@ static bool launch(struct core *core, struct vm *vm, struct plan *p, struct err 
 
     if (!ok)
         return false;
+    vm_arrives(core, vm);
     ok = core_backend(vm->backend)->start(&p->machine, &owner, &machine, err);
     plan_handed_over(p);
-    if (!ok)
-        return false;
-    lock_take(&core->registry.lock);
-    vm->machine = machine;
-    vm->buttons = 0;
-    vm->accel = p->machine.accel;
-    cond_wake_all(&core->registry.changed);
-    lock_drop(&core->registry.lock);
-    return FAILPOINT("vm.start.launched", err);
+    if (ok) {
+        lock_take(&core->registry.lock);
+        vm->machine = machine;
+        vm->buttons = 0;
+        vm->accel = p->machine.accel;
+        lock_drop(&core->registry.lock);
+    }
+    vm_has_arrived(core, vm);
+    return ok && FAILPOINT("vm.start.launched", err);
 }
 
 static bool start_anew(struct core *core, struct vm *vm, struct err *err)
@@ -416,6 +417,11 @@ static bool run(struct core *core, struct job *job, struct err *err)
     return hold.vm && vm_start_now(core, job, hold.vm, err);
 }
 
+static bool is_not_ending(const struct vm *vm, void *ctx)
+{
+    return !vm->ending;
+}
+
 static bool is_not_starting(const struct vm *vm, void *ctx)
 {
     return !vm->ending && !vm->machine && vm->run != VM_STARTING;
@@ -434,9 +440,12 @@ void vm_start_undo(struct core *core, struct vm *vm)
                                      .ended = true,
                                      .only_from = 1u << VM_STARTING};
     const struct backend *backend;
+    struct machine *machine;
     struct err err = {0};
-    struct machine *machine = vm_machine_use(core, vm, &backend, &err);
 
+    /* One that has ended by itself is recorded before the next start may begin, not in it. */
+    (void)vm_wait(core, vm, is_not_ending, NULL, INT64_MAX / 4);
+    machine = vm_machine_use(core, vm, &backend, &err);
     if (machine) {
         bool killed = backend->kill(machine, &err);
         vm_machine_done(core, vm);

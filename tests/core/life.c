@@ -1,11 +1,14 @@
 /* The life of a VM on the fake backend: every verb, every refusal, and what the API would show. */
 #include "tests/lib/world.h"
 
+#include "backends/fake/fake.h"
+#include "core/base/clock.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/disk/pool.h"
 #include "core/event/event.h"
 #include "core/job/job.h"
+#include "core/vm/registry.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -383,6 +386,38 @@ static void lists_page_and_filter(void **state)
     assert_int_equal(err.code, ERR_INVALID);
 }
 
+static bool has_ended(const struct vm *vm, void *ctx)
+{
+    return vm->run != VM_STARTING;
+}
+
+static bool ended_early;
+
+/* As if QEMU ended between its last answer and where its start ends. */
+static void ends_at_once(const struct uuid *id, const struct machine_owner *owner)
+{
+    const struct machine_event event = {
+        .kind = MACHINE_EXITED, .run = VM_CRASHED, .reason = VM_REASON_EXIT};
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {w.core, vm_get_id(w.core, id, &err)};
+
+    fake_has_started = NULL;
+    owner->event(owner->ctx, id, &event);
+    ended_early = vm_wait(w.core, hold.vm, has_ended, NULL, clock_mono_ms() + 300);
+}
+
+static void one_that_ends_while_it_arrives_can_be_started_again(void **state)
+{
+    world_create(&w, "web", "");
+    fake_has_started = ends_at_once;
+    assert_string_not_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_false(ended_early); /* a machine that comes after its end would stay for ever */
+    assert_string_equal(world_vm(&w, "web", "run.state"), "crashed");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(world_vm(&w, "web", "run.state"), "running");
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+}
+
 static void everything_is_there_after_a_restart(void **state)
 {
     world_create(&w, "web", "\"disks\":[{\"size_bytes\":1048576}],\"notes\":\"keep\"");
@@ -424,6 +459,7 @@ int main(void)
         STORY(who_hears_of_a_change_sees_it),
         STORY(a_repeated_request_finds_its_operation),
         STORY(lists_page_and_filter),
+        STORY(one_that_ends_while_it_arrives_can_be_started_again),
         STORY(everything_is_there_after_a_restart),
         STORY(a_second_daemon_on_the_same_state_is_refused),
     };
