@@ -43,7 +43,16 @@ static void change_spec(const struct move *m, struct vm_spec *spec)
     }
 }
 
-/* That of a snapshot, as text; owned by the caller. */
+static bool has_moved(const struct move *m, const struct uuid *disk)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < m->n; i++)
+        any |= uuid_eq(&m->files[i].disk, disk);
+    return any;
+}
+
+/* That of a snapshot, as text; owned by the caller. It may have disks that the VM has no more. */
 static char *changed_text(const struct move *m, const char *text)
 {
     CLEANUP(json_decrefp) json_t *spec = json_loads(text, 0, NULL);
@@ -52,7 +61,7 @@ static char *changed_text(const struct move *m, const char *text)
     size_t i;
 
     json_array_foreach (json_object_get(spec, "disks"), i, disk)
-        if (uuid_parse(json_get_text(disk, "id"), &id) && leaf_of(m, &id))
+        if (uuid_parse(json_get_text(disk, "id"), &id) && has_moved(m, &id))
             json_put_text(disk, "pool", UUID_STR(&m->pool));
     return spec ? json_write(spec) : str_dup(text);
 }

@@ -2,7 +2,7 @@
  *
  * Of each disk that moves: the chain of its leaf and those of all snapshots. What is in the target
  * already stays if all below it stays as well; so does what another VM's files lie on. When all
- * disks move, memory images go along: images.c. */
+ * disks move, snapshots' files of disks that were removed go along, and memory images: images.c. */
 #include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
@@ -148,6 +148,18 @@ static void add_disk(struct move *m, const struct disk *disk, const struct move_
                 add_chain(m, &s->disks[i].file, disk, -1);
 }
 
+/* What snapshots have of disks that the VM has no more. */
+static void add_gone(struct move *m) REQUIRES(m->core->registry.lock);
+static void add_gone(struct move *m)
+{
+    for (struct snapshot *s = m->vm->snapshots; s; s = s->next)
+        for (size_t i = 0; i < s->n_disks; i++) {
+            const struct disk gone = {.id = s->disks[i].disk};
+            if (!disk_find(m->core, &gone.id))
+                add_chain(m, &s->disks[i].file, &gone, -1);
+        }
+}
+
 /* For somebody whose grants look at pools. */
 static bool may_move(struct move *m, const struct move_request *request, struct err *err)
     REQUIRES(m->core->registry.lock);
@@ -185,8 +197,10 @@ bool move_plan(struct move *m, const struct move_request *request, struct err *e
         for (struct disk *d = disks_of(m->core, &m->vm->id); d; d = d->next)
             if (moves(d, request))
                 add_disk(m, d, request);
-        if (!request->n_disks)
+        if (!request->n_disks) {
+            add_gone(m);
             move_add_images(m);
+        }
         ok = may_move(m, request, err);
     }
     lock_drop(&m->core->registry.lock);

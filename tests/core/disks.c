@@ -12,6 +12,7 @@
 #include "core/disk/change.h"
 #include "core/disk/pool.h"
 #include "core/disk/space.h"
+#include "core/move/move.h"
 #include "core/snap/snap.h"
 
 #include <fcntl.h>
@@ -287,6 +288,40 @@ static void a_snapshot_brings_a_removed_disk_back(void **state)
     act(VM_VERB_START);
 }
 
+static const char *move_all(const char *pool)
+{
+    const struct move_request request = {.pool = pool, .format = -1};
+    struct err err = {0};
+    json_t *plan = NULL;
+
+    return world_outcome(
+        &w, vm_move_storage(w.core, "web", &request, &world_admin, &op, &plan, &err), &op, &err);
+}
+
+static void what_a_snapshot_has_of_a_removed_disk_moves_along(void **state)
+{
+    struct err err = {0};
+    struct uuid id;
+
+    assert_true(pool_create(w.core, "away", "second", &world_admin, &id, &err));
+    assert_string_equal(add("{\"size_bytes\":2097152}"), "succeeded");
+    assert_string_equal(snap("two"), "succeeded");
+    assert_string_equal(drop(1), "succeeded");
+    assert_string_equal(move_all("away"), "succeeded");
+    assert_true(pool_delete(w.core, "main", &world_admin, &err)); /* nothing of it is left there */
+    world_restart(&w);
+    assert_string_equal(revert("two"), "succeeded");
+    assert_string_equal(disk(1, "pool"), "away");
+    assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+    assert_string_equal(drop(1), "succeeded");
+    assert_true(pool_create(w.core, "main", "main", &world_admin, &id, &err));
+    assert_string_equal(move_all("main"), "succeeded"); /* beside the running guest */
+    assert_true(pool_delete(w.core, "away", &world_admin, &err));
+    assert_string_equal(world_act(&w, "web", VM_VERB_STOP), "succeeded");
+    assert_string_equal(revert("two"), "succeeded");
+    assert_string_equal(disk(1, "pool"), "main");
+}
+
 static void a_disk_that_the_snapshot_does_not_have_goes(void **state)
 {
     assert_string_equal(snap("one"), "succeeded");
@@ -454,6 +489,7 @@ int main(void)
         T(a_disk_grows_and_never_shrinks),
         T(a_vhd_says_what_to_do_instead),
         T(a_snapshot_brings_a_removed_disk_back),
+        T(what_a_snapshot_has_of_a_removed_disk_moves_along),
         T(a_disk_that_the_snapshot_does_not_have_goes),
         T(only_the_leaf_grows),
         T(limits_are_changed_while_it_runs),
