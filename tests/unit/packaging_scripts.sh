@@ -18,13 +18,17 @@ new_host()
 {
     rm -rf "$host" "${work:?}/bin" && mkdir -p "$host"/{etc/vmmd,etc/systemd/system,run/systemd/system,var/lib,var/cache} "$work/bin"
     : >"$calls"
-    rm -f "$work"/{disabled,masked}
+    rm -f "$work"/{disabled,masked}*
     cat >"$work/bin/systemctl" <<EOF
 #!/bin/sh
 echo "\$*" >>$calls
 case "\$*" in
-*is-enabled*) [ ! -e $work/disabled ] ;;
+*is-enabled*)
+    for unit; do :; done
+    [ ! -e $work/disabled ] && [ ! -e $work/disabled.\$unit ]
+    ;;
 *enable*) [ ! -e $work/masked ] ;;
+start*) sed -nE 's/^(Wants|Requires|BindsTo)=/pulled in: /p' "$src/packaging/systemd/\$2" >>$calls ;;
 esac
 EOF
     printf '#!/bin/sh\nfor word; do case $word in /*) echo "made $word" >>%s; mkdir -p "$word" ;; esac; done\n' "$calls" >"$work/bin/install"
@@ -96,6 +100,15 @@ what_was_switched_off_stays_off()
     ! asked ' enable ' && ! asked '^(re)?start' && asked '^try-restart vmmd.service'
 }
 
+# vmmd.service alone: what goes on with the host's other units does not start it either.
+what_was_switched_off_alone_stays_off()
+{
+    new_host
+    touch "$work/disabled.vmmd.service"
+    run postinst configure 0.1.0 || return 1
+    asked '^start vmmd-guests.service' && ! asked '^restart' && ! asked '^(start|pulled in:) .*vmmd.service'
+}
+
 masked_units_and_hosts_without_systemd_are_no_failure()
 {
     new_host
@@ -135,6 +148,16 @@ a_purge_takes_what_has_no_vm()
     new_host
     make_pools
     run postrm purge && [ ! -s "$work/said" ] && [ -z "$(ls "$host/var/lib")" ] && [ ! -e "$host/etc/vmmd" ]
+}
+
+# As where a file system is mounted there, or below.
+what_cannot_be_removed_is_no_failure()
+{
+    new_host
+    make_pools
+    printf '#!/bin/sh\ncase "$*" in */vmmd-pools*) echo "rm: Device or resource busy" >&2; exit 1 ;; esac\nexec /bin/rm "$@"\n' >"$work/bin/rm"
+    chmod +x "$work/bin/rm"
+    run postrm purge && grep -q '^vmmd: .*/var/lib/vmmd-pools.* not be removed' "$work/said"
 }
 
 # purge_leaves FILE: the database and everything in pools, because of that file.
