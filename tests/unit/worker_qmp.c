@@ -366,6 +366,42 @@ static void a_flood_of_anything_else_is_dropped(void **state)
     rig_clear(&rig);
 }
 
+/* It tells of each request that found its pool full, and of all of them again when it goes on. */
+static void a_guest_whose_disk_is_full_is_heard(void **state)
+{
+    static const char line[] = "{\"event\":\"BLOCK_IO_ERROR\",\"data\":{\"device\":\"d\","
+                               "\"nospace\":true,\"action\":\"stop\"}}\n";
+
+    rig_start(&rig);
+    for (unsigned tries = 0; tries < 2; tries++) {
+        rig_qemu_says(&rig, "{\"event\":\"RESUME\"}\n");
+        assert_int_equal(say_often(line, 2 * FLOOD_STATES), 2 * FLOOD_STATES);
+        rig_qemu_says(&rig, "{\"event\":\"STOP\"}\n");
+        assert_int_equal(rig.w.flood.deaf_until_ms, 0);
+    }
+    assert_int_equal(rig.w.events.last, 2 * (2 * FLOOD_STATES + 2)); /* these few came through */
+    rig_clear(&rig);
+}
+
+/* A power-off may be told behind more than is read at once. */
+static void the_last_of_many_last_words_counts(void **state)
+{
+    static const char line[] = "{\"event\":\"RTC_CHANGE\",\"data\":{\"offset\":1}}\n";
+    struct strbuf text = {0};
+
+    rig_start(&rig);
+    while (text.len < 32768)
+        strbuf_add(&text, line, sizeof line - 1);
+    strbuf_add(&text, power_off, sizeof power_off - 1);
+    assert_int_equal(send(rig.qemu, text.data, text.len, MSG_DONTWAIT | MSG_NOSIGNAL),
+                     (ssize_t)text.len);
+    shutdown(rig.qemu, SHUT_RDWR);
+    ending_init_gone(&rig.w);
+    assert_string_equal(policy_cause_slug(policy_cause(&rig.w.policy, 0)), "guest-shutdown");
+    rig_clear(&rig);
+    strbuf_clear(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +423,8 @@ int main(void)
         cmocka_unit_test(a_flood_in_large_pieces_has_to_wait_as_well),
         cmocka_unit_test(what_was_too_much_is_paid_for),
         cmocka_unit_test(a_flood_of_anything_else_is_dropped),
+        cmocka_unit_test(a_guest_whose_disk_is_full_is_heard),
+        cmocka_unit_test(the_last_of_many_last_words_counts),
     };
 
     return cmocka_run_group_tests_name("worker/qmp", tests, NULL, NULL);

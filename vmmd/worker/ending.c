@@ -32,6 +32,8 @@
 #define ASK_MS   1000 /* for a QEMU that is killed: it needs some 20 ms if its disks answer */
 #define FLUSH_MS 1000
 
+#define LAST_PIECES 64 /* all that a socket holds, of a QEMU that has not told too much before */
+
 /* The answer to quit may come or not: QEMU's end says the rest. */
 static void quit_done(struct worker *w, const struct request *from, const json_t *answer)
 {
@@ -47,7 +49,8 @@ static void quit_if_wanted(struct worker *w)
 
 void ending_qemu_event(struct worker *w, const char *name, const json_t *data)
 {
-    bool wanted = flood_takes(&w->flood, policy_is_state(name, data), clock_mono_ms());
+    bool is_state = policy_is_state(&w->policy, name, data);
+    bool wanted = flood_takes(&w->flood, is_state, clock_mono_ms());
 
     policy_event(&w->policy, name, data);
     status_set(w, policy_status(name, w->status));
@@ -175,6 +178,13 @@ static void answer_kills(struct worker *w)
     w->ending.n_waiting = 0;
 }
 
+/* They count, though QEMU's end was seen first; so they are all there already. */
+static void hear_last_words(struct worker *w)
+{
+    for (unsigned i = 0; i < LAST_PIECES && w->qmp.sock >= 0; i++)
+        qmp_ready(w, POLLIN);
+}
+
 void ending_init_gone(struct worker *w)
 {
     CLEANUP(json_decrefp) json_t *record = NULL;
@@ -182,7 +192,7 @@ void ending_init_gone(struct worker *w)
 
     closep(&w->jail.init_pidfd);
     closep(&w->jail.qemu_pidfd);
-    qmp_ready(w, POLLIN); /* QEMU's last words: they count, though its end was seen first */
+    hear_last_words(w);
     qmp_close(w);
     serial_close(w);
     words_close(w);

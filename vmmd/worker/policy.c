@@ -10,6 +10,12 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+/* Why the STOP comes that follows. */
+static bool explains_stop(const json_t *data)
+{
+    return str_eq(json_get_text(data, "action"), "stop");
+}
+
 void policy_event(struct policy *p, const char *name, const json_t *data)
 {
     if (str_eq(name, "SHUTDOWN") && json_get_bool(data, "guest", false))
@@ -18,6 +24,10 @@ void policy_event(struct policy *p, const char *name, const json_t *data)
         p->panicked = true;
     else if (str_eq(name, "RESET")) /* by main, while it was held: the guest runs again */
         p->guest_off = p->panicked = false;
+    if (str_eq(name, "RESUME"))
+        p->stop_explained = false;
+    else if (explains_stop(data))
+        p->stop_explained = true;
 }
 
 bool policy_wants_quit(const struct policy *p)
@@ -40,14 +50,14 @@ const char *policy_status(const char *name, const char *now)
     return now;
 }
 
-bool policy_is_state(const char *name, const json_t *data)
+bool policy_is_state(const struct policy *p, const char *name, const json_t *data)
 {
     static const char *const names[] = {"STOP", "RESUME", "SHUTDOWN", "GUEST_PANICKED", "WATCHDOG"};
 
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(name, names[i]))
             return true;
-    return str_eq(json_get_text(data, "action"), "stop"); /* why the STOP comes that follows */
+    return explains_stop(data) && !p->stop_explained;
 }
 
 bool policy_changes_status(const char *name)
