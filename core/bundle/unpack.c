@@ -114,6 +114,8 @@ static bool disk_is_fine(struct work *w, const struct layer *layer, int fd, stru
         return err_set(err, ERR_INVALID, "it is a disk of %llu bytes in place of %llu",
                        (unsigned long long)facts.virtual_bytes,
                        (unsigned long long)layer->size_bytes);
+    if (facts.is_plain && layer->format == DISK_VHD) /* none of ours, and QEMUs may cut its disk */
+        return err_set(err, ERR_INVALID, "it is a fixed VHD, which no export writes");
     if (!facts.has_backing)
         return true;
     if (!is_an_image_name(facts.backing))

@@ -256,12 +256,53 @@ static void no_image_of_a_stranger_leads_elsewhere(void **state)
     assert_int_equal(world_files(&w), files);
 }
 
+/* The same disk as a fixed vhd, which has its footer at the end alone. */
+static void make_fixed(int fd, uint64_t size_bytes)
+{
+    unsigned char footer[512];
+
+    assert_int_equal(pread(fd, footer, sizeof footer, 0), sizeof footer);
+    assert_int_equal(footer[63], 3);
+    footer[63]--;
+    assert_int_not_equal(footer[67], 255); /* the sum of all bytes, each bit turned round */
+    footer[67]++;
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(pwrite(fd, footer, sizeof footer, (off_t)size_bytes), sizeof footer);
+}
+
+/* QEMUs differ on how large its disk is, and a VM that had it would be shown another one by each.
+ */
+static void no_fixed_vhd_of_a_stranger_becomes_a_disk(void **state)
+{
+    const struct bundle_ask ask = {.pool = "main"};
+    CLEANUP(json_decrefp) json_t *v = NULL;
+    CLEANUP(mem_freep) char *path = NULL;
+    CLEANUP(closep) int fd = -1;
+    unsigned files;
+
+    world_create(&w, "win", "\"disks\":[{\"size_bytes\":2097152,\"format\":\"vhd\"}]");
+    files = world_files(&w);
+    assert_string_equal(export_as("win", &ask), "succeeded");
+    v = document("win");
+    path = file_of("win", 0);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    make_fixed(fd, 2097152);
+    json_put_u64(at(v, "files", 0), "bytes", 2097152 + 512);
+    refresh_digest(v, 0, fd);
+    write_document("win", v);
+    assert_string_equal(import_named("win", "win2"), "invalid");
+    assert_false(world_has_vm(&w, "win2"));
+    assert_int_equal(world_files(&w), files);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(no_document_of_a_stranger_makes_a_vm),
         T(no_image_of_a_stranger_leads_elsewhere),
+        T(no_fixed_vhd_of_a_stranger_becomes_a_disk),
         T(what_a_memory_is_expanded_to_is_not_the_documents),
     };
 
