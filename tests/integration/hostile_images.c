@@ -98,7 +98,9 @@ static unsigned files_of_pools(const char *suffix)
 
 static void nothing_of_the_host_is_anywhere(void)
 {
-    shell("grep -rq '" SECRET_WORDS "' %s/main %s/second; test $? = 1", rig.dir, rig.dir);
+    /* a file that goes meanwhile would be an error */
+    shell("grep -rq --exclude-dir=vmmd-copies '" SECRET_WORDS "' %s/main %s/second; test $? = 1",
+          rig.dir, rig.dir);
 }
 
 static size_t disks_of_web(void)
