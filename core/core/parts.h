@@ -80,7 +80,8 @@ struct vm {
     struct vm_shown shown;
     struct snapshot *snapshots; /* oldest first: core/snap */
     struct {                    /* what did not work; core/snap/schedule.c's thread alone uses it */
-        int64_t missed_slot;
+        int64_t missed_slot, begun_ms;
+        struct uuid begun;          /* to take one, at begun_ms */
         struct uuid dropped;        /* tried last */
         int64_t stuck_ms, again_ms; /* up to which one, by when they were taken, and until when */
     } schedule;

@@ -13,6 +13,7 @@
 #include "core/base/log.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/job/job.h"
 #include "core/snap/retention.h"
 #include "core/snap/snap.h"
 #include "core/snap/tree.h"
@@ -81,17 +82,21 @@ static void read_vm(struct look *l)
 
 /* ---- taking ---- */
 
-static void say_missed(struct look *l, const char *name, const struct err *why)
+/* Until the next slot no other is tried. */
+static void miss(struct look *l, int64_t at_ms, const char *code, const char *detail)
 {
     CLEANUP(store_rollback) struct store_txn *txn = NULL;
     json_t *data = json_object();
+    char name[NAME_MAX_BYTES + 1];
     struct err err = {0};
 
-    log_warn("the snapshot %s of %s was not taken: %s", name, VM_NAME(l->core, l->vm), why->detail);
+    l->vm->schedule.missed_slot = schedule_slot(&l->schedule, at_ms);
+    retention_name(at_ms, name);
+    log_warn("the snapshot %s of %s was not taken: %s", name, VM_NAME(l->core, l->vm), detail);
     json_put_text(data, "name", name);
     json_put_text(data, "vm", UUID_STR(&l->vm->id));
-    json_put_text(data, "code", err_slug(why->code));
-    json_put_text(data, "detail", why->detail);
+    json_put_text(data, "code", code);
+    json_put_text(data, "detail", detail);
     txn = store_begin(l->core->store, &err);
     if (!txn)
         json_decref(data);
@@ -102,25 +107,52 @@ static void say_missed(struct look *l, const char *name, const struct err *why)
         log_warn("%s", err.detail);
 }
 
+/* What the operation that was begun for this slot has come to, which is due still: a full pool is
+ * seen there, not by the request. NULL: none was begun. */
+static json_t *begun(struct look *l)
+{
+    struct err err = {0};
+
+    if (schedule_slot(&l->schedule, l->vm->schedule.begun_ms) !=
+        schedule_slot(&l->schedule, l->now_ms))
+        return NULL;
+    return job_show(l->core, &l->vm->schedule.begun, &err);
+}
+
+static bool begin(struct look *l)
+{
+    char name[NAME_MAX_BYTES + 1];
+    struct err err = {0};
+
+    retention_name(l->now_ms, name);
+    l->vm->schedule.begun_ms = l->now_ms;
+    if (snapshot_create(l->core, UUID_STR(&l->vm->id), name, "taken by the schedule", &self,
+                        &l->vm->schedule.begun, &err))
+        return true;
+    l->vm->schedule.begun_ms = 0;
+    if (err.code != ERR_BUSY && err.code != ERR_EXISTS)
+        miss(l, l->now_ms, err_slug(err.code), err.detail);
+    return false;
+}
+
 /* False: nothing was begun. */
 static bool take(struct look *l)
 {
-    const int64_t slot = schedule_slot(&l->schedule, l->now_ms);
-    char name[NAME_MAX_BYTES + 1];
-    struct err err = {0};
-    struct uuid op;
+    CLEANUP(json_decrefp) json_t *op = NULL;
+    const json_t *error;
 
-    if (l->vm->schedule.missed_slot == slot)
+    if (l->vm->schedule.missed_slot == schedule_slot(&l->schedule, l->now_ms))
         return false;
-    retention_name(l->now_ms, name);
-    if (snapshot_create(l->core, UUID_STR(&l->vm->id), name, "taken by the schedule", &self, &op,
-                        &err))
+    op = begun(l);
+    error = json_object_get(op, "error");
+    if (json_is_object(error)) {
+        miss(l, l->vm->schedule.begun_ms, json_get_text(error, "code"),
+             json_get_text(error, "detail"));
+        return false;
+    }
+    if (op && !json_get_text(op, "ended_at")) /* it has let go of its VM already */
         return true;
-    if (err.code == ERR_BUSY || err.code == ERR_EXISTS)
-        return false;
-    l->vm->schedule.missed_slot = slot;
-    say_missed(l, name, &err);
-    return false;
+    return begin(l); /* where one was taken it was deleted since */
 }
 
 /* ---- deleting ---- */

@@ -1,10 +1,11 @@
 /* Snapshots by schedule on the fake backend, with a clock that the test sets. */
-#include "tests/lib/world.h"
+#include "tests/lib/world_acts.h"
 
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
+#include "core/event/event.h"
 #include "core/snap/schedule.h"
 #include "core/snap/snap.h"
 
@@ -181,7 +182,7 @@ static void one_that_cannot_be_deleted_keeps_no_other(void **state)
     assert_string_equal(minutes(), "30");
 }
 
-/* As when there are as many as there can be, or the pool is full. */
+/* As when there are as many as there can be. */
 static void what_cannot_be_taken_keeps_nothing_from_being_deleted(void **state)
 {
     run_with(OFTEN);
@@ -196,6 +197,62 @@ static void what_cannot_be_taken_keeps_nothing_from_being_deleted(void **state)
     at_minute(40);
     assert_string_equal(minutes(), "20,40");
 }
+
+static unsigned events(const char *type)
+{
+    struct event_line lines[128];
+    struct err err = {0};
+    unsigned found = 0;
+    uint64_t newest;
+    bool gap;
+    ssize_t n = event_wait(w.core, 0, 0, lines, 128, &gap, &newest, &err);
+
+    assert_true(n >= 0 && n < 128);
+    for (ssize_t i = 0; i < n; i++) {
+        found += str_eq(lines[i].type, type);
+        event_line_clear(&lines[i]);
+    }
+    return found;
+}
+
+/* As when the pool is full: the request is taken, and its operation fails. */
+static void what_fails_under_way_keeps_nothing_from_being_deleted(void **state)
+{
+    const int64_t deadline = clock_mono_ms() + 10000;
+
+    run_with(OFTEN);
+    at_minute(10);
+    at_minute(20);
+    assert_string_equal(minutes(), "10,20");
+    failpoint_arm("vm.snapshot.files=fail");
+    at_minute(30);
+    assert_string_equal(minutes(), "10,20");
+    while (!events("snapshot.missed") && clock_mono_ms() < deadline)
+        at_minute(30); /* its VM is free before its end is known */
+    at_minute(31);
+    failpoint_arm(NULL);
+    assert_string_equal(minutes(), "20");
+    assert_int_equal(events("snapshot.missed"), 1);
+    at_minute(40);
+    assert_string_equal(minutes(), "20,40");
+}
+
+/* That was no failure: it is due again. */
+static void one_that_is_deleted_at_once_is_taken_again(void **state)
+{
+    const int64_t deadline = clock_mono_ms() + 10000;
+    char text[CLOCK_TEXT], name[64];
+
+    run_with(OFTEN);
+    at_minute(10);
+    clock_text(start_ms, text);
+    snprintf(name, sizeof name, "auto-%.10s-0010", text);
+    assert_string_equal(world_drop(&w, "web", name), "succeeded");
+    while (!*minutes() && clock_mono_ms() < deadline)
+        at_minute(11);
+    assert_string_equal(minutes(), "11");
+    assert_int_equal(events("snapshot.missed"), 0);
+}
 #endif
 
 int main(void)
@@ -209,6 +266,8 @@ int main(void)
 #ifdef VMMD_FAILPOINTS
         T(one_that_cannot_be_deleted_keeps_no_other),
         T(what_cannot_be_taken_keeps_nothing_from_being_deleted),
+        T(what_fails_under_way_keeps_nothing_from_being_deleted),
+        T(one_that_is_deleted_at_once_is_taken_again),
 #endif
     };
 
