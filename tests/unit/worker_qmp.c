@@ -402,6 +402,20 @@ static void the_last_of_many_last_words_counts(void **state)
     strbuf_clear(&text);
 }
 
+/* Distrust forces the end that is under way. */
+static void last_words_that_are_not_qmp_end_it_once(void **state)
+{
+    uint64_t told;
+
+    rig_start(&rig);
+    told = rig.w.events.last;
+    rig.w.ending.jail_closed = true;
+    assert_int_equal(send(rig.qemu, "no\n", 3, MSG_DONTWAIT | MSG_NOSIGNAL), 3);
+    ending_init_gone(&rig.w);
+    assert_int_equal(rig.w.events.last, told + 1);
+    rig_clear(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -425,6 +439,7 @@ int main(void)
         cmocka_unit_test(a_flood_of_anything_else_is_dropped),
         cmocka_unit_test(a_guest_whose_disk_is_full_is_heard),
         cmocka_unit_test(the_last_of_many_last_words_counts),
+        cmocka_unit_test(last_words_that_are_not_qmp_end_it_once),
     };
 
     return cmocka_run_group_tests_name("worker/qmp", tests, NULL, NULL);

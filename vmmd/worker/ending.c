@@ -193,6 +193,8 @@ void ending_init_gone(struct worker *w)
     closep(&w->jail.init_pidfd);
     closep(&w->jail.qemu_pidfd);
     hear_last_words(w);
+    if (w->phase == WORKER_EXITED)
+        return; /* they were none, for which it was ended */
     qmp_close(w);
     serial_close(w);
     words_close(w);
