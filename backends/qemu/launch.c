@@ -148,7 +148,7 @@ static bool choose_limits(const struct machine_plan *plan, struct host_limits *l
                           struct err *err)
 {
     *limits = limits_of(plan->spec, plan->accel);
-    limits->memory_bytes += plan->in_memory_bytes;
+    limits->memory_bytes += limits_of_tables(plan) + plan->in_memory_bytes;
     if (!plan_is_in_memory(plan))
         return true;
     limits->memory_bytes = 0;

@@ -78,6 +78,33 @@ static void a_start_hands_all_descriptors_over_and_keeps_none(void **state)
     assert_int_equal(open_fds(), before);
 }
 
+/* The limit of memory of one whose disk of 64 GiB has so many layers, on no tmpfs. */
+static uint64_t limit_with(size_t layers)
+{
+    struct peer peer = {0};
+    struct plan_disk disk;
+    int disk_fds[2], fds[200];
+    struct machine_plan plan = plan_new(&disk, disk_fds);
+    struct machine *machine = NULL;
+    struct err err = {0};
+
+    plan_close_disk(&disk);
+    disk = (struct plan_disk){
+        .format = DISK_QCOW2, .size_bytes = 64ull << 30, .fds = fds, .n_fds = layers};
+    for (size_t i = 0; i < layers; i++)
+        fds[i] = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    helper.peer = &peer;
+    if (!backend_qemu.start(&plan, &owner, &machine, &err))
+        fail_msg("%s", err.detail);
+    finish(machine, &peer);
+    return helper.limits.memory_bytes;
+}
+
+static void a_limit_has_room_for_the_tables_of_every_layer(void **state)
+{
+    assert_true(limit_with(200) >= limit_with(1) + (199 * 8ull << 20));
+}
+
 static void assert_failed_start_leaves_nothing(struct peer *peer, enum err_code code)
 {
     unsigned before = open_fds();
@@ -514,6 +541,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STAGED(a_start_hands_all_descriptors_over_and_keeps_none),
+        STAGED(a_limit_has_room_for_the_tables_of_every_layer),
         STAGED(a_refused_launch_brings_qemus_words_and_leaves_nothing),
         STAGED(a_worker_that_hangs_up_leaves_nothing),
         STAGED(without_a_helper_nothing_is_started),
