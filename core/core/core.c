@@ -116,6 +116,7 @@ struct core *core_open(const struct core_config *config, struct err *err)
         core_close(core);
         return NULL;
     }
+    autostart_seen(core);
     return core;
 }
 

@@ -71,8 +71,14 @@ void autostart_look(struct core *core, bool *host_reset, bool *due)
     } else {
         *due = !str_eq(done, now);
     }
-    if (!str_eq(seen, now))
-        write_state(core, "boot_id", now);
+}
+
+void autostart_seen(struct core *core)
+{
+    CLEANUP(mem_freep) char *seen = read_state(core, "boot_id");
+
+    if (core->boot_id[0] && !str_eq(seen, core->boot_id))
+        write_state(core, "boot_id", core->boot_id);
 }
 
 /* ---- starting ---- */

@@ -391,7 +391,7 @@ static void *settle_exit(void *arg)
     log_set_vm(UUID_STR(&c->vm->id));
     release_machine(core, c->vm);
     if (c->event.kind == MACHINE_LOST) {
-        vm_take_up_later(core, c->vm);
+        vm_take_up_later(core, c->vm, false);
     } else if (!atomic_load(&core->closing)) {
         vm_sweep_worker(c->vm);
         record_exit(core, c->vm, &c->event);

@@ -174,9 +174,12 @@ static bool start_is_open(const struct vm *vm, void *ctx)
 }
 
 /* Nothing lives. A start that was cut off is begun anew by its job, so it stays 'starting'. */
-static void record_absence(struct core *core, struct vm *vm, const struct machine_event *ended)
+static void record_absence(struct core *core, struct vm *vm, const struct machine_event *ended,
+                           bool host_reset)
 {
-    if (vm_is(core, vm, start_is_open, NULL)) {
+    if (host_reset) {
+        record_end(core, vm, VM_CRASHED, VM_REASON_HOST_RESET, NULL);
+    } else if (vm_is(core, vm, start_is_open, NULL)) {
         vm_sweep_worker(vm);
         vm_sweep_run_dir(vm);
     } else {
@@ -185,7 +188,7 @@ static void record_absence(struct core *core, struct vm *vm, const struct machin
 }
 
 /* One attempt. False: it lives but does not answer. */
-static bool look_for(struct core *core, struct vm *vm)
+static bool look_for(struct core *core, struct vm *vm, bool host_reset)
 {
     const struct machine_owner owner = {vm_machine_event, core};
     struct machine_report report = {0};
@@ -205,17 +208,17 @@ static bool look_for(struct core *core, struct vm *vm)
         record_life(core, vm, machine, &report, state_revision);
         vm_apply_live(core, vm);
     } else {
-        record_absence(core, vm, &report.ended);
+        record_absence(core, vm, &report.ended, host_reset);
     }
     return true;
 }
 
-static bool take_up(struct core *core, struct vm *vm)
+static bool take_up(struct core *core, struct vm *vm, bool host_reset)
 {
     bool answered;
 
     vm_arrives(core, vm);
-    answered = look_for(core, vm);
+    answered = look_for(core, vm, host_reset);
     vm_has_arrived(core, vm);
     return answered;
 }
@@ -223,6 +226,7 @@ static bool take_up(struct core *core, struct vm *vm)
 struct later {
     struct core *core;
     struct vm *vm;
+    bool host_reset;
 };
 
 static bool never(const struct vm *vm, void *ctx)
@@ -235,7 +239,7 @@ static void *take_up_main(void *arg)
     struct later *l = arg;
 
     log_set_vm(UUID_STR(&l->vm->id));
-    while (!atomic_load(&l->core->closing) && !take_up(l->core, l->vm))
+    while (!atomic_load(&l->core->closing) && !take_up(l->core, l->vm, l->host_reset))
         if (vm_wait(l->core, l->vm, never, NULL, clock_mono_ms() + RETRY_MS))
             break;
     vm_exit_settled(l->core, l->vm);
@@ -243,12 +247,12 @@ static void *take_up_main(void *arg)
     return NULL;
 }
 
-void vm_take_up_later(struct core *core, struct vm *vm)
+void vm_take_up_later(struct core *core, struct vm *vm, bool host_reset)
 {
     struct later *l = mem_alloc(sizeof *l);
     struct err err = {0};
 
-    *l = (struct later){core, vm};
+    *l = (struct later){core, vm, host_reset};
     lock_take(&core->registry.lock);
     vm->refs++;
     core->registry.exits++;
@@ -285,10 +289,8 @@ static void *crowd_main(void *arg)
         if (!vm_is(crowd->core, vm, may_live, NULL))
             continue;
         log_set_vm(UUID_STR(&vm->id));
-        if (crowd->host_reset)
-            record_end(crowd->core, vm, VM_CRASHED, VM_REASON_HOST_RESET, NULL);
-        else if (!take_up(crowd->core, vm))
-            vm_take_up_later(crowd->core, vm);
+        if (!take_up(crowd->core, vm, crowd->host_reset))
+            vm_take_up_later(crowd->core, vm, crowd->host_reset);
     }
     return NULL;
 }

@@ -12,8 +12,10 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ON_CRASH "\"restart\":{\"policy\":\"on-crash\"}"
@@ -339,6 +341,48 @@ static void with_no_guests_it_is_done_at_once(void **state)
     assert_string_equal(json_get_text(job, "state"), "succeeded");
 }
 
+#ifdef VMMD_FAILPOINTS
+/* True when it came to its end. */
+static bool boots_and_is_killed_at_commit(unsigned n)
+{
+    pid_t child;
+    int status;
+
+    world_close(&w);
+    world_await_alone();
+    child = fork();
+    if (child == 0) {
+        char spec[64];
+        snprintf(spec, sizeof spec, "store.commit.before=kill:%u", n);
+        failpoint_arm(spec);
+        world_boot_host(&w);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+#endif
+
+static void a_boot_is_noted_once_what_it_has_ended_is_recorded(void **state)
+{
+#ifdef VMMD_FAILPOINTS
+    bool over = false;
+
+    world_create(&w, "web", "");
+    for (unsigned n = 1; !over; n++) {
+        assert_string_equal(world_act(&w, "web", VM_VERB_START), "succeeded");
+        over = boots_and_is_killed_at_commit(n);
+        assert_true(over || n < 20);
+        assert_true(!over || n > 1); /* it was killed at one, at least */
+        assert_true(world_open(&w));
+        assert_string_equal(world_vm(&w, "web", "run.state"), "crashed");
+        assert_string_equal(world_vm(&w, "web", "run.reason"), "host-reset");
+    }
+#else
+    skip();
+#endif
+}
+
 #define STORY(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -354,6 +398,7 @@ int main(void)
         STORY(a_daemon_that_ends_in_the_pause_is_followed_by_one_that_waits_on),
         STORY(a_restart_that_fails_is_tried_again),
         STORY(the_hosts_boot_starts_those_that_are_to_start),
+        STORY(a_boot_is_noted_once_what_it_has_ended_is_recorded),
         STORY(a_restart_of_the_daemon_starts_nothing),
         STORY(a_new_state_directory_starts_nothing),
         STORY(what_was_started_once_is_not_started_twice),

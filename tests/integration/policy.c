@@ -205,6 +205,20 @@ static void a_boot_of_the_host_starts_those_that_are_to_start_and_no_other(void 
     assert_nothing_due("a"); /* its policy is for its own crashes */
 }
 
+static void a_boot_that_could_not_be_noted_ends_no_guest_that_lives(void **state)
+{
+    pid_t qemu;
+
+    rig_act(&rig, "a", "start");
+    qemu = rig_pids(&rig, "a").qemu;
+    rig_kill(&rig, NULL);
+    write_state("boot_id");
+    rig_spawn(&rig);
+    rig_await(&rig, "a", "running", NULL, SOON_MS);
+    assert_int_equal(rig_pids(&rig, "a").qemu, qemu);
+    rig_act(&rig, "a", "stop");
+}
+
 /* ---- the host goes down ---- */
 
 /* Its own code runs, no longer the firmware's. */
@@ -260,6 +274,7 @@ int main(void)
         cmocka_unit_test(a_guest_that_panics_is_powered_off_and_started_again),
         cmocka_unit_test(one_that_powers_itself_off_comes_back_when_it_always_has_to),
         cmocka_unit_test(a_boot_of_the_host_starts_those_that_are_to_start_and_no_other),
+        cmocka_unit_test(a_boot_that_could_not_be_noted_ends_no_guest_that_lives),
         cmocka_unit_test(guests_go_down_with_the_host_each_in_its_way),
     };
     const char *why;
