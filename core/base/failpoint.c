@@ -141,7 +141,7 @@ static bool counts(const char *name)
 
 bool failpoint(const char *name, struct err *err)
 {
-    bool fire, die, counted;
+    bool fire, die, full, counted;
 
     pthread_mutex_lock(&mutex);
     if (!armed.loaded)
@@ -151,6 +151,7 @@ bool failpoint(const char *name, struct err *err)
     fire = counted && (armed.name[0] == '#' || strcmp(armed.name, name) == 0) &&
            (++armed.hits == armed.at || (armed.stay && armed.hits > armed.at));
     die = fire && strcmp(armed.action, "kill") == 0;
+    full = fire && strcmp(armed.action, "full") == 0;
     pthread_mutex_unlock(&mutex);
     if (die) {
         log_warn("failpoint %s: killing myself", name);
@@ -158,7 +159,7 @@ bool failpoint(const char *name, struct err *err)
     }
     if (!fire)
         fire = !ask_walker(name);
-    return !fire || err_set(err, ERR_INTERNAL, "failpoint %s", name);
+    return !fire || err_set(err, full ? ERR_NO_SPACE : ERR_INTERNAL, "failpoint %s", name);
 }
 #else
 typedef int failpoint_not_compiled_in; /* ISO C wants a declaration in every file */

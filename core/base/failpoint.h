@@ -2,10 +2,10 @@
  *
  * FAILPOINT("vm.create.row", err) stands before an effect; it returns true when the operation may
  * go on. In a product build it is the constant true. In test builds $VMMD_FAILPOINT (or
- * failpoint_arm()) says "name=action[:n]": fail, kill (SIGKILL to oneself), at the n-th passage,
- * or break: fail, from that one on; "#k=fail" counts all failpoints and fires at the k-th, so a
- * test can walk them all; "##k=fail" counts only the first two passages of each, for walks that
- * must not take long.
+ * failpoint_arm()) says "name=action[:n]": fail, full (fail for want of space), kill (SIGKILL to
+ * oneself), at the n-th passage, or break: fail, from that one on; "#k=fail" counts all failpoints
+ * and fires at the k-th, so a test can walk them all; "##k=fail" counts only the first two passages
+ * of each, for walks that must not take long.
  *
  * FAILPOINT_AROUND("disk.unlink", effect, err) stands on both sides of an effect: the second point
  * is called "disk.unlink.done", and failing there is an effect that happened but was not seen.

@@ -4,6 +4,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
+#include "core/base/log.h"
 #include "core/base/str.h"
 #include "core/model/page.h"
 #include "core/user/sight_inside.h"
@@ -257,16 +258,34 @@ static struct job *ask(struct jobs *jobs, const struct uuid *id, bool only_look,
     return job;
 }
 
-/* Who was told that it will end must not see a restarted daemon bring it to its end. */
+static bool is_at_work(const struct jobs *jobs, const struct job *job) REQUIRES(jobs->lock);
+static bool is_at_work(const struct jobs *jobs, const struct job *job)
+{
+    const struct job *j = NULL;
+
+    for (unsigned i = 0; i < JOB_LANE_COUNT && !j; i++)
+        for (j = jobs->lanes[i].at_work; j && j != job;)
+            j = j->next;
+    return j != NULL;
+}
+
+/* Who was told that it will end must not see a restarted daemon bring it to its end: one that is
+ * not recorded is none. But where there is no space it may be this that takes it. */
 static bool write_asked(struct job *job, enum job_state was, struct err *err)
 {
     struct jobs *jobs = job->jobs;
 
     if (FAILPOINT("job.cancel", err) && job_write(job, err))
         return true;
+    if (err->code == ERR_NO_SPACE) {
+        log_warn("%s %s is cancelled, which could not be recorded: %s", job->kind->name,
+                 UUID_STR(&job->id), err->detail);
+        *err = (struct err){0};
+        return true;
+    }
     lock_take(&jobs->lock);
-    if (job->state == JOB_CANCELLING)
-        job->state = was;
+    if (job->state == JOB_CANCELLING) /* it may have begun meanwhile */
+        job->state = was == JOB_QUEUED && is_at_work(jobs, job) ? JOB_RUNNING : was;
     lock_drop(&jobs->lock);
     return false;
 }

@@ -531,6 +531,18 @@ static void a_cancellation_that_cannot_be_kept_is_refused(void **state)
     let_go(&op);
     assert_string_equal(world_outcome(&w, true, &op, &(struct err){0}), "succeeded");
 }
+
+/* It may be the copy that fills the disk. */
+static void a_cancellation_needs_no_space(void **state)
+{
+    struct uuid op = begin_slowly();
+    struct err err = {0};
+
+    failpoint_arm("job.cancel=full");
+    assert_true(job_cancel(w.core, &op, &world_admin, &err));
+    failpoint_arm(NULL);
+    assert_string_equal(world_outcome(&w, true, &op, &err), "cancelled");
+}
 #endif
 
 static void an_operation_that_cannot_be_limited_says_so(void **state)
@@ -572,6 +584,7 @@ int main(void)
         T(a_cancellation_outlives_the_daemon),
 #ifdef VMMD_FAILPOINTS
         T(a_cancellation_that_cannot_be_kept_is_refused),
+        T(a_cancellation_needs_no_space),
 #endif
         T(an_operation_that_cannot_be_limited_says_so),
     };

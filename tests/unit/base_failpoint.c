@@ -41,6 +41,16 @@ static void a_named_point_fails_at_its_nth_passage_and_only_then(void **state)
     assert_int_equal(failpoint_passed(), 2);
 }
 
+static void one_may_fail_as_a_full_disk_does(void **state)
+{
+    struct err err = {0};
+
+    failpoint_arm("two=full");
+    assert_false(operation(&err));
+    assert_int_equal(err.code, ERR_NO_SPACE);
+    failpoint_arm(NULL);
+}
+
 static void one_that_breaks_fails_from_then_on(void **state)
 {
     struct err err = {0};
@@ -198,6 +208,7 @@ int main(void)
 #ifdef VMMD_FAILPOINTS
         cmocka_unit_test(disarmed_points_let_all_pass_and_are_counted),
         cmocka_unit_test(a_named_point_fails_at_its_nth_passage_and_only_then),
+        cmocka_unit_test(one_may_fail_as_a_full_disk_does),
         cmocka_unit_test(one_that_breaks_fails_from_then_on),
         cmocka_unit_test(all_points_can_be_walked_by_number),
         cmocka_unit_test(a_killing_point_ends_the_process),
