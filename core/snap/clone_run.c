@@ -24,6 +24,7 @@
 #include "core/snap/cloning.h"
 #include "core/snap/taking.h"
 #include "core/vm/kinds.h"
+#include "core/vm/nvram.h"
 #include "core/vm/registry.h"
 
 #include <string.h>
@@ -92,8 +93,8 @@ static bool define(struct work *w, struct err *err)
     return ok;
 }
 
-/* A snapshot's variables go with it, and may have gone before they were copied: a VM without any
- * would not find what it boots. */
+/* A snapshot's variables go with it, and may have gone before they were copied, unless an earlier
+ * daemon did it: a VM without any would not find what it boots. */
 static bool had_variables(struct work *w, struct err *err)
 {
     bool gone;
@@ -103,8 +104,9 @@ static bool had_variables(struct work *w, struct err *err)
     lock_take(&w->core->registry.lock);
     gone = w->vm->spec.firmware.type == FIRMWARE_UEFI && !snapshot_get(w->from, &w->snapshot);
     lock_drop(&w->core->registry.lock);
-    return !gone || err_set(err, ERR_NOT_FOUND,
-                            "the snapshot was deleted before its firmware's variables were copied");
+    return !gone || vm_nvram_is_there(w->core, w->vm, &w->vm->spec) ||
+           err_set(err, ERR_NOT_FOUND,
+                   "the snapshot was deleted before its firmware's variables were copied");
 }
 
 static bool make_files(struct work *w, struct err *err)

@@ -24,10 +24,24 @@ static bool make(int dir, const char *name, bool secure_boot, struct err *err)
                      "the UEFI firmware is not installed: install the package ovmf");
 }
 
+static const char *name_of(const struct vm_spec *spec)
+{
+    return spec->firmware.secure_boot ? "nvram-sb.fd" : "nvram.fd";
+}
+
+bool vm_nvram_is_there(struct core *core, const struct vm *vm, const struct vm_spec *spec)
+{
+    struct err none = {0};
+    CLEANUP(closep) int dir = vm_dir_open(core, vm, false, &none);
+    CLEANUP(closep) int fd = dir < 0 ? -1 : fs_open(dir, name_of(spec), O_RDONLY, 0, &none);
+
+    return fd >= 0;
+}
+
 int vm_nvram_open(struct core *core, const struct vm *vm, const struct vm_spec *spec,
                   struct err *err)
 {
-    const char *name = spec->firmware.secure_boot ? "nvram-sb.fd" : "nvram.fd";
+    const char *name = name_of(spec);
     CLEANUP(closep) int dir = vm_dir_open(core, vm, true, err);
     struct err missing = {0};
     int fd = dir < 0 ? -1 : fs_open(dir, name, O_RDWR, 0, &missing);

@@ -11,3 +11,5 @@ struct vm;
  * when they are made. UNSUPPORTED when the firmware is not installed. */
 int vm_nvram_open(struct core *core, const struct vm *vm, const struct vm_spec *spec,
                   struct err *err) MUST_USE;
+/* Whether there are any for that firmware. */
+bool vm_nvram_is_there(struct core *core, const struct vm *vm, const struct vm_spec *spec) MUST_USE;

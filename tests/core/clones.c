@@ -5,6 +5,7 @@
 #include "tests/lib/world_acts.h"
 
 #include "core/base/clock.h"
+#include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
 #include "core/base/thread.h"
@@ -436,8 +437,18 @@ static void a_clone_is_looked_at_beside_edits_of_its_source(void **state)
 }
 
 #ifdef VMMD_FAILPOINTS
+/* As an earlier daemon left them that came so far. */
+static void put_variables(const struct uuid *vm)
+{
+    struct err err = {0};
+    CLEANUP(vm_drop) struct vm_hold hold = {w.core, vm_get_id(w.core, vm, &err)};
+    CLEANUP(closep) int dir = vm_dir_open(w.core, hold.vm, true, &err);
+
+    assert_true(fs_publish(dir, "nvram.fd", "x", 1, 0600, &err));
+}
+
 /* What becomes of a clone whose snapshot goes before its operation has come to the variables. */
-static const char *outlived_by_a_clone_of(const char *vm)
+static const char *outlived_by_a_clone_of(const char *vm, bool have_been_copied)
 {
     const struct point before = {.name = "vm.clone.variables", .nth = 1};
     const struct clone_ask ask = {.name = "two", .snapshot = "a"};
@@ -451,6 +462,8 @@ static const char *outlived_by_a_clone_of(const char *vm)
     assert_true(vm_clone(w.core, vm, &ask, &world_admin, &op, &id, &err));
     assert_true(points_reached(20000));
     assert_string_equal(world_drop(&w, vm, "a"), "succeeded");
+    if (have_been_copied)
+        put_variables(&id);
     points_release();
     points_close();
     return world_outcome(&w, true, &op, &err);
@@ -459,7 +472,7 @@ static const char *outlived_by_a_clone_of(const char *vm)
 static void a_clone_is_not_left_without_its_firmwares_variables(void **state)
 {
     world_create(&w, "uefi", DISKS ",\"firmware\":{\"type\":\"uefi\"}");
-    assert_string_equal(outlived_by_a_clone_of("uefi"), "not-found");
+    assert_string_equal(outlived_by_a_clone_of("uefi", false), "not-found");
     assert_false(world_has_vm(&w, "two"));
     assert_int_equal(world_files(&w),
                      2 + 2 + 2); /* "web", "uefi", and what the clone kept from being merged */
@@ -511,9 +524,16 @@ static void a_clone_that_is_made_beside_the_plan_of_a_move_keeps_its_files(void 
     start("two");
 }
 
+static void a_clone_entered_again_has_its_firmwares_variables(void **state)
+{
+    world_create(&w, "uefi", DISKS ",\"firmware\":{\"type\":\"uefi\"}");
+    assert_string_equal(outlived_by_a_clone_of("uefi", true), "succeeded");
+    start("two");
+}
+
 static void a_clone_that_has_no_variables_needs_its_snapshot_no_more(void **state)
 {
-    assert_string_equal(outlived_by_a_clone_of("web"), "succeeded");
+    assert_string_equal(outlived_by_a_clone_of("web", false), "succeeded");
     start("two");
 }
 #endif
@@ -539,6 +559,7 @@ int main(void)
         T(a_clone_is_looked_at_beside_edits_of_its_source),
 #ifdef VMMD_FAILPOINTS
         T(a_clone_is_not_left_without_its_firmwares_variables),
+        T(a_clone_entered_again_has_its_firmwares_variables),
         T(a_clone_that_has_no_variables_needs_its_snapshot_no_more),
         T(a_clone_that_is_made_beside_the_plan_of_a_move_keeps_its_files),
 #endif
