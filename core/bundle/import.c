@@ -177,6 +177,11 @@ static bool has_media(struct request *r, const struct vm_spec *spec, struct err 
 {
     for (size_t i = 0; i < spec->n_cdroms; i++) {
         const char *name = spec->cdroms[i].media;
+        if (str_eq(name, MEDIA_UNKNOWN))
+            return err_set(err, ERR_UNSUPPORTED,
+                           "what was in CD drive %zu when the guest's memory was written is not "
+                           "known, as a change of it had failed: only drop_memory imports the VM",
+                           i);
         if (name && !medium_is_there(r, name))
             return err_set(err, ERR_UNSUPPORTED,
                            "the guest's memory was written with the ISO file '%.127s' in CD drive "

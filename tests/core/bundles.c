@@ -3,6 +3,7 @@
  * shown in tests/integration/bundles.c. */
 #include "tests/core/bundling.h"
 
+#include "core/base/failpoint.h"
 #include "core/bundle/document.h"
 
 static json_t *list(void)
@@ -377,13 +378,20 @@ static char *medium(void)
     return str_format("%s/root-main/media/install.iso", w.dir);
 }
 
-/* Off with the medium in its drive, a snapshot of its disks with it too; then saved. */
-static void export_with_a_medium(void)
+static void put_medium(void)
 {
     CLEANUP(mem_freep) char *path = medium();
     CLEANUP(closep) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 
     assert_int_equal(write(fd, "iso", 3), 3);
+}
+
+/* Off with the medium in its drive, a snapshot of its disks with it too; then saved. */
+static void export_with_a_medium(void)
+{
+    CLEANUP(mem_freep) char *path = medium();
+
+    put_medium();
     world_create(&w, "cd", "\"cdroms\":[{\"media\":\"install.iso\"}]," DISKS);
     assert_string_equal(world_take(&w, "cd", "off"), "succeeded");
     assert_string_equal(export_to("cd", "main", "off"), "succeeded");
@@ -416,6 +424,42 @@ static void a_medium_that_is_missing_is_said(void **state)
     assert_string_equal(import_as(&off), "succeeded");
 }
 
+#ifdef VMMD_FAILPOINTS
+/* Whether a change of the medium was made was never known, and it was saved then. */
+static void export_with_an_unknown_medium(void)
+{
+    CLEANUP(json_decrefp) json_t *patch = json_loads("{\"cdroms\":[{}]}", 0, NULL), *vm = NULL;
+    struct err err = {0};
+    struct etag etag;
+
+    put_medium();
+    world_create(&w, "cd", "\"cdroms\":[{\"media\":\"install.iso\"}]," DISKS);
+    assert_string_equal(world_act(&w, "cd", VM_VERB_START), "succeeded");
+    failpoint_arm("vm.live.media.done=fail");
+    vm = vm_edit(w.core, "cd", patch, NULL, &world_admin, &etag, &err);
+    failpoint_arm(NULL);
+    assert_non_null(vm);
+    assert_string_equal(world_act(&w, "cd", VM_VERB_SAVE), "succeeded");
+    assert_string_equal(export_to("cd", "main", "saved"), "succeeded");
+}
+
+static void a_drive_of_which_nothing_is_known_is_said(void **state)
+{
+    const struct import_ask saved = {.bundle = "saved", .pool = "main", .name = "cd2"};
+    const struct import_ask dropped = {
+        .bundle = "saved", .pool = "main", .name = "cd2", .drop_memory = true};
+    CLEANUP(json_decrefp) json_t *plan = NULL;
+    const json_t *blocker;
+
+    export_with_an_unknown_medium();
+    plan = import_plan(&saved);
+    blocker = json_array_get(json_object_get(plan, "blockers"), 0);
+    assert_non_null(strstr(json_get_text(blocker, "detail"), "not known"));
+    assert_string_equal(import_as(&saved), "unsupported");
+    assert_string_equal(import_as(&dropped), "succeeded");
+}
+#endif
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -430,6 +474,9 @@ int main(void)
         T(a_document_without_end_is_not_made),
         T(what_an_export_left_goes_at_a_start),
         T(a_medium_that_is_missing_is_said),
+#ifdef VMMD_FAILPOINTS
+        T(a_drive_of_which_nothing_is_known_is_said),
+#endif
         T(a_vm_of_a_bundle_is_what_it_was),
         T(an_imported_vm_is_exported_again),
         T(one_that_comes_back_may_keep_its_ids),
