@@ -91,7 +91,8 @@ static bool give_up(struct work *w, int64_t deadline_ms, struct err *err)
                    (long long)(disk_unplug_ms / 1000));
 }
 
-/* One look; asks the guest the first time. */
+/* One look; asks the guest the first time, unless it was called off before: an earlier daemon may
+ * have asked, and then it may have let go. */
 static bool ask(struct work *w, bool *asked, bool *there, struct err *err)
 {
     const struct backend *backend;
@@ -103,8 +104,9 @@ static bool ask(struct work *w, bool *asked, bool *there, struct err *err)
         return false;
     if (!machine)
         return true;
-    ok = (*asked || FAILPOINT_AROUND("disk.unplug",
-                                     backend->disk_unplug(machine, w->disk.position, err), err)) &&
+    ok = (*asked || job_cancelled(w->job) ||
+          FAILPOINT_AROUND("disk.unplug", backend->disk_unplug(machine, w->disk.position, err),
+                           err)) &&
          backend->disk_is_there(machine, w->disk.position, there, err);
     vm_machine_done(w->core, w->vm);
     *asked = ok;

@@ -41,6 +41,7 @@ struct job {
     bool gone;         /* ended and out of the table */
     struct job *next;  /* in its lane's queue, or of those at work there */
     struct uuid pool;  /* that it copies in; zero: none. Written before it is queued */
+    bool taken_up;     /* an earlier daemon may have begun it. Written before it is queued */
     UT_hash_handle hh;
 };
 

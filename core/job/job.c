@@ -232,8 +232,8 @@ void job_run(struct job *job)
     log_set_job(UUID_STR(&job->id));
     log_set_request(job->request_id);
     log_info("%s %s starts", job->kind->name, job->object_name ? job->object_name : "");
-    /* One that an earlier daemon brought to a step has to look what is true by now. */
-    ok = !job->step && job_cancelled(job)
+    /* Of one that an earlier daemon may have begun, its kind alone can tell what is true by now. */
+    ok = !job->taken_up && job_cancelled(job)
              ? err_set(&err, ERR_CANCELLED, "cancelled before it began")
              : job->kind->run(core, job, &err);
     /* A store that could not be flushed may or may not hold the last commit: only a new daemon that
@@ -381,6 +381,7 @@ static bool take_up(void *ctx, const struct job_record *r)
     job->created_ms = r->created_ms;
     job->started_ms = r->started_ms;
     job->step = str_dup(r->step);
+    job->taken_up = true;
     job->state = strcmp(r->state, "cancelling") == 0 ? JOB_CANCELLING : JOB_QUEUED;
     lock_take(&jobs->lock);
     HASH_ADD(hh, jobs->open, id, sizeof job->id, job);

@@ -17,8 +17,8 @@
 
 static const unsigned lane_threads[JOB_LANE_COUNT] = {16, 4};
 
-static bool ends_at_once(const struct job *job) REQUIRES(job->jobs->lock);
-static bool ends_at_once(const struct job *job)
+static bool ends_at_once(const struct jobs *jobs, const struct job *job) REQUIRES(jobs->lock);
+static bool ends_at_once(const struct jobs *jobs, const struct job *job)
 {
     return job->state == JOB_CANCELLING && !job->step;
 }
@@ -137,7 +137,7 @@ void lane_enqueue(struct jobs *jobs, struct job *job)
 
     job->pool = pool_of(jobs->core, job);
     lock_take(&jobs->lock);
-    if (ends_at_once(job)) {
+    if (ends_at_once(jobs, job)) {
         number = JOB_LANE_LIFECYCLE;
         job->pool = (struct uuid){0};
     }

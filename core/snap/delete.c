@@ -287,15 +287,10 @@ static bool is_lent(struct work *w, const struct uuid *id)
  * dismissed. */
 static void put_begun_first(struct work *w, struct layer *files, size_t n)
 {
-    struct blocks at = {.core = w->core, .vm = w->vm};
-
     for (size_t i = 1; i < n; i++) {
         const struct layer moved = files[i];
-        struct machine_block_job now;
-        struct err none = {0};
         struct layer child;
-        if (!child_of(w, &files[i].id, &child) || !blocks_look(&at, &child.id, &now, &none) ||
-            now.state == BLOCK_JOB_NONE)
+        if (!child_of(w, &files[i].id, &child) || !merge_is_begun(w->core, w->vm, &child))
             continue;
         files[i] = files[0];
         files[0] = moved;
@@ -308,7 +303,7 @@ static bool take_all_over(struct work *w, const struct layer *files, size_t n, s
 
     for (size_t i = 0; i < n; i++)
         while (!is_lent(w, &files[i].id) && child_of(w, &files[i].id, &child)) {
-            if (job_cancelled(w->job))
+            if (job_cancelled(w->job) && !merge_is_begun(w->core, w->vm, &child))
                 return err_set(err, ERR_CANCELLED, "the snapshot is still there");
             if (!take_over(w, &files[i], &child, err))
                 return false;

@@ -310,7 +310,7 @@ bool down_all(struct core *core, struct vm *vm, struct pace *pace, struct err *e
     if (!conclude_switched(core, vm, pace, err))
         return false;
     while (next(core, vm, &down)) {
-        if (job_cancelled(pace->job))
+        if (job_cancelled(pace->job) && !merge_is_begun(core, vm, &down.top))
             return err_set(err, ERR_CANCELLED, MERGE_LATER);
         if (!merge_with_patience(core, vm, pace, err))
             return false;

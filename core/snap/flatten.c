@@ -84,7 +84,7 @@ bool flatten_vm(struct core *core, struct vm *vm, struct pace *pace, struct err 
     struct layer child, base;
 
     while (next_file(core, &vm->id, &child, &base)) {
-        if (job_cancelled(pace->job))
+        if (job_cancelled(pace->job) && !merge_is_begun(core, vm, &child))
             return err_set(err, ERR_CANCELLED, "its files lie on another VM's still");
         if (!flatten_one(core, vm, pace, &child, &base, err))
             return false;

@@ -176,6 +176,16 @@ bool merge_stream(struct core *core, struct vm *vm, struct pace *pace, const str
     return ok;
 }
 
+bool merge_is_begun(struct core *core, struct vm *vm, const struct layer *file)
+{
+    struct blocks at = {.core = core, .vm = vm};
+    struct machine_block_job now;
+    struct err none = {0};
+
+    return vm_is(core, vm, is_live, NULL) && blocks_look(&at, &file->id, &now, &none) &&
+           now.state != BLOCK_JOB_NONE;
+}
+
 /* ---- down ---- */
 
 static bool begin_commit(struct merge *w, const struct merge_down *d, struct err *err)

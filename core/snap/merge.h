@@ -15,6 +15,10 @@
  * WRONG_STATE when the running VM cannot do it, with what to do. May be repeated. */
 bool merge_stream(struct core *core, struct vm *vm, struct pace *pace, const struct layer *from,
                   const struct layer *child, struct err *err) MUST_USE;
+/* The running VM's QEMU has a copy into (merge_stream()) or out of (merge_commit()) this file,
+ * under way or over, that an earlier daemon may have begun: whatever ends the operation now, that
+ * is to be gone on with, which ends it in an orderly way when the operation was cancelled. */
+bool merge_is_begun(struct core *core, struct vm *vm, const struct layer *file);
 /* A file, and the one it lies on that takes it over. */
 struct merge_down {
     struct layer top, base;

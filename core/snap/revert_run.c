@@ -2,15 +2,15 @@
  *
  *   1 job, rows of new leaves on the snapshot's files 'creating'; with an archived memory the row
  *     of an image for this VM alone            one transaction, at the request
- *   2 they are made; step "expand": the memory is expanded into that image; a VM that runs is
- *     forced off
+ *   2 they are made; step "expand": the memory is expanded into that image; step "stop": a VM
+ *     that runs is forced off
  *   3 * disks write to them, the configuration is the snapshot's (but the name), the old leaves
  *     'trash', the VM stands on the snapshot; with the guest's memory it is 'saved' with that
  *     image, and lets go of one that it had    one transaction
  *   4 firmware variables put back, old leaves removed
  *   5 step "start"; it is started, if it had run or goes on from its memory, unless declined
  *
- * Before 3 the new files go, and it can be cancelled; after it only forward. */
+ * Before 3 the new files go; it can be cancelled before the VM is forced off; then only forward. */
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/log.h"
@@ -53,6 +53,12 @@ static bool is_live(const struct vm *vm, void *ctx)
 static bool is_at_start(const struct job *job)
 {
     return str_eq(job_step_reached(job), "start");
+}
+
+/* The VM is off for it, or was about to be. */
+static bool has_stopped(const struct job *job)
+{
+    return str_eq(job_step_reached(job), "stop");
 }
 
 /* The disks write to the new leaves, or the VM goes on with the new image. */
@@ -440,7 +446,7 @@ static bool expand(struct work *w, struct err *err)
     }
     lock_drop(&w->core->registry.lock);
     w->facts = ram_expand_facts(w->core, &archived, err);
-    return w->facts && job_step(w->job, "expand", err) &&
+    return w->facts && (has_stopped(w->job) || job_step(w->job, "expand", err)) &&
            FAILPOINT_AROUND("vm.revert.expand",
                             ram_expand(w->core, w->vm, w->job, &from, &w->image, err), err);
 }
@@ -450,14 +456,15 @@ static bool prepare(struct work *w, struct err *err)
 {
     return FAILPOINT("vm.revert.files", err) && overlays_make(w->core, w->overlays, w->n, err) &&
            expand(w, err) &&
-           (!job_cancelled(w->job) ||
+           (has_stopped(w->job) || !job_cancelled(w->job) ||
             err_set(err, ERR_CANCELLED, "cancelled before anything was changed"));
 }
 
 static bool stop(struct work *w, struct err *err)
 {
     return !vm_is(w->core, w->vm, is_live, NULL) ||
-           (FAILPOINT("vm.revert.off", err) && vm_force_off(w->core, w->vm, job_id(w->job), err));
+           (job_step(w->job, "stop", err) && FAILPOINT("vm.revert.off", err) &&
+            vm_force_off(w->core, w->vm, job_id(w->job), err));
 }
 
 static bool put_back_variables(struct work *w, struct err *err)

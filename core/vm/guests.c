@@ -356,7 +356,8 @@ static bool bring_down(struct guests *g, struct err *err)
 
     if (!FAILPOINT("host.shutdown.begin", err))
         return false;
-    for_each(g, begin);
+    if (!job_cancelled(g->job)) /* as one that is entered again may be: nobody else is asked */
+        for_each(g, begin);
     while ((live = live_ones(g)) > 0) {
         job_progress(g->job, were_live > live ? were_live - live : 0, were_live);
         if (job_cancelled(g->job)) {

@@ -162,7 +162,9 @@ static void record_life(struct core *core, struct vm *vm, struct machine *machin
         change.run = VM_PAUSED;
         change.reason = report->reason;
     } else {
-        change.only_from = 1u << VM_PAUSED | 1u << VM_UNKNOWN | 1u << VM_RUNNING;
+        /* of a start that is entered again as well: what runs is not taken back (start.c) */
+        change.only_from =
+            1u << VM_PAUSED | 1u << VM_UNKNOWN | 1u << VM_RUNNING | 1u << VM_STARTING;
     }
     if (!vm_change_state(core, vm, &change, &err))
         log_error("the state of %s could not be recorded: %s", VM_NAME(core, vm), err.detail);

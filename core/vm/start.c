@@ -368,6 +368,18 @@ static bool set_limits(struct core *core, struct vm *vm, struct machine *machine
            (!active || disks_limit(core, machine, backend, active, err));
 }
 
+static bool goes_on(const struct vm *vm, void *ctx)
+{
+    return vm->run == VM_RUNNING || vm->run == VM_PAUSED;
+}
+
+/* A guest that an earlier daemon let run is not taken back: it may have done anything by now. */
+static bool is_called_off(struct core *core, struct job *job, struct vm *vm, struct err *err)
+{
+    return job_cancelled(job) && !vm_is(core, vm, goes_on, NULL) &&
+           !err_set(err, ERR_CANCELLED, "stopped while it was starting");
+}
+
 /* Steps 3 and 4. */
 static bool let_run(struct core *core, struct job *job, struct vm *vm, struct err *err)
 {
@@ -376,8 +388,8 @@ static bool let_run(struct core *core, struct job *job, struct vm *vm, struct er
     struct machine *machine;
     bool ok;
 
-    if (job_cancelled(job))
-        return err_set(err, ERR_CANCELLED, "stopped while it was starting");
+    if (is_called_off(core, job, vm, err))
+        return false;
     machine = vm_machine_use(core, vm, &backend, err);
     if (!machine)
         return false;
@@ -399,7 +411,7 @@ static bool is_saved(const struct vm *vm, void *ctx)
 
 bool vm_start_now(struct core *core, struct job *job, struct vm *vm, struct err *err)
 {
-    if (!resume_is_possible(core, job, vm, err) ||
+    if (is_called_off(core, job, vm, err) || !resume_is_possible(core, job, vm, err) ||
         (vm_is(core, vm, is_saved, NULL) && !save_end_machine(core, vm, err)))
         return false;
     if (!vm_is(core, vm, has_machine, NULL) && !start_anew(core, vm, err))

@@ -55,13 +55,19 @@ static uint64_t grace_s(struct core *core, const struct vm *vm)
     return seconds;
 }
 
+static bool is_called_off(struct core *core, struct job *job, struct vm *vm, struct err *err)
+{
+    return job_cancelled(job) && !vm_is(core, vm, is_gone, NULL) &&
+           !err_set(err, ERR_CANCELLED, "the shutdown was cancelled; the guest may still obey");
+}
+
 static bool run_shutdown(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
     struct vm *vm = hold.vm;
     uint64_t timeout_s;
 
-    if (!vm || !vm_press_button(core, vm, err))
+    if (!vm || is_called_off(core, job, vm, err) || !vm_press_button(core, vm, err))
         return false;
     timeout_s = json_get_u64(job_args(job), "timeout_s", grace_s(core, vm));
     if (!vm_wait(core, vm, is_gone_or_cancelled, job, clock_mono_ms() + (int64_t)timeout_s * 1000))
@@ -69,9 +75,7 @@ static bool run_shutdown(struct core *core, struct job *job, struct err *err)
                        "%s did not shut down within %llu s: its system may ignore the power "
                        "button; 'stop' forces it off",
                        VM_NAME(core, vm), (unsigned long long)timeout_s);
-    if (!vm_is(core, vm, is_gone, NULL))
-        return err_set(err, ERR_CANCELLED, "the shutdown was cancelled; the guest may still obey");
-    return true;
+    return !is_called_off(core, job, vm, err);
 }
 
 void vm_shutdown_given_up(struct core *core, struct vm *vm)

@@ -7,7 +7,6 @@
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
 #include "core/base/str.h"
-#include "core/port/store.h"
 #include "core/snap/unfinished.h"
 
 #ifdef VMMD_FAILPOINTS
@@ -61,42 +60,6 @@ static void a_daemon_is_killed_once_a_disk_has_switched(void)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
-struct open_job {
-    struct store_txn *txn;
-    struct uuid id;
-    bool ok;
-};
-
-static bool cancel(void *ctx, const struct job_record *record)
-{
-    struct open_job *job = ctx;
-    struct job_record row = *record;
-    struct err err = {0};
-
-    row.state = "cancelling";
-    job->id = row.id;
-    job->ok = store_job_put(job->txn, &row, &err);
-    return job->ok;
-}
-
-/* The one operation that was left open; it will be entered again as one that was cancelled. */
-static struct uuid it_was_cancelled(void)
-{
-    const struct job_filter filter = {.open_only = true, .limit = 10};
-    CLEANUP(mem_freep) char *state = str_format("%s/state", w.dir);
-    struct open_job job = {0};
-    struct err err = {0};
-    struct store *store = store_open(state, &err);
-
-    assert_non_null(store);
-    job.txn = store_begin(store, &err);
-    assert_non_null(job.txn);
-    assert_true(store_job_each(store, &filter, cancel, &job, &err) && job.ok);
-    assert_true(store_commit(&job.txn, &err));
-    store_close(store);
-    return job.id;
-}
-
 static void await_files(unsigned n)
 {
     const int64_t deadline_ms = clock_mono_ms() + 20000;
@@ -113,7 +76,7 @@ static void a_disk_that_switched_is_recorded_though_the_rest_is_cancelled(void *
     struct uuid op;
 
     a_daemon_is_killed_once_a_disk_has_switched();
-    op = it_was_cancelled();
+    assert_int_equal(world_cancel_unfinished(&w, &op), 1);
     assert_true(world_open(&w));
     assert_string_equal(world_outcome(&w, true, &op, &err), "cancelled");
     assert_int_equal(world_files(&w), 3); /* one disk has one file, the other is not begun */

@@ -371,7 +371,7 @@ static const struct step_row rows[] = {
     {"remove disk, running", runs, world_disk_remove, world_has_one_disk, NULL, true, false},
     {"grow disk", exists, world_disk_grow_one, world_has_a_grown_disk, NULL, true, true},
     {"delete snapshot, downward", has_a_large_one_and_runs, drop_one, it_is_there, NULL, true,
-     true},
+     KILLS_ALONE},
     {"rename snapshot", has_two, rename_one, there_are_two, NULL, true, false},
     {"delete with snapshots", has_two_branches, delete, it_is_gone, NULL, true, false},
 };

@@ -1,5 +1,6 @@
 /* The fault walk in process: see steps.h. */
 #include "tests/lib/steps.h"
+#include "tests/lib/world_acts.h"
 
 #include "core/base/failpoint.h"
 #include "core/base/mem.h"
@@ -115,21 +116,22 @@ static void live_and_die(struct world *w, const struct step_row *row, unsigned n
     _exit(write(out, &told, sizeof told) == sizeof told ? 0 : 3);
 }
 
-static bool kill_at(const struct step_row *row, unsigned n)
+/* The world of a daemon that was killed at its n-th step; of one that passed fewer, what it told.
+ */
+static struct told die_at(struct world *w, const struct step_row *row, unsigned n)
 {
     struct told told = {UINT32_MAX, false};
-    struct world w = {0};
     int out[2], status;
     pid_t child;
 
-    world_make(&w);
-    row->before(&w);
-    world_close(&w);
+    world_make(w);
+    row->before(w);
+    world_close(w);
     assert_int_equal(pipe(out), 0);
     world_await_alone();
     child = fork();
     if (child == 0)
-        live_and_die(&w, row, n, out[1]);
+        live_and_die(w, row, n, out[1]);
     close(out[1]);
     assert_int_equal(waitpid(child, &status, 0), child);
     if (WIFSIGNALED(status))
@@ -139,6 +141,26 @@ static bool kill_at(const struct step_row *row, unsigned n)
     if (read(out[0], &told, sizeof told) < 0)
         fail_msg("read");
     close(out[0]);
+    return told;
+}
+
+static bool kill_at(const struct step_row *row, unsigned n)
+{
+    struct world w = {0};
+    struct told told = die_at(&w, row, n);
+
+    look(&w, row, told.acked && told.passed < n);
+    return told.passed < n;
+}
+
+/* Somebody had asked it to end before the daemon was killed, and it did not look any more. */
+static bool cancel_at(const struct step_row *row, unsigned n)
+{
+    struct world w = {0};
+    struct told told = die_at(&w, row, n);
+
+    world_await_alone();
+    (void)world_cancel_unfinished(&w, NULL);
     look(&w, row, told.acked && told.passed < n);
     return told.passed < n;
 }
@@ -169,13 +191,21 @@ static void no_kill_at_any_step_leaves_anything_behind(void **state)
             walk(&walked->rows[i], kill_at, "killed");
 }
 
+static void no_cancellation_that_outlives_the_daemon_leaves_anything_behind(void **state)
+{
+    for (size_t i = 0; i < walked->n; i++)
+        if (walked->rows[i].kills == true)
+            walk(&walked->rows[i], cancel_at, "killed when it was cancelled");
+}
+
 int steps_main(const struct step_walk *steps, bool failures, bool kills)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_failure_at_any_step_leaves_anything_behind),
         cmocka_unit_test(no_kill_at_any_step_leaves_anything_behind),
+        cmocka_unit_test(no_cancellation_that_outlives_the_daemon_leaves_anything_behind),
     };
-    size_t n = (size_t)failures + (size_t)kills;
+    size_t n = (size_t)failures + 2 * (size_t)kills;
 
     walked = steps;
     world_without_qemu();

@@ -8,6 +8,8 @@
 #pragma once
 #include "tests/lib/world.h"
 
+#define KILLS_ALONE 2
+
 /* One operation: what must be there before it, and what it does. */
 struct step_row {
     const char *name;
@@ -17,7 +19,10 @@ struct step_row {
     void (*acked)(struct world *w);
     /* What must hold before that, whether it was acknowledged or not, or NULL. */
     void (*at_once)(struct world *w);
-    bool fails, kills; /* which of the two; fakes end with their daemon */
+    bool fails;
+    int kills; /* not false: is killed, since fakes end with their daemon. True: with each kill also
+                * as an operation that was cancelled; KILLS_ALONE: what is left of such a one is
+                * another operation's to do */
 };
 
 struct step_walk {

@@ -1,5 +1,6 @@
 /* See world_acts.h. */
 #include "tests/lib/world_acts.h"
+#include "tests/lib/unfinished.h"
 
 #include "core/base/fs.h"
 #include "core/base/mem.h"
@@ -49,6 +50,13 @@ const char *world_drop(struct world *w, const char *vm, const char *name)
 
     return world_outcome(w, snapshot_delete(w->core, vm, name, NULL, &world_admin, &op, &err), &op,
                          &err);
+}
+
+unsigned world_cancel_unfinished(struct world *w, struct uuid *op)
+{
+    CLEANUP(mem_freep) char *state = str_format("%s/state", w->dir);
+
+    return unfinished_cancel(state, op);
 }
 
 void world_restart(struct world *w)

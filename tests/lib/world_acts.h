@@ -12,6 +12,9 @@ const char *world_take(struct world *w, const char *vm, const char *name);
 const char *world_revert(struct world *w, const char *vm, const char *name);
 const char *world_drop(struct world *w, const char *vm, const char *name);
 
+/* What a daemon that is gone left open is what somebody had asked to end by then: how many there
+ * are. '*op', unless NULL: the last. */
+unsigned world_cancel_unfinished(struct world *w, struct uuid *op);
 void world_restart(struct world *w); /* the daemon */
 /* As if the host had been booted since the daemon ended: the state directory knows another boot. */
 void world_boot_host(struct world *w);
