@@ -103,7 +103,7 @@ static bool ask(struct work *w, bool *asked, bool *there, struct err *err)
     if (!disk_machine(w->core, w->vm, &backend, &machine, err))
         return false;
     if (!machine)
-        return true;
+        return !job_cancelled(w->job) || err_set(err, ERR_CANCELLED, "the disk is still there");
     ok = (*asked || job_cancelled(w->job) ||
           FAILPOINT_AROUND("disk.unplug", backend->disk_unplug(machine, w->disk.position, err),
                            err)) &&

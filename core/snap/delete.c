@@ -311,6 +311,18 @@ static bool take_all_over(struct work *w, const struct layer *files, size_t n, s
     return true;
 }
 
+/* Of a snapshot that is there still; when it is gone, what it left has to be seen to. */
+static bool is_called_off(struct work *w, struct err *err)
+{
+    bool there;
+
+    lock_take(&w->core->registry.lock);
+    there = snapshot_get(w->vm, &w->id) != NULL;
+    lock_drop(&w->core->registry.lock);
+    return there && job_cancelled(w->job) &&
+           !err_set(err, ERR_CANCELLED, "the snapshot is still there");
+}
+
 static bool run(struct core *core, struct job *job, struct err *err)
 {
     CLEANUP(vm_drop) struct vm_hold hold = {core, vm_get_id(core, job_object(job), err)};
@@ -329,7 +341,7 @@ static bool run(struct core *core, struct job *job, struct err *err)
     files = files_of(&w, &n);
     keep_bases(&w, files, &n);
     put_begun_first(&w, files, n);
-    if (!take_all_over(&w, files, n, err))
+    if (!take_all_over(&w, files, n, err) || is_called_off(&w, err))
         return false;
     /* Before they are trash: what QEMU still holds of a file that is gone would take its space for
      * as long as the VM runs, and whoever goes on after a kill knows no more which files it was. */

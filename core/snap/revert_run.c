@@ -446,7 +446,9 @@ static bool expand(struct work *w, struct err *err)
     }
     lock_drop(&w->core->registry.lock);
     w->facts = ram_expand_facts(w->core, &archived, err);
-    return w->facts && (has_stopped(w->job) || job_step(w->job, "expand", err)) &&
+    if (has_stopped(w->job)) /* it was on the disk before that step */
+        return w->facts != NULL;
+    return w->facts && job_step(w->job, "expand", err) &&
            FAILPOINT_AROUND("vm.revert.expand",
                             ram_expand(w->core, w->vm, w->job, &from, &w->image, err), err);
 }

@@ -508,6 +508,8 @@ static bool clear_the_way(struct core *core, struct job *job, struct err *err)
 /* The step says that what lives from here on is the new machine. */
 static bool run_restart(struct core *core, struct job *job, struct err *err)
 {
+    if (!job_step_reached(job) && job_cancelled(job))
+        return err_set(err, ERR_CANCELLED, "stopped before it was started again");
     if (!job_step_reached(job) &&
         (!clear_the_way(core, job, err) || !FAILPOINT("vm.restart.step", err) ||
          !job_step(job, "start", err)))
