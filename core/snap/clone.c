@@ -152,7 +152,7 @@ static bool check_depth(struct request *r, struct err *err)
                    files);
 }
 
-/* All that a disk lies on. */
+/* All that a disk lies on, as far as it can have of it. */
 static uint64_t bytes_below(struct request *r, size_t disk)
 {
     CLEANUP(mem_freep) struct layer *chain = NULL;
@@ -162,7 +162,7 @@ static uint64_t bytes_below(struct request *r, size_t disk)
     chain = chain_of_leaf(r->core, &r->parents[disk], &n);
     for (size_t i = 0; i < n; i++)
         bytes += layer_allocated(&chain[i]);
-    return bytes;
+    return bytes < r->spec.disks[disk].size_bytes ? bytes : r->spec.disks[disk].size_bytes;
 }
 
 /* 'at' is the first of the disks in its pool. */

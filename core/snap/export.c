@@ -131,6 +131,8 @@ static bool check_room(struct request *r, struct err *err)
     chain = chain_of_leaf(r->core, &r->overlay.parent, &n);
     for (size_t i = 0; i < n; i++)
         needed += layer_allocated(&chain[i]);
+    if (needed > r->overlay.size_bytes) /* what lies on top of others takes their place */
+        needed = r->overlay.size_bytes;
     return space_check_root(r->core, r->root, dir, needed, err) || err_prefix(err, "the export");
 }
 

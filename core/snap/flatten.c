@@ -96,7 +96,7 @@ bool flatten_vm(struct core *core, struct vm *vm, struct pace *pace, struct err 
 
 /* ---- room ---- */
 
-/* What lies below the file, when that is another VM's. */
+/* What lies below the file, when that is another VM's, as far as the disk can have of it. */
 static uint64_t bytes_below(struct core *core, const struct layer *file)
 {
     CLEANUP(mem_freep) struct layer *below = NULL;
@@ -106,7 +106,7 @@ static uint64_t bytes_below(struct core *core, const struct layer *file)
     below = chain_of_leaf(core, &file->parent, &n);
     for (size_t i = 0; i < n && !uuid_eq(&below[0].vm, &file->vm); i++)
         bytes += layer_allocated(&below[i]);
-    return bytes;
+    return bytes < file->size_bytes ? bytes : file->size_bytes;
 }
 
 bool flatten_reserve(struct core *core, const struct vm *vm, struct job *job, bool again,
