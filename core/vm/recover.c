@@ -179,7 +179,7 @@ static bool start_is_open(const struct vm *vm, void *ctx)
 static void record_absence(struct core *core, struct vm *vm, const struct machine_event *ended,
                            bool host_reset)
 {
-    if (host_reset) {
+    if (host_reset && ended->reason == VM_REASON_WORKER_LOST) { /* it has left no record since */
         record_end(core, vm, VM_CRASHED, VM_REASON_HOST_RESET, NULL);
     } else if (vm_is(core, vm, start_is_open, NULL)) {
         vm_sweep_worker(vm);
