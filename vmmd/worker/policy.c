@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 
 /* Why the STOP comes that follows. */
-static bool explains_stop(const json_t *data)
+static bool explains_stop(const char *name, const json_t *data)
 {
-    return str_eq(json_get_text(data, "action"), "stop");
+    return str_eq(name, "BLOCK_IO_ERROR") && str_eq(json_get_text(data, "action"), "stop");
 }
 
 void policy_event(struct policy *p, const char *name, const json_t *data)
@@ -26,7 +26,7 @@ void policy_event(struct policy *p, const char *name, const json_t *data)
         p->guest_off = p->panicked = false;
     if (str_eq(name, "RESUME"))
         p->stop_explained = false;
-    else if (explains_stop(data))
+    else if (explains_stop(name, data))
         p->stop_explained = true;
 }
 
@@ -57,7 +57,7 @@ bool policy_is_state(const struct policy *p, const char *name, const json_t *dat
     for (unsigned i = 0; i < ARRAY_LEN(names); i++)
         if (str_eq(name, names[i]))
             return true;
-    return explains_stop(data) && !p->stop_explained;
+    return explains_stop(name, data) && !p->stop_explained;
 }
 
 bool policy_changes_status(const char *name)
