@@ -282,10 +282,9 @@ static bool await_point(struct request *q)
     }
 }
 
-static void kill_victim(enum victim victim)
+/* 'pid' was looked up once: what the operation ends by itself may be gone by now. */
+static void kill_victim(enum victim victim, pid_t pid)
 {
-    pid_t pid = pid_of(victim);
-
     if (victim == PARENT) {
         rig_kill(&rig, points_release);
         rig_spawn(&rig);
@@ -320,7 +319,7 @@ static size_t case_at(const struct walk_operation *op, enum victim victim, const
 {
     struct request q;
     bool hit;
-    pid_t guest;
+    pid_t guest, pid;
 
     begin(op);
     guest = qemu_pid();
@@ -328,11 +327,12 @@ static size_t case_at(const struct walk_operation *op, enum victim victim, const
     send_request(&q, op);
     while ((hit = await_point(&q)) && !pid_of(victim) && i + 1 < n)
         points_next(&list[++i]);
-    hit = hit && pid_of(victim);
+    pid = hit ? pid_of(victim) : 0;
+    hit = pid > 0;
     snprintf(now, sizeof now, "%s killed at %s, passage %u", victim_names[victim], list[i].name,
              list[i].nth);
     if (hit)
-        kill_victim(victim);
+        kill_victim(victim, pid);
     seen[victim] += hit;
     points_release();
     pthread_join(q.thread, NULL);
