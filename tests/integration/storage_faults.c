@@ -21,8 +21,10 @@
 #include <unistd.h>
 
 #define SOON_MS 60000
+/* Larger by far than what QEMU copies at one go, whatever its limit. */
+#define DISK_BYTES (32 << 20)
 #define DISK(format, pool)                                                                         \
-    "{\"size_bytes\":16777216,\"format\":\"" format "\",\"bus\":\"ide\",\"pool\":\"" pool "\"}"
+    "{\"size_bytes\":33554432,\"format\":\"" format "\",\"bus\":\"ide\",\"pool\":\"" pool "\"}"
 #define ANOTHER_DISK                                                                               \
     "{\"size_bytes\":16777216,\"format\":\"raw\",\"bus\":\"virtio\",\"pool\":\"second\"}"
 #define SPEC_ONE                                                                                   \
@@ -66,7 +68,7 @@ static void define(const char *spec)
 }
 
 /* So much that a copy of it takes a while. */
-static void has_much_on_its_disk(const char *pool)
+static void has_much_on_its_disk(const char *pool, off_t bytes)
 {
     CLEANUP(mem_freep) char *pattern = str_format("%s/%s/*/*.raw", rig.dir, pool);
     char block[65536];
@@ -77,7 +79,7 @@ static void has_much_on_its_disk(const char *pool)
     assert_int_equal(glob(pattern, GLOB_NOSORT, NULL, &found), 0);
     fd = open(found.gl_pathv[0], O_WRONLY | O_CLOEXEC);
     globfree(&found);
-    for (off_t at = 1 << 20; at < 16 << 20; at += (off_t)sizeof block)
+    for (off_t at = 1 << 20; at < bytes; at += (off_t)sizeof block)
         assert_int_equal(pwrite(fd, block, sizeof block, at), sizeof block);
     assert_int_equal(close(fd), 0);
 }
@@ -158,7 +160,7 @@ static void is_the_larger(const char *pool)
 static void has_another_disk_with_a_snapshot(void)
 {
     json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/disks", ANOTHER_DISK, 200));
-    has_much_on_its_disk("second");
+    has_much_on_its_disk("second", 16 << 20);
     json_decref(rig_do(&rig, "POST", "/api/v1/vms/web/snapshots", "{\"name\":\"one\"}", 200));
     is_the_larger("second");
 }
@@ -294,7 +296,7 @@ static void a_move_whose_target_is_full_waits_and_goes_on(void **state)
     CLEANUP(mem_freep) char *op = NULL;
 
     define(SPEC(DISK("qcow2", "main")));
-    has_much_on_its_disk("main");
+    has_much_on_its_disk("main", DISK_BYTES);
     rig_act(&rig, "web", "start");
     counter_await_life(&rig, "web", SOON_MS);
     op = begin_move("second", 1000);
@@ -315,7 +317,7 @@ static void a_target_that_does_not_answer_leaves_the_guest_running(void **state)
     CLEANUP(mem_freep) char *op = NULL;
 
     define(SPEC(DISK("qcow2", "main")));
-    has_much_on_its_disk("main");
+    has_much_on_its_disk("main", DISK_BYTES);
     rig_act(&rig, "web", "start");
     counter_await_life(&rig, "web", SOON_MS);
     op = begin_move("second", 1000);
@@ -335,7 +337,7 @@ static void a_move_onto_it_is_cancelled_once_it_answers(void **state)
     CLEANUP(mem_freep) char *op = NULL;
 
     define(SPEC(DISK("qcow2", "main")));
-    has_much_on_its_disk("main");
+    has_much_on_its_disk("main", DISK_BYTES);
     rig_act(&rig, "web", "start");
     counter_await_life(&rig, "web", SOON_MS);
     op = begin_move("second", 1000);
