@@ -148,7 +148,7 @@ static bool submit(struct request *r, const struct origin *origin, struct uuid *
         json_put_u64(args, "bandwidth", r->ask->bytes_per_s);
     if (!r->runs)
         return vm_submit(r->core, r->vm, VM_VERB_EXPORT, args, origin, op, NULL, NULL, err);
-    json_put(args, "take", json_incref(r->taking.args));
+    json_put(args, "take", json_deep_copy(r->taking.args));
     return vm_submit(r->core, r->vm, VM_VERB_EXPORT, args, origin, op, taking_plan_rows, &r->taking,
                      err);
 }

@@ -323,7 +323,7 @@ static json_t *args_of(struct request *r)
 
     json_put_text(args, "source", UUID_STR(&r->from->id));
     if (uuid_is_zero(&r->snapshot))
-        json_put(args, "take", json_incref(r->taking.args));
+        json_put(args, "take", json_deep_copy(r->taking.args));
     else
         json_put_text(args, "snapshot", UUID_STR(&r->snapshot));
     if (!uuid_is_zero(&r->image.id)) {

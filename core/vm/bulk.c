@@ -162,7 +162,7 @@ static struct job_order *orders_of(struct bulk *b, size_t *n)
                                 .args = b->args ? json_deep_copy(b->args) : NULL,
                                 .id = item->op};
         if (b->verb == VM_VERB_SAVE) {
-            o->args = json_incref(item->save.args);
+            o->args = json_deep_copy(item->save.args);
             o->also = save_plan_rows;
             o->ctx = &item->save;
         } else if (b->verb == VM_VERB_DELETE) {
