@@ -383,7 +383,7 @@ json_t *world_end_of(struct world *w, const struct uuid *op)
 static const char *outcome(struct world *w, const struct uuid *op)
 {
     CLEANUP(json_decrefp) json_t *job = world_end_of(w, op);
-    static char text[64];
+    static _Thread_local char text[64];
 
     str_copy(text, sizeof text, job ? json_get_text(job, "state") : "broken");
     return text;
@@ -421,7 +421,7 @@ const char *world_delete(struct world *w, const char *name)
 
 const char *world_vm(struct world *w, const char *name, const char *member)
 {
-    static char text[2048];
+    static _Thread_local char text[2048];
     struct etag etag;
     struct err err = {0};
     size_t len;

@@ -14,7 +14,7 @@
 const char *world_outcome(struct world *w, bool submitted, const struct uuid *op,
                           const struct err *err)
 {
-    static char text[64];
+    static _Thread_local char text[64];
 
     if (!submitted)
         return err_slug(err->code);
